@@ -1,0 +1,37 @@
+"""Run the revisions of this checkout: the URL from ``-x url=``, else the environment, else ``alembic.ini``."""
+
+import os
+
+from alembic import context
+
+from session_store import migrations
+from session_store.dialects import engines
+from session_store.schema import VERSION_TABLE
+from session_store.tables import METADATA
+
+OPTIONS = {
+    "target_metadata": METADATA,
+    "version_table": VERSION_TABLE,
+    "include_object": migrations.include_in_check,
+    "compare_server_default": True,
+    "transactional_ddl": True,
+}
+
+url = (
+    context.get_x_argument(as_dictionary=True).get("url")
+    or os.environ.get("SESSION_STORE_DATABASE_URL")
+    or context.config.get_main_option("sqlalchemy.url")
+)
+
+if context.is_offline_mode():
+    context.configure(url=url, literal_binds=True, **OPTIONS)
+    with context.begin_transaction():
+        context.run_migrations()
+else:
+    engine = engines.blocking_engine(url, "full")
+    with engine.connect() as connection:
+        engines.lock_for_migration(connection)
+        context.configure(connection=connection, **OPTIONS)
+        context.run_migrations()
+        connection.commit()
+    engine.dispose()

@@ -1,0 +1,53 @@
+"""Conversations for chat bots and agents, kept in SQLite or PostgreSQL: sessions, messages, and what each is doing."""
+
+from session_store.dialects.engines import configure_sqlite
+from session_store.errors import (
+    Conflict,
+    IdempotencyConflict,
+    InvalidKey,
+    InvalidMessage,
+    InvalidQuery,
+    SchemaOutOfDate,
+    SessionInUse,
+    StoreError,
+    StoreUnavailable,
+)
+from session_store.protocols import AsyncSessionBackend, SessionBackend
+from session_store.store import AsyncSessionStore, SessionStore
+from session_store.values import (
+    ChatMessage,
+    Compaction,
+    Health,
+    NewMessage,
+    SessionMetadata,
+    SessionQuery,
+    SessionState,
+    StoredMessage,
+)
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "AsyncSessionBackend",
+    "AsyncSessionStore",
+    "ChatMessage",
+    "Compaction",
+    "Conflict",
+    "Health",
+    "IdempotencyConflict",
+    "InvalidKey",
+    "InvalidMessage",
+    "InvalidQuery",
+    "NewMessage",
+    "SchemaOutOfDate",
+    "SessionBackend",
+    "SessionInUse",
+    "SessionMetadata",
+    "SessionQuery",
+    "SessionState",
+    "SessionStore",
+    "StoreError",
+    "StoreUnavailable",
+    "StoredMessage",
+    "configure_sqlite",
+]

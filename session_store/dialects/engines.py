@@ -1,0 +1,156 @@
+"""How engines are made from a URL, and how a SQLite connection is tuned before its first use."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.pool import StaticPool
+
+from session_store.errors import InvalidQuery
+from session_store.work import Access
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+Durability = Literal["full", "relaxed"]
+"""Whether SQLite waits for the disk at every commit, or may lose the last ones when the machine loses power."""
+
+BUSY_TIMEOUT_SECS: Final = 5.0
+
+_SYNCHRONOUS: Final = {"full": "FULL", "relaxed": "NORMAL"}
+_JOURNAL_SIZE_LIMIT: Final = 64 * 1024 * 1024
+_MIGRATION_LOCK: Final = 0x5E55_1057_04E0
+"""Any number, as long as nobody else in the database uses the same advisory lock."""
+_BLOCKING: Final = {
+    "sqlite": "sqlite+pysqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+}
+_AWAITABLE: Final = {**_BLOCKING, "sqlite": "sqlite+aiosqlite"}
+
+
+def blocking_engine(path_or_url: str | os.PathLike[str] | URL, durability: Durability) -> Engine:
+    """Make an engine on sqlite3 or psycopg, tuned, from a URL or the path of a SQLite file."""
+    url = _url(path_or_url, _BLOCKING)
+    return _tuned(create_engine(url, **_options(url)), durability)
+
+
+def awaitable_engine(path_or_url: str | os.PathLike[str] | URL, durability: Durability) -> AsyncEngine:
+    """Make an engine on aiosqlite or psycopg, tuned, from a URL or the path of a SQLite file."""
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - needs greenlet, an extra
+
+    url = _url(path_or_url, _AWAITABLE)
+    engine = create_async_engine(url, **_options(url))
+    _tuned(engine.sync_engine, durability)
+    return engine
+
+
+def configure_sqlite(engine: Engine | AsyncEngine, *, durability: Durability = "full") -> None:
+    """Tune every connection an engine of the host's will make from now on, as the store does with its own.
+
+    That is: wait for a lock instead of failing, write-ahead log, a disk flush for each commit (unless
+    ``durability`` is ``"relaxed"``), foreign keys, and transactions that take the write lock when they begin.
+    """
+    sync_engine = engine if isinstance(engine, Engine) else engine.sync_engine
+    if sync_engine.dialect.name != "sqlite":
+        message = f"configure_sqlite needs an engine on SQLite, this one is on {sync_engine.dialect.name}"
+        raise InvalidQuery(message)
+    if durability not in _SYNCHRONOUS:
+        message = f"durability must be 'full' or 'relaxed': {durability!r}"
+        raise InvalidQuery(message)
+
+    @event.listens_for(sync_engine, "connect")
+    def tune(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        connection.isolation_level = "IMMEDIATE"
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_SECS * 1000)}")
+        cursor.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute(f"PRAGMA journal_size_limit = {_JOURNAL_SIZE_LIMIT}")
+        cursor.execute("PRAGMA journal_mode")
+        ((journal_mode,),) = cursor.fetchall()
+        if journal_mode not in {"wal", "memory"}:
+            # Before the switch to WAL, which writes the file's header: afterwards it has no effect.
+            cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            _switch_to_wal(cursor)
+        cursor.close()
+
+
+def is_sqlite(engine: Engine) -> bool:
+    """Whether one writer at a time is all the database allows."""
+    return engine.dialect.name == "sqlite"
+
+
+def comes_alone(engine: Engine, access: Access) -> bool:
+    """Whether callers in one process must come one at a time: writers of SQLite, and all who share a connection.
+
+    They share one on a database in memory, which would end with it.
+    """
+    return is_sqlite(engine) and (access is not Access.READ or isinstance(engine.pool, StaticPool))
+
+
+def autocommit(engine: Engine) -> Engine:
+    """Return an engine on which a single statement needs no transaction around it."""
+    # sqlite3 begins one only when something is written, so reading has none to save.
+    return engine if is_sqlite(engine) else engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def transactional(engine: Engine) -> Engine:
+    """Return an engine whose second statement sees what was committed while the first one waited."""
+    return engine if is_sqlite(engine) else engine.execution_options(isolation_level="READ COMMITTED")
+
+
+def begin_writing(connection: Connection) -> None:
+    """Take the write lock for a transaction whose first statement may be a SELECT, unless it has begun already."""
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name == "sqlite" and not driver.in_transaction:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def lock_for_migration(connection: Connection) -> None:
+    """Let nobody else change the tables' revision until this transaction ends."""
+    begin_writing(connection)
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+
+
+def _url(path_or_url: str | os.PathLike[str] | URL, drivers: dict[str, str]) -> URL:
+    if not isinstance(path_or_url, URL):
+        text = os.fspath(path_or_url)
+        path_or_url = make_url(text) if "://" in text else URL.create("sqlite", database=text)
+    return path_or_url.set(drivername=drivers.get(path_or_url.drivername, path_or_url.drivername))
+
+
+def _options(url: URL) -> dict[str, Any]:
+    if url.get_backend_name() != "sqlite":
+        return {}
+    in_memory = url.database in {None, "", ":memory:"} or "mode=memory" in str(url)
+    options: dict[str, Any] = {"connect_args": {"check_same_thread": False}}
+    return {**options, "poolclass": StaticPool} if in_memory else options
+
+
+def _tuned(engine: Engine, durability: Durability) -> Engine:
+    if is_sqlite(engine):
+        configure_sqlite(engine, durability=durability)
+    return engine
+
+
+def _switch_to_wal(cursor: Any) -> None:
+    # SQLite does not wait for its own lock here while another connection makes the same switch.
+    deadline = time.monotonic() + BUSY_TIMEOUT_SECS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return

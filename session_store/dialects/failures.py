@@ -1,0 +1,116 @@
+"""What the errors of the drivers mean: by SQLSTATE on PostgreSQL, by result code on SQLite, never by their text.
+
+SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html
+Result codes: https://www.sqlite.org/rescode.html
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from enum import Enum, auto
+from typing import Final
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+
+class Failure(Enum):
+    """What a driver's error means for the caller."""
+
+    LOCKED = auto()
+    """Somebody else held the lock for longer than we wait."""
+    GAVE_WAY = auto()
+    """The transaction was ended in favour of another one; run it again."""
+    DUPLICATE = auto()
+    """A unique index refused a row."""
+    REFERRED_TO = auto()
+    """A row of another table refers to the one that was to go."""
+    SCHEMA = auto()
+    """A table or a column is not there."""
+    UNAVAILABLE = auto()
+    """The database cannot serve now."""
+    OTHER = auto()
+    """Anything else: an error in this package, or in how it is used."""
+
+
+_BY_SQLSTATE: Final = {
+    "40001": Failure.GAVE_WAY,
+    "40P01": Failure.GAVE_WAY,
+    "55P03": Failure.LOCKED,
+    "57014": Failure.LOCKED,
+    "23505": Failure.DUPLICATE,
+    "23503": Failure.REFERRED_TO,
+    "23001": Failure.REFERRED_TO,
+    "42P01": Failure.SCHEMA,
+    "42703": Failure.SCHEMA,
+    "3F000": Failure.SCHEMA,
+    "3D000": Failure.UNAVAILABLE,
+    "25006": Failure.UNAVAILABLE,
+}
+"""Serialization failure and deadlock, lock not available and query cancelled (by a timeout), the constraints, what
+is undefined, no such database, a read-only transaction."""
+
+_UNAVAILABLE_CLASSES: Final = {"08", "28", "53", "57", "58"}
+"""Connection, authorization, insufficient resources (disk full), operator intervention, system error."""
+
+_BY_EXTENDED_CODE: Final = {
+    sqlite3.SQLITE_BUSY_SNAPSHOT: Failure.GAVE_WAY,
+    sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY: Failure.REFERRED_TO,
+    sqlite3.SQLITE_CONSTRAINT_TRIGGER: Failure.REFERRED_TO,
+    sqlite3.SQLITE_CONSTRAINT_UNIQUE: Failure.DUPLICATE,
+    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY: Failure.DUPLICATE,
+}
+_BY_PRIMARY_CODE: Final = {
+    sqlite3.SQLITE_BUSY: Failure.LOCKED,
+    sqlite3.SQLITE_LOCKED: Failure.LOCKED,
+    sqlite3.SQLITE_READONLY: Failure.UNAVAILABLE,
+    sqlite3.SQLITE_IOERR: Failure.UNAVAILABLE,
+    sqlite3.SQLITE_CORRUPT: Failure.UNAVAILABLE,
+    sqlite3.SQLITE_FULL: Failure.UNAVAILABLE,
+    sqlite3.SQLITE_CANTOPEN: Failure.UNAVAILABLE,
+    sqlite3.SQLITE_NOTADB: Failure.UNAVAILABLE,
+    # "No such table" has no code of its own; the caller reads the version table to know.
+    sqlite3.SQLITE_ERROR: Failure.SCHEMA,
+}
+
+DRIVER_ERRORS: Final = (DBAPIError, PoolTimeout, OSError)
+"""What comes out of a call that reaches the database; asyncpg lets an OSError through when it cannot connect."""
+
+
+def meaning(error: BaseException) -> Failure:
+    """Return what one of `DRIVER_ERRORS` means."""
+    if not isinstance(error, DBAPIError):
+        return Failure.UNAVAILABLE
+    if isinstance(error.orig, sqlite3.Error):
+        return _sqlite(getattr(error.orig, "sqlite_errorcode", None))
+    return _postgresql(sqlstate(error.orig), lost=error.connection_invalidated)
+
+
+def sqlstate(error: BaseException | None) -> str | None:
+    """Return the SQLSTATE of a driver's error, however the driver calls it."""
+    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+
+
+def refused_by(error: DBAPIError, constraint: str, column: str) -> bool:
+    """Whether it was this unique index that refused a row; SQLite names its columns, and no values."""
+    if isinstance(error.orig, sqlite3.Error):
+        return column in str(error.orig)
+    told = getattr(error.orig, "diag", None) or getattr(error.orig, "__cause__", None)
+    return getattr(told, "constraint_name", None) == constraint
+
+
+def _sqlite(code: int | None) -> Failure:
+    # Errors the module raises by itself have no code: a closed database, most of all.
+    if code is None:
+        return Failure.UNAVAILABLE
+    return _BY_EXTENDED_CODE.get(code) or _BY_PRIMARY_CODE.get(code & 0xFF, Failure.OTHER)
+
+
+def _postgresql(state: str | None, *, lost: bool) -> Failure:
+    if state is None:
+        # Only a connection that is gone, or never came to be, has no SQLSTATE to tell.
+        return Failure.UNAVAILABLE
+    known = _BY_SQLSTATE.get(state)
+    if known is not None:
+        return known
+    return Failure.UNAVAILABLE if lost or state[:2] in _UNAVAILABLE_CLASSES else Failure.OTHER

@@ -1,0 +1,143 @@
+"""Where the two databases differ in SQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sqlalchemy import JSON, Boolean, bindparam, insert, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import ColumnElement, Connection, Insert, Row, Table
+    from sqlalchemy.sql.compiler import SQLCompiler
+    from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
+
+    Dml = ReturningInsert[Any] | ReturningUpdate[Any]
+
+AUTOCOMMIT: Final = "AUTOCOMMIT"
+
+
+class as_json(FunctionElement[Any]):  # noqa: N801 - reads as the SQL function it stands for
+    """A JSON text as the value a column of JSON takes."""
+
+    type = JSON()
+    inherit_cache = True
+    name = "as_json"
+
+
+@compiles(as_json, "sqlite")
+def _(element: as_json, compiler: SQLCompiler, **kw: Any) -> str:
+    return compiler.process(element.clauses, **kw)
+
+
+@compiles(as_json, "postgresql")
+def _(element: as_json, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **kw)} AS JSONB)"
+
+
+class has_word(FunctionElement[bool]):  # noqa: N801
+    """Whether a text has another one in it, which is in lower case, A to Z being the same as a to z."""
+
+    type = Boolean()
+    inherit_cache = True
+    name = "has_word"
+
+
+@compiles(has_word, "sqlite")
+def _(element: has_word, compiler: SQLCompiler, **kw: Any) -> str:
+    content, word = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"instr(lower({content}), {word}) > 0"
+
+
+@compiles(has_word, "postgresql")
+def _(element: has_word, compiler: SQLCompiler, **kw: Any) -> str:
+    content, word = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f'strpos(lower({content} COLLATE "C"), {word}) > 0'
+
+
+class has_attributes(FunctionElement[bool]):  # noqa: N801
+    """Whether a JSON object has all the values of another one, of scalars, at its top level."""
+
+    type = Boolean()
+    inherit_cache = True
+    name = "has_attributes"
+
+
+@compiles(has_attributes, "sqlite")
+def _(element: has_attributes, compiler: SQLCompiler, **kw: Any) -> str:
+    have, want = (compiler.process(clause, **kw) for clause in element.clauses)
+    # json_each tells 1 from true by its type, and gives 1 and 1.0 different ones though they are equal.
+    return f"""NOT EXISTS (
+        SELECT 1 FROM json_each({want}) AS want WHERE NOT EXISTS (
+            SELECT 1 FROM json_each({have}) AS have
+            WHERE have.key = want.key AND have.atom = want.atom
+            AND replace(have.type, 'real', 'integer') = replace(want.type, 'real', 'integer')
+        )
+    )"""  # noqa: S608 - compiled SQL, not text somebody typed
+
+
+@compiles(has_attributes, "postgresql")
+def _(element: has_attributes, compiler: SQLCompiler, **kw: Any) -> str:
+    have, want = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{have} @> CAST({want} AS JSONB)"
+
+
+class Logged(NamedTuple):
+    """A change of heads and the log entries it makes: one statement where the database can, else two."""
+
+    together: ReturningInsert[Any]
+    head: Dml
+    entry: Insert
+    """One entry of the log, every column of it a parameter."""
+
+    def run(self, db: Connection, values: Mapping[str, Any]) -> Sequence[Row[Any]]:
+        """Make the change and return what the log now says of it, a row for each entry."""
+        if db.dialect.name == "postgresql":
+            return db.execute(self.together, values).all()
+        heads = [head for head in db.execute(self.head, values) if head.seq]
+        entries = [{**values, **head._mapping} for head in heads]
+        if entries:
+            db.execute(self.entry, entries if len(entries) > 1 else entries[0])
+        return heads
+
+
+def logged(head: Dml, log: Table, given: Mapping[str, ColumnElement[Any]]) -> Logged:
+    """Return a change of heads together with the entries it makes in a log.
+
+    Args:
+        head: Changes heads and returns columns of the log by their names, ``seq`` among them. Where that is 0
+            there is nothing to log.
+        log: The table that gets the entries.
+        given: What the other columns of an entry get.
+    """
+    changed = head.cte("head")
+    names = [*changed.c.keys(), *given]
+    together = insert(log).from_select(names, select(*changed.c, *given.values()).where(changed.c.seq > 0))
+    known = [bindparam(name, type_=column.type) for name, column in changed.c.items()]
+    return Logged(
+        together=together.returning(
+            *(
+                log.c[name]
+                for name in changed.c.keys()  # noqa: SIM118 - a collection of columns
+            )
+        ),
+        head=head,
+        entry=insert(log).from_select(names, select(*known, *given.values())),
+    )
+
+
+def must_lock_first(db: Connection) -> bool:
+    """Whether a statement here may wait for a row and then still not see what made it wait.
+
+    On PostgreSQL it sees what was committed when it began, so within a transaction the head is locked by a
+    statement of its own, first. Outside of one there is no such lock, and a unique index decides.
+    """
+    return db.dialect.name == "postgresql" and not commits_itself(db)
+
+
+def commits_itself(db: Connection) -> bool:
+    """Whether each statement on this connection is a transaction of its own."""
+    return db.get_execution_options().get("isolation_level") == AUTOCOMMIT

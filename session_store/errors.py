@@ -1,0 +1,85 @@
+"""Every error raised on purpose.
+
+    StoreError
+    ├── InvalidKey              also a ValueError
+    ├── InvalidMessage          also a ValueError
+    ├── InvalidQuery            also a ValueError
+    ├── IdempotencyConflict
+    ├── SessionInUse
+    ├── Conflict
+    ├── SchemaOutOfDate
+    └── StoreUnavailable
+
+After an `Invalid...` error nothing was written, and a transaction it was raised in can go on.
+"""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Whatever the store could not do; ``__cause__`` is the driver's error where there was one."""
+
+
+class InvalidKey(StoreError, ValueError):
+    """An identifier that cannot be stored: a session's key or owner, a state, a turn or an idempotency key."""
+
+
+class InvalidMessage(StoreError, ValueError):
+    """A message that cannot be stored: its role, content, payload or time."""
+
+
+class InvalidQuery(StoreError, ValueError):
+    """An argument that is not of its kind or out of its range: a limit, an age, a filter, a name, attributes."""
+
+
+class IdempotencyConflict(StoreError):
+    """Another message was already appended to this session under the same idempotency key."""
+
+    def __init__(self, key: str, idempotency_key: str) -> None:
+        super().__init__(key, idempotency_key)
+        self.key = key
+        self.idempotency_key = idempotency_key
+
+    def __str__(self) -> str:
+        return f"session {self.key!r} holds another message under idempotency key {self.idempotency_key!r}"
+
+
+class SessionInUse(StoreError):
+    """A row of another table refers to the session, so it was not deleted.
+
+    ``key`` is None where the database told only at the commit.
+    """
+
+    def __init__(self, key: str | None = None) -> None:
+        super().__init__(key)
+        self.key = key
+
+    def __str__(self) -> str:
+        subject = "a session" if self.key is None else f"session {self.key!r}"
+        return f"{subject} is referred to by another table and was not deleted"
+
+
+class Conflict(StoreError):
+    """The database gave up on this transaction in favour of another one: run it again from its start."""
+
+
+class SchemaOutOfDate(StoreError):
+    """The tables are missing or of another revision than this package needs.
+
+    ``current`` is the revision found, None if there is none or it cannot be read; ``head`` the one needed.
+    """
+
+    def __init__(self, current: str | None, head: str) -> None:
+        super().__init__(current, head)
+        self.current = current
+        self.head = head
+
+    def __str__(self) -> str:
+        return (
+            f"the schema of session_store is at {self.current or 'no revision'}, this package needs {self.head}; "
+            "run `session-store upgrade --db URL`, or call session_store.migrations.upgrade(engine)"
+        )
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot serve now: connection lost, disk full, read-only, or locked for too long."""

@@ -1,0 +1,66 @@
+"""A host's ORM session that holds our `Session` objects sees what a joined write made of them.
+
+The values are set as committed: nothing is expired, so no attribute read does I/O behind an ``await``.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event, inspect, select
+
+from session_store.tables import SESSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection, RowMapping, orm
+
+    from session_store import models
+
+
+def refresh(host: orm.Session, db: Connection, key: str | None) -> None:
+    """Bring the `Session` object of this key (None: all of them) up to date, if the host holds it."""
+    for held_key, held in list(_held(host, key)):
+        row = db.execute(select(SESSIONS).where(SESSIONS.c.key == held_key)).mappings().one_or_none()
+        if row is None:
+            host.expunge(held)
+        else:
+            _set_committed(host, held, row)
+
+
+def bind_arguments() -> dict[str, Any]:
+    """Return what lets a session with several engines find the one our tables are on."""
+    models = sys.modules.get("session_store.models")
+    return {} if models is None else {"mapper": inspect(models.Session)}
+
+
+def _held(host: orm.Session, key: str | None) -> Iterator[tuple[str, models.Session]]:
+    # Without the models loaded there is no object of theirs to hold.
+    models: Any = sys.modules.get("session_store.models")
+    if models is None:
+        return
+    if key is None:
+        for held in host.identity_map.values():
+            if isinstance(held, models.Session) and (identity := inspect(held).identity):
+                yield identity[0], held
+    else:
+        held = host.identity_map.get(inspect(models.Session).identity_key_from_primary_key((key,)))
+        if held is not None:
+            yield key, held
+
+
+def _set_committed(host: orm.Session, held: models.Session, row: RowMapping) -> None:
+    from sqlalchemy.orm.attributes import set_committed_value  # noqa: PLC0415 - the store does without the ORM
+
+    if not event.contains(host, "after_soft_rollback", _forget):
+        event.listen(host, "after_soft_rollback", _forget)
+    for name, value in row.items():
+        set_committed_value(held, name, value)
+
+
+def _forget(host: orm.Session, _ended: orm.SessionTransaction) -> None:
+    # SQLAlchemy expires what a savepoint's rollback undid, but only objects it saw change.
+    for _, held in list(_held(host, None)):
+        host.expire(held, list(SESSIONS.c.keys()))

@@ -1,0 +1,292 @@
+"""The messages of one session: append, read, and change the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from session_store import statements
+from session_store.dialects.sql import must_lock_first
+from session_store.errors import Conflict, IdempotencyConflict, InvalidMessage
+from session_store.repositories.rows import birth, chat_messages, fetch, stored_message
+from session_store.search import minute_of
+from session_store.validation import (
+    chat_message,
+    identifier,
+    moment,
+    new_message,
+    optional_identifier,
+    optional_number,
+    whole_number,
+)
+from session_store.values import ChatMessage, NewMessage, StoredMessage
+from session_store.work import reads, writes_at_once
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+_KEYS_AT_ONCE: Final = 10_000
+"""SQLite takes 32,766 parameters in one statement, PostgreSQL 65,535."""
+
+
+class MessageRepository:
+    """The messages of sessions, in the order of their seq."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+
+    @writes_at_once
+    def append(
+        self,
+        db: Connection,
+        key: str,
+        message: ChatMessage,
+        *,
+        created_at: datetime | None = None,
+        idempotency_key: str | None = None,
+    ) -> StoredMessage:
+        """Append one message, creating the session, and return it with its seq.
+
+        Args:
+            key: The session, 1 to 512 bytes of UTF-8.
+            message: What to append; its payload comes back as JSON has it.
+            created_at: When it was made, aware; None: now.
+            idempotency_key: If the session has a message under this key already, that one is returned and
+                nothing is written.
+
+        Raises:
+            InvalidKey: The key or the idempotency key cannot be stored.
+            InvalidMessage: The message or its time cannot be stored.
+            IdempotencyConflict: Another message is there under the same idempotency key.
+
+        Source: ``SessionBackend::append`` of the interface this package implements.
+        """
+        entry = _entry(NewMessage(message, created_at, idempotency_key), self._clock())
+        values = birth(key, entry.created_at) | entry.columns | {"count": 1}
+        if idempotency_key is None:
+            appended = statements.APPEND.run(db, values)
+        else:
+            if must_lock_first(db):
+                db.execute(statements.LOCK_OR_CREATE, values)
+            appended = statements.APPEND_ONCE.run(db, values)
+            if not appended:
+                return self._first(db, key, entry)
+        entry.seq, entry.turn_id = appended[0].seq, appended[0].turn_id
+        return entry.stored()
+
+    def append_many(
+        self, db: Connection, key: str, messages: Iterable[ChatMessage | NewMessage]
+    ) -> list[StoredMessage]:
+        """Append all the messages or none, creating the session, and return them with their seqs.
+
+        A message whose idempotency key is there already, or earlier in the same call, is not written; the first
+        one stands in its place in what is returned.
+
+        Raises:
+            InvalidKey: The key or an idempotency key cannot be stored.
+            InvalidMessage: A message or its time cannot be stored.
+            IdempotencyConflict: Another message is there under the same idempotency key.
+        """
+        if isinstance(messages, ChatMessage | NewMessage | str):
+            problem = "append_many takes several messages, not one"
+            raise InvalidMessage(problem)
+        identifier(key, "key")
+        now = self._clock()
+        entries = [_entry(new_message(message), now) for message in messages]
+        known: dict[str, StoredMessage | _Entry] = {}
+        if any(entry.idempotency_key for entry in entries):
+            db.execute(statements.LOCK_OR_CREATE, birth(key, entries[0].created_at))
+            known.update(self._find(db, key, [entry.idempotency_key for entry in entries if entry.idempotency_key]))
+        kept: list[StoredMessage | _Entry] = []
+        for entry in entries:
+            first = entry if entry.idempotency_key is None else known.setdefault(entry.idempotency_key, entry)
+            if first.message != entry.message:
+                raise IdempotencyConflict(key, str(entry.idempotency_key))
+            kept.append(first)
+        self._write(db, key, [entry for entry, first in zip(entries, kept, strict=True) if entry is first])
+        return [first.stored() if isinstance(first, _Entry) else first for first in kept]
+
+    @reads
+    def load(self, db: Connection, key: str, *, last: int | None = None) -> list[ChatMessage]:
+        """Return the messages of a session, oldest first; none for a session that is not there.
+
+        Args:
+            key: The session.
+            last: Only the newest so many, still oldest first.
+
+        Raises:
+            InvalidQuery: ``last`` is negative or no `int`.
+
+        Source: ``SessionBackend::load`` of the interface this package implements.
+        """
+        values: dict[str, Any] = {"the_key": identifier(key, "key")}
+        if last is None:
+            return chat_messages(fetch(db, statements.LOAD, values))
+        values["last"] = whole_number(last, "last")
+        return chat_messages(reversed(fetch(db, statements.LOAD_LAST, values)))
+
+    @reads
+    def history(
+        self,
+        db: Connection,
+        key: str,
+        *,
+        after_seq: int | None = None,
+        before_seq: int | None = None,
+        limit: int | None = None,
+    ) -> list[StoredMessage]:
+        """Return a page of a session's messages with their seq and time, oldest first.
+
+        Args:
+            key: The session.
+            after_seq: Only messages with a higher seq.
+            before_seq: Only messages with a lower seq; the page is then the one just before it.
+            limit: At most so many.
+
+        Raises:
+            InvalidQuery: A number is negative or no `int`.
+        """
+        given = {
+            "after_seq": optional_number(after_seq, "after_seq"),
+            "before_seq": optional_number(before_seq, "before_seq"),
+            "limit": optional_number(limit, "limit"),
+        }
+        page = statements.history(after=after_seq is not None, before=before_seq is not None, limit=limit is not None)
+        values = {name: number for name, number in given.items() if number is not None}
+        rows = fetch(db, page, {"the_key": identifier(key, "key"), **values})
+        return [stored_message(row) for row in (rows if before_seq is None else reversed(rows))]
+
+    def pop_last(self, db: Connection, key: str) -> StoredMessage | None:
+        """Remove the last message and return it; None if there was none.
+
+        Callers at the same time each get a different one. ``last_activity`` stays.
+        """
+        return self._take_last(db, key, None)
+
+    def remove_last(self, db: Connection, key: str, *, seq: int | None = None) -> bool:
+        """Remove the last message and say whether there was one.
+
+        Args:
+            key: The session.
+            seq: Only if this is still the last message's seq.
+
+        Source: ``SessionBackend::remove_last`` of the interface this package implements.
+        """
+        return self._take_last(db, key, seq) is not None
+
+    def update_last(self, db: Connection, key: str, message: ChatMessage, *, seq: int | None = None) -> bool:
+        """Put another message in the place of the last one and say whether there was one.
+
+        Its seq, time and idempotency key stay; ``last_activity`` moves.
+
+        Args:
+            key: The session.
+            message: What the last message becomes.
+            seq: Only if this is still the last message's seq; what streams an answer passes the one that
+                ``append`` returned.
+
+        Raises:
+            InvalidMessage: The message cannot be stored.
+        """
+        message, content, payload = chat_message(message)
+        now = self._clock()
+        values = {
+            "the_key": identifier(key, "key"),
+            "now": now,
+            "minute": minute_of(now),
+            "new_role": message.role,
+            "new_content": content,
+            "new_payload": payload,
+        }
+        if seq is None:
+            touch, replace = statements.TOUCH, statements.REPLACE_LAST
+        else:
+            touch, replace = statements.TOUCH_IF, statements.REPLACE_LAST_IF
+            values["the_seq"] = whole_number(seq, "seq")
+        # The second may still find another message last, which came while the first waited for the head.
+        if db.execute(touch, values).one_or_none() is None:
+            return False
+        return db.execute(replace, values).one_or_none() is not None
+
+    def clear_messages(self, db: Connection, key: str) -> int:
+        """Remove all messages of a session and say how many there were; its name and state stay."""
+        values = {"the_key": identifier(key, "key")}
+        if db.execute(statements.CLEAR_COUNT, values).one_or_none() is None:
+            return 0
+        return db.execute(statements.CLEAR_MESSAGES, values).rowcount
+
+    def _first(self, db: Connection, key: str, entry: _Entry) -> StoredMessage:
+        idempotency_key = str(entry.idempotency_key)
+        first = self._find(db, key, [idempotency_key]).get(idempotency_key)
+        if first is None:
+            problem = f"the message of session {key!r} under {idempotency_key!r} was removed meanwhile"
+            raise Conflict(problem)
+        if first.message != entry.message:
+            raise IdempotencyConflict(key, idempotency_key)
+        return first
+
+    def _find(self, db: Connection, key: str, idempotency_keys: Sequence[str]) -> dict[str, StoredMessage]:
+        found: dict[str, StoredMessage] = {}
+        for start in range(0, len(idempotency_keys), _KEYS_AT_ONCE):
+            values = {"the_key": key, "keys": idempotency_keys[start : start + _KEYS_AT_ONCE]}
+            rows = fetch(db, statements.FIND_BY_IDEMPOTENCY_KEY, values)
+            found |= {idempotency_key: stored_message(row) for idempotency_key, *row in rows}
+        return found
+
+    def _write(self, db: Connection, key: str, entries: Sequence[_Entry]) -> None:
+        if not entries:
+            return
+        last_activity = max(entry.created_at for entry in entries)
+        values = birth(key, entries[0].created_at, last_activity) | {"count": len(entries)}
+        head = db.execute(statements.COUNT_MESSAGES_ON, values).one()
+        for seq, entry in enumerate(entries, head.seq - len(entries) + 1):
+            entry.seq, entry.turn_id = seq, head.turn_id
+        db.execute(
+            statements.APPEND.entry,
+            [{"session_key": key, "seq": entry.seq, "turn_id": entry.turn_id, **entry.columns} for entry in entries],
+        )
+
+    def _take_last(self, db: Connection, key: str, seq: int | None) -> StoredMessage | None:
+        values: dict[str, Any] = {"the_key": identifier(key, "key")}
+        if seq is not None:
+            values["the_seq"] = whole_number(seq, "seq")
+        if db.execute(statements.COUNT_ONE_OFF, values).one_or_none() is None:
+            return None
+        delete = statements.DELETE_LAST if seq is None else statements.DELETE_LAST_IF
+        row = db.execute(delete, values).one_or_none()
+        if row is None:
+            db.execute(statements.COUNT_ONE_ON, values)
+            return None
+        return stored_message(row)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A message on its way into the log."""
+
+    message: ChatMessage
+    created_at: datetime
+    idempotency_key: str | None
+    columns: dict[str, Any]
+    seq: int = 0
+    turn_id: str | None = None
+
+    def stored(self) -> StoredMessage:
+        return StoredMessage(self.seq, self.created_at, self.turn_id, self.message)
+
+
+def _entry(new: NewMessage, now: datetime) -> _Entry:
+    message, content, payload = chat_message(new.message)
+    created_at = now if new.created_at is None else moment(new.created_at, "created_at", InvalidMessage)
+    idempotency_key = optional_identifier(new.idempotency_key, "idempotency_key")
+    columns = {
+        "role": message.role,
+        "content": content,
+        "payload": payload,
+        "idempotency_key": idempotency_key,
+        "created_at": created_at,
+    }
+    return _Entry(message, created_at, idempotency_key, columns)

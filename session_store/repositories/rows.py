@@ -1,0 +1,92 @@
+"""Rows to values, and what a new session's row is made of.
+
+Selects of many rows are read from the driver's cursor: SQLAlchemy's rows and type processors cost as much again as
+the rows themselves. What the processors would do is done here, in the loop that makes the values.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from session_store.search import minute_of
+from session_store.types import SUB, as_utc, load_json, unescape
+from session_store.validation import identifier
+from session_store.values import ChatMessage, SessionMetadata, StoredMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Select
+
+
+def fetch(db: Connection, statement: Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[Any]:
+    """Return the rows of a SELECT as the driver gives them."""
+    result = db.execute(statement, values)
+    rows: Sequence[Any] = result.cursor.fetchall()
+    result.close()
+    return rows
+
+
+def chat_messages(rows: Iterable[Any]) -> list[ChatMessage]:
+    """Make messages of rows of role, content and payload."""
+    return [
+        ChatMessage(
+            role,
+            unescape(content) if SUB in content else content,
+            None if payload is None else load_json(payload),
+        )
+        for role, content, payload in rows
+    ]
+
+
+def stored_message(row: Any) -> StoredMessage:
+    """Make a message of a row of `statements.STORED_MESSAGE`."""
+    seq, created_at, turn_id, role, content, payload = row
+    message = ChatMessage(role, unescape(content), None if payload is None else load_json(payload))
+    return StoredMessage(seq, as_utc(created_at), turn_id, message)
+
+
+def metadata_from(
+    db: Connection, statement: Select[Any], values: Mapping[str, Any] | None = None
+) -> list[SessionMetadata]:
+    """Return the sessions a SELECT of `statements.METADATA` finds."""
+    return [
+        SessionMetadata(
+            key,
+            None if name is None else unescape(name),
+            owner,
+            load_json(attributes),
+            as_utc(created_at),
+            as_utc(last_activity),
+            message_count,
+            last_seq,
+            state,
+            turn_id,
+            None if state_entered_at is None else as_utc(state_entered_at),
+        )
+        for (
+            key,
+            name,
+            owner,
+            attributes,
+            created_at,
+            last_activity,
+            message_count,
+            last_seq,
+            state,
+            turn_id,
+            state_entered_at,
+        ) in fetch(db, statement, values)
+    ]
+
+
+def birth(key: str, created_at: datetime, last_activity: datetime | None = None) -> dict[str, Any]:
+    """Return what every upsert of a head is given: what the session has if it is new."""
+    last_activity = last_activity or created_at
+    return {
+        "the_key": identifier(key, "key"),
+        "created_at": created_at,
+        "last_activity": last_activity,
+        "active_minute": minute_of(last_activity),
+    }

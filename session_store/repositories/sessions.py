@@ -1,0 +1,349 @@
+"""Sessions as a whole: their heads, lists of them, and their end."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sqlalchemy.exc import DBAPIError
+
+from session_store import schema, search, statements
+from session_store.dialects.failures import Failure, meaning
+from session_store.errors import InvalidQuery, SessionInUse
+from session_store.repositories.rows import birth, fetch, metadata_from, stored_message
+from session_store.search import minute_of
+from session_store.types import dump_json, escape, load_json, unescape
+from session_store.validation import (
+    before,
+    identifier,
+    optional_identifier,
+    session_attributes,
+    session_name,
+    whole_number,
+)
+from session_store.values import Compaction, Health, SessionMetadata, SessionQuery
+from session_store.work import Plan, reads, writes_at_once
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy.sql.dml import ReturningUpdate
+
+_HOUR: Final = timedelta(hours=1)
+_SECOND: Final = timedelta(seconds=1)
+_MOST_IN_A_BATCH: Final = 10_000
+_PAGE: Final = 1_000
+
+
+class _Batch(NamedTuple):
+    deleted: int
+    last: str | None
+    """The last key looked at; None when there are no more."""
+
+
+class SessionRepository:
+    """The heads of sessions, and what concerns a session as a whole."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+
+    @writes_at_once
+    def create_session(
+        self,
+        db: Connection,
+        key: str,
+        *,
+        name: str | None = None,
+        owner: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Create a session without messages; False, and nothing changes, if it is there already.
+
+        Raises:
+            InvalidKey: The key or the owner cannot be stored.
+            InvalidQuery: The name is too long, or the attributes are no JSON object.
+        """
+        given = {} if attributes is None else session_attributes(attributes)
+        values = birth(key, self._clock()) | {
+            "name": _stored_name(name),
+            "owner": optional_identifier(owner, "owner"),
+            "attributes": dump_json(_without_none(given)),
+        }
+        return db.execute(statements.CREATE_SESSION, values).one_or_none() is not None
+
+    @reads
+    def session_exists(self, db: Connection, key: str) -> bool:
+        """Say whether there is such a session."""
+        return bool(fetch(db, statements.SESSION_EXISTS, {"the_key": identifier(key, "key")}))
+
+    @reads
+    def get_session_metadata(self, db: Connection, key: str) -> SessionMetadata | None:
+        """Return a session without its messages; None if there is no such session."""
+        found = metadata_from(db, statements.GET_METADATA, {"the_key": identifier(key, "key")})
+        return found[0] if found else None
+
+    @reads
+    def list_sessions(self, db: Connection, query: SessionQuery | None = None) -> list[str]:
+        """Return the keys of the sessions asked for, newest activity first.
+
+        Source: ``SessionBackend::list_sessions`` of the interface this package implements.
+        """
+        return [key for (key,) in fetch(db, search.keys(_checked(query)))]
+
+    @reads
+    def list_sessions_with_metadata(self, db: Connection, query: SessionQuery | None = None) -> list[SessionMetadata]:
+        """Return the sessions asked for without their messages, newest activity first; no message is read.
+
+        Raises:
+            InvalidQuery: A part of the query is not of its kind or out of its range.
+        """
+        return metadata_from(db, search.heads(_checked(query)))
+
+    @reads
+    def count_sessions(self, db: Connection, query: SessionQuery | None = None) -> int:
+        """Return how many sessions a query finds on all its pages: ``limit`` and ``after`` do not count."""
+        return int(fetch(db, search.how_many(_checked(query)))[0][0])
+
+    @reads
+    def search(self, db: Connection, query: SessionQuery) -> list[SessionMetadata]:
+        """Return the sessions with a message that has every word of the keyword, newest activity first.
+
+        Words are split at white space and may stand inside longer ones; A to Z are the same as a to z. Without
+        a word this is the list.
+        """
+        return metadata_from(db, search.heads(_checked(query)))
+
+    @writes_at_once
+    def set_session_name(self, db: Connection, key: str, name: str) -> None:
+        """Name a session, creating it; ``""`` takes the name away.
+
+        Raises:
+            InvalidQuery: The name is no `str` or longer than 1,024 characters.
+        """
+        db.execute(statements.SET_NAME, birth(key, self._clock()) | {"name": _stored_name(session_name(name))})
+
+    @reads
+    def get_session_name(self, db: Connection, key: str) -> str | None:
+        """Return a session's name; None if it has none or there is no such session."""
+        rows = fetch(db, statements.GET_NAME, {"the_key": identifier(key, "key")})
+        name = rows[0][0] if rows else None
+        return None if name is None else unescape(name)
+
+    @writes_at_once
+    def set_session_owner(self, db: Connection, key: str, owner: str | None) -> None:
+        """Say whose session it is, creating it; None: nobody's."""
+        values = birth(key, self._clock()) | {"owner": optional_identifier(owner, "owner")}
+        db.execute(statements.SET_OWNER, values)
+
+    def set_session_attributes(self, db: Connection, key: str, attributes: Mapping[str, Any]) -> None:
+        """Set some of a session's attributes, creating it; the others stay, and None removes one.
+
+        Raises:
+            InvalidQuery: It is no mapping from `str` to JSON.
+        """
+        changes = session_attributes(attributes)
+        db.execute(statements.LOCK_OR_CREATE, birth(key, self._clock()))
+        ((stored,),) = fetch(db, statements.GET_ATTRIBUTES, {"the_key": key})
+        merged = dump_json(_without_none(load_json(stored) | changes))
+        db.execute(statements.SET_ATTRIBUTES, {"the_key": key, "merged": merged})
+
+    def delete_session(self, db: Connection, key: str) -> bool:
+        """Delete a session with its messages and states and say whether it was there.
+
+        Raises:
+            SessionInUse: A row of another table refers to it; nothing was deleted.
+        """
+        if db.execute(statements.LOCK, {"the_key": identifier(key, "key")}).one_or_none() is None:
+            return False
+        if not _delete(db, [key]):
+            raise SessionInUse(key)
+        return True
+
+    def delete_sessions(self, *, owner: str, batch_size: int = 500) -> Plan[int]:
+        """Delete all sessions of an owner and return how many there were.
+
+        One that a row of another table refers to is kept.
+
+        Args:
+            owner: Whose sessions.
+            batch_size: Sessions deleted per transaction, 1 to 10,000; small batches hold locks briefly.
+
+        Raises:
+            InvalidQuery: The batch size is out of its range; nothing was deleted.
+        """
+        lock = partial(_delete_batch, lock=statements.LOCK_OWNED, values={"owner_is": identifier(owner, "owner")})
+        return (yield from _in_batches(lock, batch_size))
+
+    def cleanup_stale(
+        self, ttl_hours: float, *, batch_size: int = 500, dry_run: bool = False, include_running: bool = False
+    ) -> Plan[int]:
+        """Delete the sessions nobody has used for a while and say how many there were.
+
+        A session is kept if a message came or its state changed within the time given, if it is running, or if
+        a row of another table refers to it. One that is used while this runs is kept too.
+
+        Args:
+            ttl_hours: Age in hours, 0 or more; 0 means everything older than now.
+            batch_size: Sessions deleted per transaction, 1 to 10,000; small batches hold locks briefly.
+            dry_run: Count only; what another table refers to is then counted too.
+            include_running: Delete also those that are running.
+
+        Raises:
+            InvalidQuery: An argument is out of its range; nothing was deleted.
+
+        Source: ``SessionBackend::cleanup_stale`` of the interface this package implements.
+        """
+        cutoff = before(self._clock(), ttl_hours, "ttl_hours", _HOUR)
+        values = {"cutoff": cutoff, "minute": minute_of(cutoff)}
+        if dry_run:
+            _batch_size(batch_size)
+            conditions = statements.STALE if include_running else statements.STALE_AT_REST
+            counted: int = yield partial(_count, conditions, values)
+            return counted
+        lock = statements.LOCK_STALE if include_running else statements.LOCK_STALE_AT_REST
+        return (yield from _in_batches(partial(_delete_batch, lock=lock, values=values), batch_size))
+
+    def compact(self, db: Connection, key: str, *, within_secs: float = 2.0, dry_run: bool = False) -> Compaction:
+        """Remove doubled messages of a session and make its head agree with its logs.
+
+        A message is a double if it equals the last one kept in role, content, payload and turn and is at most
+        so much younger. One with an idempotency key is never removed.
+
+        Args:
+            key: The session.
+            within_secs: Age difference in seconds, 0 or more.
+            dry_run: Report only.
+
+        Raises:
+            InvalidQuery: ``within_secs`` is negative or no number.
+
+        Source: ``SessionBackend::compact`` of the interface this package implements.
+        """
+        epoch = self._clock()
+        within = epoch - before(epoch, within_secs, "within_secs", _SECOND)
+        values = {"the_key": identifier(key, "key")}
+        if db.execute(statements.LOCK, values).one_or_none() is None:
+            return Compaction(0, head_repaired=False)
+        doubles = list(_doubles(db, key, within))
+        mended = _mended_head(db, key)
+        if not dry_run:
+            for start in range(0, len(doubles), _PAGE):
+                db.execute(statements.DELETE_SEQS, values | {"seqs": doubles[start : start + _PAGE]})
+            if doubles or mended:
+                db.execute(statements.MEND_HEAD.values(_mended_head(db, key)), values)
+        return Compaction(len(doubles), head_repaired=bool(mended))
+
+    @reads
+    def check(self, db: Connection) -> Health:
+        """Say whether the store can serve, for a health endpoint.
+
+        Raises:
+            SchemaOutOfDate: The tables are missing or old.
+            StoreUnavailable: The database does not answer.
+        """
+        revision = schema.require(db)
+        asked = time.perf_counter()
+        db.execute(statements.PING).close()
+        return Health(revision, search.ENGINE, time.perf_counter() - asked)
+
+
+def _checked(query: object) -> SessionQuery | None:
+    if query is None or isinstance(query, SessionQuery):
+        return query
+    problem = f"query must be a SessionQuery, not {type(query).__name__}"
+    raise InvalidQuery(problem)
+
+
+def _stored_name(name: str | None) -> str | None:
+    return escape(session_name(name)) or None if name is not None else None
+
+
+def _without_none(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
+def _batch_size(batch_size: object) -> int:
+    return whole_number(batch_size, "batch_size", 1, _MOST_IN_A_BATCH)
+
+
+def _count(conditions: Sequence[ColumnElement[bool]], values: Mapping[str, Any], db: Connection) -> int:
+    return int(fetch(db, statements.count_heads(conditions), values)[0][0])
+
+
+def _in_batches(delete: Callable[..., _Batch], batch_size: int) -> Plan[int]:
+    limit = _batch_size(batch_size)
+    deleted = 0
+    behind: str | None = ""
+    while behind is not None:
+        batch: _Batch = yield partial(delete, behind=behind, limit=limit)
+        deleted += batch.deleted
+        behind = batch.last
+    return deleted
+
+
+def _delete_batch(
+    db: Connection, *, lock: ReturningUpdate[Any], values: Mapping[str, Any], behind: str, limit: int
+) -> _Batch:
+    keys = sorted(db.execute(lock, {**values, "behind": behind, "limit": limit}).scalars())
+    # One that is referred to must not keep the others; only then they are taken one by one.
+    whole = not keys or _delete(db, keys)
+    deleted = len(keys) if whole else sum(_delete(db, [key]) for key in keys)
+    return _Batch(deleted, keys[-1] if len(keys) == limit else None)
+
+
+def _delete(db: Connection, keys: Sequence[str]) -> bool:
+    """Delete sessions that are locked; False, and nothing is deleted, if another table refers to one."""
+    # By name, not by cascade: a host's SQLite engine may have foreign keys off.
+    try:
+        with db.begin_nested():
+            for statement in (statements.DELETE_STATES, statements.DELETE_MESSAGES, statements.DELETE_HEADS):
+                db.execute(statement, {"keys": keys})
+    except DBAPIError as error:
+        if meaning(error) is Failure.REFERRED_TO:
+            return False
+        raise
+    return True
+
+
+def _doubles(db: Connection, key: str, within: timedelta) -> Iterator[int]:
+    kept = None
+    after = 0
+    while rows := fetch(db, statements.LOG_PAGE, {"the_key": key, "after": after, "limit": _PAGE}):
+        for idempotency_key, *row in rows:
+            message = stored_message(row)
+            if (
+                kept is not None
+                and idempotency_key is None
+                and (message.message, message.turn_id) == (kept.message, kept.turn_id)
+                and timedelta(0) <= message.created_at - kept.created_at <= within
+            ):
+                yield message.seq
+            else:
+                kept = message
+            after = message.seq
+
+
+def _mended_head(db: Connection, key: str) -> dict[str, Any]:
+    """Return what the logs say of a session where its head says something else."""
+    values = {"the_key": key}
+    head = db.execute(statements.COUNTED_HEAD, values).one()._mapping
+    count, last_seq, newest = db.execute(statements.COUNT_LOG, values).one()
+    last_activity = max(head["last_activity"], newest or head["last_activity"])
+    told = {
+        "message_count": count,
+        "last_seq": max(head["last_seq"], last_seq or 0),
+        "last_activity": last_activity,
+        "active_minute": minute_of(last_activity),
+    }
+    last_state = db.execute(statements.LAST_STATE, values).one_or_none()
+    if last_state is not None:
+        told |= {
+            "state_seq": max(head["state_seq"], last_state.seq),
+            "state": last_state.state,
+            "turn_id": last_state.turn_id,
+            "state_entered_at": last_state.entered_at,
+        }
+    return {name: value for name, value in told.items() if head[name] != value}

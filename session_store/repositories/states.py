@@ -1,0 +1,135 @@
+"""What a session is doing, now and before."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from session_store import statements
+from session_store.repositories.rows import birth, metadata_from
+from session_store.validation import before, identifier, optional_identifier, state_word
+from session_store.values import IDLE, RUNNING, SessionMetadata, SessionState
+from session_store.work import reads, writes_at_once
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+
+class _Whatever:
+    """The default of ``if_turn``: None is a turn to ask for, namely none."""
+
+    def __repr__(self) -> str:
+        return "ANY_TURN"
+
+
+ANY_TURN: Final = _Whatever()
+"""Set the state whatever turn is current."""
+
+SECOND: Final = timedelta(seconds=1)
+
+
+class StateRepository:
+    """The states of sessions: the current one on the head, and the log of all changes."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+
+    @writes_at_once
+    def set_session_state(
+        self,
+        db: Connection,
+        key: str,
+        state: str,
+        turn_id: str | None = None,
+        *,
+        if_turn: str | _Whatever | None = ANY_TURN,
+    ) -> bool:
+        """Set what a session is doing, creating it, and say whether it is doing that now.
+
+        Setting the same state and turn again changes nothing; ``idle`` clears the turn.
+
+        Args:
+            key: The session.
+            state: ``idle``, ``running``, ``error`` or the host's own word, 1 to 64 bytes.
+            turn_id: The run of the agent this is about.
+            if_turn: Only while this turn is current (None: while no turn is); else False, and nothing is
+                written. A turn named here is not begun: a session that is not there is not created for it.
+
+        Raises:
+            InvalidKey: The key, the state or a turn cannot be stored.
+        """
+        now = self._clock()
+        state = state_word(state)
+        turn_id = optional_identifier(turn_id, "turn_id") if state != IDLE else None
+        values: dict[str, Any] = birth(key, now) | {"state": state, "turn_id": turn_id}
+        # A session that is born idle has been told nothing new: no entry in the log.
+        values |= (
+            {"first_seq": 0, "first_entered_at": None} if state == IDLE else {"first_seq": 1, "first_entered_at": now}
+        )
+        if isinstance(if_turn, _Whatever):
+            change = statements.SET_STATE
+        elif if_turn is None:
+            change = statements.START_TURN
+        else:
+            change = statements.SWAP_STATE
+            values = {
+                "the_key": values["the_key"],
+                "if_turn": identifier(if_turn, "if_turn"),
+                "new_state": state,
+                "new_turn": turn_id,
+                "now": now,
+            }
+        if change.run(db, values) or change is statements.SET_STATE:
+            return True
+        # Nothing was written: because another turn is current, or because all was so already.
+        current = db.execute(statements.GET_STATE, {"the_key": key}).one_or_none()
+        return current is not None and (current.state, current.turn_id, current.turn_id) == (
+            state,
+            turn_id,
+            if_turn,
+        )
+
+    @reads
+    def get_session_state(self, db: Connection, key: str) -> SessionState | None:
+        """Return what a session is doing: ``idle`` if it was never told, None if there is no session."""
+        row = db.execute(statements.GET_STATE, {"the_key": identifier(key, "key")}).one_or_none()
+        if row is None:
+            return None
+        started_at = row.state_entered_at if row.state == RUNNING else None
+        return SessionState(row.state, row.turn_id, started_at, row.state_entered_at)
+
+    @reads
+    def list_running_sessions(self, db: Connection) -> list[SessionMetadata]:
+        """Return the sessions in which an agent is at work, newest turn first."""
+        return metadata_from(db, statements.LIST_RUNNING)
+
+    @reads
+    def list_stuck_sessions(self, db: Connection, threshold_secs: float) -> list[SessionMetadata]:
+        """Return the sessions that have been running for longer than this, the oldest turn first.
+
+        Raises:
+            InvalidQuery: The threshold is negative or no number.
+        """
+        return metadata_from(db, statements.LIST_STUCK, {"cutoff": self._cutoff(threshold_secs)})
+
+    def recover_stuck(self, db: Connection, threshold_secs: float, *, to: str = "error") -> list[str]:
+        """Move the sessions that have been running for longer than this to another state; return their keys.
+
+        A turn that ended meanwhile is left alone. A recovered session keeps the name of its turn, unless it
+        goes to ``idle``.
+
+        Args:
+            threshold_secs: Age of the turn in seconds, 0 or more.
+            to: The state they get.
+
+        Raises:
+            InvalidQuery: The threshold is negative or no number.
+            InvalidKey: The state cannot be stored.
+        """
+        values = {"cutoff": self._cutoff(threshold_secs), "new_state": state_word(to), "now": self._clock()}
+        return sorted(row.session_key for row in statements.RECOVER.run(db, values))
+
+    def _cutoff(self, threshold_secs: float) -> datetime:
+        return before(self._clock(), threshold_secs, "threshold_secs", SECOND)

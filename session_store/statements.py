@@ -1,0 +1,385 @@
+"""The SQL: one constant for each statement. What varies with its arguments is built in `session_store.search`.
+
+Every statement that writes starts with INSERT, UPDATE or DELETE, so that sqlite3 begins the transaction with it
+and takes the write lock at once; every one names the session by its key. An upsert is an INSERT from a SELECT
+with the ON CONFLICT clause as its suffix: the dialects' own form is compiled anew at every call on SQLAlchemy
+2.0. Text and JSON travel as they are stored; the repositories escape them, and decode the rows of a SELECT.
+
+No parameter of an UPDATE has the name of a column: SQLAlchemy would set that column to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Text,
+    bindparam,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    null,
+    or_,
+    select,
+    text,
+    true,
+    type_coerce,
+    update,
+)
+
+from session_store.dialects.sql import as_json, logged
+from session_store.tables import MESSAGES, SESSIONS, STATES
+from session_store.types import UtcDateTime
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import BindParameter, ColumnElement, Select
+    from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
+
+
+def _text(name: str) -> BindParameter[str]:
+    return bindparam(name, type_=Text())
+
+
+def _number(name: str) -> BindParameter[int]:
+    return bindparam(name, type_=BigInteger())
+
+
+def _time(name: str) -> BindParameter[datetime]:
+    return bindparam(name, type_=UtcDateTime())
+
+
+KEY: Final = _text("the_key")
+THIS_SESSION: Final = SESSIONS.c.key == KEY
+ITS_MESSAGES: Final = MESSAGES.c.session_key == KEY
+ITS_STATES: Final = STATES.c.session_key == KEY
+KEYS: Final = bindparam("keys", type_=Text(), expanding=True)
+
+RUNNING: Final = SESSIONS.c.state == literal_column("'running'")
+"""Written out: with a bound state PostgreSQL's generic plan scanned the table instead of the partial index."""
+
+STORED_MESSAGE: Final = (
+    MESSAGES.c.seq,
+    MESSAGES.c.created_at,
+    MESSAGES.c.turn_id,
+    MESSAGES.c.role,
+    type_coerce(MESSAGES.c.content, Text()).label("content"),
+    cast(MESSAGES.c.payload, Text).label("payload"),
+)
+METADATA: Final = (
+    SESSIONS.c.key,
+    type_coerce(SESSIONS.c.name, Text()).label("name"),
+    SESSIONS.c.owner,
+    cast(SESSIONS.c.attributes, Text).label("attributes"),
+    SESSIONS.c.created_at,
+    SESSIONS.c.last_activity,
+    SESSIONS.c.message_count,
+    SESSIONS.c.last_seq,
+    SESSIONS.c.state,
+    SESSIONS.c.turn_id,
+    SESSIONS.c.state_entered_at,
+)
+
+
+# Heads. Those of an upsert say what a session has from its first moment, and what becomes of one that exists.
+
+_BORN: Final[Mapping[str, ColumnElement[Any]]] = {
+    "key": KEY,
+    "created_at": _time("created_at"),
+    "last_activity": _time("last_activity"),
+    "active_minute": _time("active_minute"),
+}
+
+
+_LOGGED_MESSAGE: Final = (
+    SESSIONS.c.key.label("session_key"),
+    SESSIONS.c.last_seq.label("seq"),
+    SESSIONS.c.turn_id,
+)
+
+
+def _upsert(
+    given: Mapping[str, ColumnElement[Any]],
+    conflict: str,
+    only_if: ColumnElement[bool] | None = None,
+    returning: Sequence[ColumnElement[Any]] = _LOGGED_MESSAGE,
+) -> ReturningInsert[Any]:
+    # The WHERE is there even when it says nothing: SQLite would read the ON of ON CONFLICT as a join's.
+    values = {**_BORN, **given}
+    rows = select(*values.values()).where(true() if only_if is None else only_if)
+    on_conflict = text(f"ON CONFLICT (key) DO {conflict}")
+    return insert(SESSIONS).from_select(list(values), rows.suffix_with(on_conflict)).returning(*returning)
+
+
+_COUNT_ON: Final = """UPDATE SET
+    message_count = session_store_sessions.message_count + excluded.message_count,
+    last_seq = session_store_sessions.last_seq + excluded.last_seq,
+    last_activity = CASE WHEN session_store_sessions.last_activity > excluded.last_activity
+        THEN session_store_sessions.last_activity ELSE excluded.last_activity END,
+    active_minute = CASE WHEN session_store_sessions.active_minute > excluded.active_minute
+        THEN session_store_sessions.active_minute ELSE excluded.active_minute END"""
+_COUNTED: Final = {"message_count": _number("count"), "last_seq": _number("count")}
+_NEW_IDEMPOTENCY_KEY: Final = ~exists().where(ITS_MESSAGES, MESSAGES.c.idempotency_key == _text("idempotency_key"))
+_MESSAGE: Final[Mapping[str, ColumnElement[Any]]] = {
+    "role": _text("role"),
+    "content": _text("content"),
+    "payload": as_json(_text("payload")),
+    "idempotency_key": _text("idempotency_key"),
+    "created_at": _time("created_at"),
+}
+
+COUNT_MESSAGES_ON: Final = _upsert(_COUNTED, _COUNT_ON)
+"""Take the next ``count`` numbers in a session, creating it, and lock its head; returns the last of them."""
+
+APPEND: Final = logged(COUNT_MESSAGES_ON, MESSAGES, _MESSAGE)
+APPEND_ONCE: Final = logged(_upsert(_COUNTED, _COUNT_ON, _NEW_IDEMPOTENCY_KEY), MESSAGES, _MESSAGE)
+"""Append unless the idempotency key is there already; no row then."""
+
+CREATE_SESSION: Final = _upsert(
+    {"name": _text("name"), "owner": _text("owner"), "attributes": as_json(_text("attributes"))}, "NOTHING"
+)
+SET_NAME: Final = _upsert({"name": _text("name")}, "UPDATE SET name = excluded.name")
+SET_OWNER: Final = _upsert({"owner": _text("owner")}, "UPDATE SET owner = excluded.owner")
+LOCK_OR_CREATE: Final = _upsert({}, "UPDATE SET state_seq = session_store_sessions.state_seq")
+"""Lock a session's head, creating it."""
+
+LOCK: Final = (
+    update(SESSIONS).where(THIS_SESSION).values(state_seq=SESSIONS.c.state_seq).returning(SESSIONS.c.message_count)
+)
+"""Lock a session's head; no row if there is no session."""
+
+GET_ATTRIBUTES: Final = select(cast(SESSIONS.c.attributes, Text)).where(THIS_SESSION)
+SET_ATTRIBUTES: Final = update(SESSIONS).where(THIS_SESSION).values(attributes=as_json(_text("merged")))
+GET_NAME: Final = select(SESSIONS.c.name).where(THIS_SESSION)
+GET_STATE: Final = select(SESSIONS.c.state, SESSIONS.c.turn_id, SESSIONS.c.state_entered_at).where(THIS_SESSION)
+GET_METADATA: Final = select(*METADATA).where(THIS_SESSION)
+SESSION_EXISTS: Final = select(SESSIONS.c.key).where(THIS_SESSION)
+
+LIST_RUNNING: Final = select(*METADATA).where(RUNNING).order_by(SESSIONS.c.state_entered_at.desc(), SESSIONS.c.key)
+LIST_STUCK: Final = (
+    select(*METADATA)
+    .where(RUNNING, SESSIONS.c.state_entered_at < _time("cutoff"))
+    .order_by(SESSIONS.c.state_entered_at, SESSIONS.c.key)
+)
+
+
+# Messages of one session.
+
+LOAD: Final = (
+    select(MESSAGES.c.role, MESSAGES.c.content, cast(MESSAGES.c.payload, Text))
+    .where(ITS_MESSAGES)
+    .order_by(MESSAGES.c.seq)
+)
+LOAD_LAST: Final = LOAD.order_by(None).order_by(MESSAGES.c.seq.desc()).limit(_number("last"))
+"""The newest messages, newest first."""
+
+FIND_BY_IDEMPOTENCY_KEY: Final = select(MESSAGES.c.idempotency_key, *STORED_MESSAGE).where(
+    ITS_MESSAGES, MESSAGES.c.idempotency_key.in_(KEYS)
+)
+
+_LAST_SEQ: Final = select(func.max(MESSAGES.c.seq)).where(ITS_MESSAGES).scalar_subquery()
+_IS_LAST: Final = MESSAGES.c.seq == _LAST_SEQ
+_IS_SEQ: Final = MESSAGES.c.seq == _number("the_seq")
+
+COUNT_ONE_OFF: Final = (
+    update(SESSIONS)
+    .where(THIS_SESSION, SESSIONS.c.message_count > 0)
+    .values(message_count=SESSIONS.c.message_count - 1)
+    .returning(SESSIONS.c.message_count)
+)
+"""Take one off the count and lock the head.
+
+The DELETE comes second, as a statement of its own: within one, callers who waited for the head still saw the
+message the one before them had removed, and 8 threads removed 36 to 52 of 200.
+"""
+COUNT_ONE_ON: Final = update(SESSIONS).where(THIS_SESSION).values(message_count=SESSIONS.c.message_count + 1)
+DELETE_LAST: Final = delete(MESSAGES).where(ITS_MESSAGES, _IS_LAST).returning(*STORED_MESSAGE)
+DELETE_LAST_IF: Final = delete(MESSAGES).where(ITS_MESSAGES, _IS_LAST, _IS_SEQ).returning(*STORED_MESSAGE)
+
+_now: Final = _time("now")
+_TOUCHED: Final = {
+    "last_activity": case((SESSIONS.c.last_activity > _now, SESSIONS.c.last_activity), else_=_now),
+    "active_minute": case(
+        (SESSIONS.c.active_minute > _time("minute"), SESSIONS.c.active_minute), else_=_time("minute")
+    ),
+}
+_NEW_TEXT: Final = {
+    "role": _text("new_role"),
+    "content": _text("new_content"),
+    "payload": as_json(_text("new_payload")),
+}
+_touch: Final = update(SESSIONS).where(THIS_SESSION).values(_TOUCHED).returning(SESSIONS.c.last_seq)
+TOUCH: Final = _touch.where(exists().where(ITS_MESSAGES))
+TOUCH_IF: Final = _touch.where(_number("the_seq") == _LAST_SEQ)
+REPLACE_LAST: Final = update(MESSAGES).where(ITS_MESSAGES, _IS_LAST).values(_NEW_TEXT).returning(MESSAGES.c.seq)
+REPLACE_LAST_IF: Final = REPLACE_LAST.where(_IS_SEQ)
+
+CLEAR_COUNT: Final = update(SESSIONS).where(THIS_SESSION).values(message_count=0).returning(SESSIONS.c.message_count)
+CLEAR_MESSAGES: Final = delete(MESSAGES).where(ITS_MESSAGES)
+
+
+# States. A log entry holds what the head says after the change.
+
+_LOGGED_STATE: Final = (
+    SESSIONS.c.key.label("session_key"),
+    SESSIONS.c.state_seq.label("seq"),
+    SESSIONS.c.state,
+    SESSIONS.c.turn_id,
+    SESSIONS.c.state_entered_at.label("entered_at"),
+)
+_PROPOSED_STATE: Final[Mapping[str, ColumnElement[Any]]] = {
+    "state": _text("state"),
+    "turn_id": _text("turn_id"),
+    "state_seq": _number("first_seq"),
+    "state_entered_at": _time("first_entered_at"),
+}
+_CHANGE_STATE: Final = """UPDATE SET
+    state = excluded.state,
+    turn_id = excluded.turn_id,
+    state_seq = session_store_sessions.state_seq + 1,
+    state_entered_at = CASE WHEN session_store_sessions.state_entered_at > excluded.last_activity
+        THEN session_store_sessions.state_entered_at ELSE excluded.last_activity END
+    WHERE (session_store_sessions.state <> excluded.state
+        OR coalesce(session_store_sessions.turn_id, '') <> coalesce(excluded.turn_id, ''))"""
+_ENTERED: Final = {
+    "state_seq": SESSIONS.c.state_seq + 1,
+    "state_entered_at": case((SESSIONS.c.state_entered_at > _now, SESSIONS.c.state_entered_at), else_=_now),
+}
+
+SET_STATE: Final = logged(_upsert(_PROPOSED_STATE, _CHANGE_STATE, returning=_LOGGED_STATE), STATES, {})
+START_TURN: Final = logged(
+    _upsert(
+        _PROPOSED_STATE,
+        f"{_CHANGE_STATE} AND session_store_sessions.turn_id IS NULL",
+        returning=_LOGGED_STATE,
+    ),
+    STATES,
+    {},
+)
+"""Set the state of a session that has no turn now."""
+
+SWAP_STATE: Final = logged(
+    update(SESSIONS)
+    .where(
+        THIS_SESSION,
+        SESSIONS.c.turn_id == _text("if_turn"),
+        or_(
+            SESSIONS.c.state != _text("new_state"),
+            SESSIONS.c.turn_id != func.coalesce(_text("new_turn"), ""),
+        ),
+    )
+    .values(state=_text("new_state"), turn_id=_text("new_turn"), **_ENTERED)
+    .returning(*_LOGGED_STATE),
+    STATES,
+    {},
+)
+"""Set the state while a given turn is current."""
+
+RECOVER: Final = logged(
+    update(SESSIONS)
+    .where(RUNNING, SESSIONS.c.state_entered_at < _time("cutoff"))
+    .values(
+        state=_text("new_state"),
+        turn_id=case((_text("new_state") == literal_column("'idle'"), null()), else_=SESSIONS.c.turn_id),
+        **_ENTERED,
+    )
+    .returning(*_LOGGED_STATE),
+    STATES,
+    {},
+)
+"""Move every stuck session on; the conditions are read again under the lock, so a turn that ended stays ended."""
+
+
+# Whole sessions, and repairs.
+
+DELETE_STATES: Final = delete(STATES).where(STATES.c.session_key.in_(KEYS))
+DELETE_MESSAGES: Final = delete(MESSAGES).where(MESSAGES.c.session_key.in_(KEYS))
+DELETE_HEADS: Final = delete(SESSIONS).where(SESSIONS.c.key.in_(KEYS))
+
+OWNED: Final = (SESSIONS.c.owner == _text("owner_is"),)
+STALE: Final = (
+    # The index holds the minute only; the second condition is exact.
+    SESSIONS.c.active_minute <= _time("minute"),
+    SESSIONS.c.last_activity < _time("cutoff"),
+    or_(SESSIONS.c.state_entered_at.is_(None), SESSIONS.c.state_entered_at < _time("cutoff")),
+)
+STALE_AT_REST: Final = (*STALE, SESSIONS.c.state != literal_column("'running'"))
+
+
+def count_heads(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    """Count the sessions for which all conditions hold."""
+    return select(func.count()).select_from(SESSIONS).where(*conditions)
+
+
+def lock_some(conditions: Sequence[ColumnElement[bool]], *, skip_locked: bool) -> ReturningUpdate[Any]:
+    """Lock the next ``limit`` sessions, by key, behind the one called ``behind`` and return their keys.
+
+    A session that somebody else has locked is waited for, or skipped. In the order of keys, so that two of these
+    never wait for each other.
+    """
+    chosen = (
+        select(SESSIONS.c.key)
+        .where(*conditions, SESSIONS.c.key > _text("behind"))
+        .order_by(SESSIONS.c.key)
+        .limit(_number("limit"))
+        .with_for_update(skip_locked=skip_locked)
+    )
+    return (
+        update(SESSIONS)
+        .where(SESSIONS.c.key.in_(chosen.scalar_subquery()))
+        .values(state_seq=SESSIONS.c.state_seq)
+        .returning(SESSIONS.c.key)
+    )
+
+
+LOCK_OWNED: Final = lock_some(OWNED, skip_locked=False)
+LOCK_STALE: Final = lock_some(STALE, skip_locked=True)
+LOCK_STALE_AT_REST: Final = lock_some(STALE_AT_REST, skip_locked=True)
+
+DELETE_SEQS: Final = delete(MESSAGES).where(
+    ITS_MESSAGES, MESSAGES.c.seq.in_(bindparam("seqs", type_=BigInteger(), expanding=True))
+)
+
+LOG_PAGE: Final = (
+    select(MESSAGES.c.idempotency_key, *STORED_MESSAGE)
+    .where(ITS_MESSAGES, MESSAGES.c.seq > _number("after"))
+    .order_by(MESSAGES.c.seq)
+    .limit(_number("limit"))
+)
+COUNTED_HEAD: Final = select(
+    SESSIONS.c.last_activity,
+    SESSIONS.c.active_minute,
+    SESSIONS.c.message_count,
+    SESSIONS.c.last_seq,
+    SESSIONS.c.state_seq,
+    SESSIONS.c.state,
+    SESSIONS.c.turn_id,
+    SESSIONS.c.state_entered_at,
+).where(THIS_SESSION)
+COUNT_LOG: Final = select(func.count(), func.max(MESSAGES.c.seq), func.max(MESSAGES.c.created_at)).where(ITS_MESSAGES)
+LAST_STATE: Final = (
+    select(STATES.c.seq, STATES.c.state, STATES.c.turn_id, STATES.c.entered_at)
+    .where(ITS_STATES)
+    .order_by(STATES.c.seq.desc())
+    .limit(1)
+)
+MEND_HEAD: Final = update(SESSIONS).where(THIS_SESSION)
+PING: Final[Select[Any]] = select(literal_column("1"))
+
+
+def history(*, after: bool, before: bool, limit: bool) -> Select[Any]:
+    """Select a page of a session's messages; with ``before`` its end, newest first."""
+    page = select(*STORED_MESSAGE).where(ITS_MESSAGES)
+    if after:
+        page = page.where(MESSAGES.c.seq > _number("after_seq"))
+    if before:
+        page = page.where(MESSAGES.c.seq < _number("before_seq"))
+    page = page.order_by(MESSAGES.c.seq.desc() if before else MESSAGES.c.seq)
+    return page.limit(_number("limit")) if limit else page

@@ -1,0 +1,302 @@
+"""The two front doors: `SessionStore` for code that blocks, `AsyncSessionStore` for an event loop.
+
+A store gives each call a transaction of its own, or runs it in one that is open already. The asynchronous store runs
+the same code in a greenlet, one switch for a call and not one for a statement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.util import await_only, greenlet_spawn
+
+from session_store import gates, identity, migrations
+from session_store.dialects import engines
+from session_store.errors import StoreError
+from session_store.interface import AsyncOperations, Operations
+from session_store.repositories import MessageRepository, SessionRepository, StateRepository
+from session_store.transactions import Transactions, run_joined
+from session_store.validation import moment
+from session_store.work import Access
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+
+    from sqlalchemy import orm
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+
+    from session_store.dialects.engines import Durability
+    from session_store.interface import Repositories
+    from session_store.work import Work
+
+R = TypeVar("R")
+Store = TypeVar("Store", bound="AsyncSessionStore")
+
+
+def utc_now() -> datetime:
+    """Return the time by the machine's clock."""
+    return datetime.now(UTC)
+
+
+class SessionStore(Operations):
+    """Conversations kept in a database, for code that blocks.
+
+    Every call is a transaction of its own: when it has returned, what it did is committed and durable.
+
+    Args:
+        bind: The host's engine, which is left as it is, or a URL, for which an engine is made and tuned.
+        clock: Gives the time, aware.
+        durability: ``"relaxed"`` lets SQLite return before the disk has it; only with a URL.
+    """
+
+    def __init__(
+        self,
+        bind: Engine | URL | str | os.PathLike[str],
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        durability: Durability = "full",
+    ) -> None:
+        self._owns_engine = not isinstance(bind, Engine)
+        self.engine = bind if isinstance(bind, Engine) else engines.blocking_engine(bind, durability)
+        self._repositories = _repositories(clock)
+        self._transactions = Transactions(self.engine)
+
+    @classmethod
+    def open(
+        cls,
+        path_or_url: str | os.PathLike[str] | URL,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        durability: Durability = "full",
+    ) -> Self:
+        """Return a store on the database at a URL or in a SQLite file, made and migrated if need be."""
+        store = cls(path_or_url, clock=clock, durability=durability)
+        try:
+            migrations.upgrade(store.engine)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def close(self) -> None:
+        """Close the connections the store made; a host's engine is left alone."""
+        if self._owns_engine:
+            self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def begin(self) -> Iterator[SessionTransaction]:
+        """Give the same operations within one transaction: committed at the end, rolled back if something is raised.
+
+        It is never run again by itself; on `Conflict` the caller may.
+        """
+        with self._gate(Access.WRITE, begin=True), self._transactions.begin() as db:
+            yield SessionTransaction(db, self._repositories)
+
+    def joined_to(self, db: orm.Session | Connection) -> SessionTransaction:
+        """Give the same operations within the transaction the host has open; it is the host who commits."""
+        return SessionTransaction(db, self._repositories)
+
+    def _run(self, work: Work[R], access: Access, key: str | None) -> R:  # noqa: ARG002 - only joined work asks
+        with self._gate(access):
+            return self._transactions.run(work, access)
+
+    def _gate(self, access: Access, *, begin: bool = False) -> AbstractContextManager[None]:
+        alone = engines.comes_alone(self.engine, access)
+        if access is Access.READ and not alone:
+            return nullcontext()
+        return gates.thread_gate(self.engine.pool).passed(alone=alone, begin=begin)
+
+
+class SessionTransaction(Operations):
+    """The operations within one transaction, which somebody else ends."""
+
+    def __init__(self, db: orm.Session | Connection, repositories: Repositories) -> None:
+        self._db = db
+        self._repositories = repositories
+
+    def _run(self, work: Work[R], access: Access, key: str | None) -> R:
+        return _joined(self._db, work, access, key)
+
+
+class AsyncSessionStore(AsyncOperations):
+    """Conversations kept in a database, for code on an event loop.
+
+    Every call is a transaction of its own: when it has returned, what it did is committed and durable. A call
+    that is cancelled is finished first, and then raises: it has happened as a whole, or not at all.
+
+    Args:
+        bind: The host's engine, which is left as it is, or a URL, for which an engine is made and tuned.
+        clock: Gives the time, aware.
+        durability: ``"relaxed"`` lets SQLite return before the disk has it; only with a URL.
+    """
+
+    def __init__(
+        self,
+        bind: AsyncEngine | URL | str | os.PathLike[str],
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        durability: Durability = "full",
+    ) -> None:
+        self._owns_engine = isinstance(bind, URL | str | os.PathLike)
+        if isinstance(bind, URL | str | os.PathLike):
+            bind = engines.awaitable_engine(bind, durability)
+        self.engine: AsyncEngine = bind
+        self._repositories = _repositories(clock)
+        self._transactions = Transactions(self.engine.sync_engine, sleep=_sleep)
+
+    @classmethod
+    def open(
+        cls,
+        path_or_url: str | os.PathLike[str] | URL,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        durability: Durability = "full",
+    ) -> Opening[Self]:
+        """Return a store on the database at a URL or in a SQLite file, made and migrated if need be.
+
+        Either ``async with AsyncSessionStore.open(...) as store`` or ``store = await AsyncSessionStore.open(...)``.
+        """
+        return Opening(cls(path_or_url, clock=clock, durability=durability))
+
+    async def close(self) -> None:
+        """Close the connections the store made; a host's engine is left alone."""
+        if self._owns_engine:
+            await self.engine.dispose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncSessionTransaction]:
+        """Give the same operations within one transaction: committed at the end, rolled back if something is raised.
+
+        It is never run again by itself; on `Conflict` the caller may.
+        """
+        async with self._gate(Access.WRITE, begin=True):
+            transaction = self._transactions.begin()
+            try:
+                db = await _finished(greenlet_spawn(transaction.__enter__))
+                yield AsyncSessionTransaction(db, self._repositories)
+            except BaseException as error:
+                await _finished(greenlet_spawn(transaction.__exit__, type(error), error, error.__traceback__))
+                raise
+            await _finished(greenlet_spawn(transaction.__exit__, None, None, None))
+
+    def joined_to(self, db: AsyncSession | AsyncConnection) -> AsyncSessionTransaction:
+        """Give the same operations within the transaction the host has open; it is the host who commits."""
+        return AsyncSessionTransaction(_sync_side(db), self._repositories)
+
+    async def _run(self, work: Work[R], access: Access, key: str | None) -> R:  # noqa: ARG002 - only joined work asks
+        async with self._gate(access):
+            return await _finished(greenlet_spawn(self._transactions.run, work, access))
+
+    def _gate(self, access: Access, *, begin: bool = False) -> AbstractAsyncContextManager[None]:
+        alone = engines.comes_alone(self.engine.sync_engine, access)
+        if access is Access.READ and not alone:
+            return nullcontext()
+        return gates.task_gate(self.engine.pool).passed(alone=alone, begin=begin)
+
+
+class AsyncSessionTransaction(AsyncOperations):
+    """The operations within one transaction, which somebody else ends."""
+
+    def __init__(self, db: orm.Session | Connection, repositories: Repositories) -> None:
+        self._db = db
+        self._repositories = repositories
+
+    async def _run(self, work: Work[R], access: Access, key: str | None) -> R:
+        return await _finished(greenlet_spawn(_joined, self._db, work, access, key))
+
+
+class Opening(Generic[Store]):
+    """An asynchronous store that is migrated when it is awaited, or entered with ``async with``."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __await__(self) -> Generator[Any, None, Store]:
+        return self._migrated().__await__()
+
+    async def __aenter__(self) -> Store:
+        return await self._migrated()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._store.close()
+
+    async def _migrated(self) -> Store:
+        try:
+            await _finished(greenlet_spawn(migrations.upgrade, self._store.engine.sync_engine))
+        except BaseException:
+            await self._store.close()
+            raise
+        return self._store
+
+
+def _repositories(clock: Callable[[], datetime]) -> Repositories:
+    def checked_clock() -> datetime:
+        return moment(clock(), "the clock's time")
+
+    now = clock if clock is utc_now else checked_clock
+    return {repository: repository(now) for repository in (SessionRepository, MessageRepository, StateRepository)}
+
+
+def _joined(host: orm.Session | Connection, work: Work[R], access: Access, key: str | None) -> R:
+    if isinstance(host, Connection):
+        return run_joined(work, host)
+    # A scoped_session stands for the session of the thread, which calling it returns.
+    session: orm.Session = host() if callable(host) else host
+    # SQLAlchemy 2.0 flushes before a query, but not before the INSERT or UPDATE of Core.
+    session.flush()
+    db = session.connection(bind_arguments=identity.bind_arguments())
+    result = run_joined(work, db)
+    if access is not Access.READ:
+        identity.refresh(session, db, key)
+    return result
+
+
+def _sync_side(db: AsyncSession | AsyncConnection) -> orm.Session | Connection:
+    # An async_scoped_session stands for the session of the task, which calling it returns.
+    host: Any = db() if callable(db) else db
+    sync_side: orm.Session | Connection | None = getattr(host, "sync_session", None) or host.sync_connection
+    if sync_side is None:
+        problem = "the connection was not started: await it, or use async with"
+        raise StoreError(problem)
+    return sync_side
+
+
+async def _finished(work: Coroutine[Any, Any, R]) -> R:
+    """Await work to its end, whatever happens to the one who waits; only then raise the cancellation.
+
+    Without this 250 cancellations opened 150 connections, and on aiosqlite a thread nobody waited for kept the
+    write lock.
+    """
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        if not task.cancelled():
+            # Nobody will ask for its error any more, and asyncio would print that.
+            task.exception()
+        raise
+
+
+def _sleep(seconds: float) -> None:
+    await_only(asyncio.sleep(seconds))

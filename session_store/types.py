@@ -1,0 +1,154 @@
+"""Column types that give back exactly what they were given, on every database.
+
+PostgreSQL refuses NUL and lone surrogates in text, SQLite stores times as it likes. So text is escaped: SUB
+(U+001A) followed by three of sixteen control characters stands for one character that cannot be stored. Only
+NUL, lone surrogates and SUB itself are escaped, all other text is stored as it is. The sixteen are control
+characters because those, and no character beyond ASCII, separate words for FTS5 and tsvector under every ctype.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import JSON, DateTime, String, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Dialect
+    from sqlalchemy.sql.operators import OperatorType
+
+SUB: Final = "\x1a"
+_DIGITS: Final = "\x01\x02\x03\x04\x05\x06\x07\x08\x0e\x0f\x10\x11\x12\x13\x14\x15"
+_VALUE_OF: Final = {digit: value for value, digit in enumerate(_DIGITS)}
+_UNSAFE: Final = re.compile("[\0\x1a\ud800-\udfff]")
+_ESCAPED: Final = re.compile(f"{SUB}([{_DIGITS}]{{3}})")
+_UNSAFE_JSON: Final = re.compile(r"[\ud800-\udfff]|\\u00(?:00|1a)")
+_SUB_IN_JSON: Final = "\\u001a"
+_SURROGATES: Final = 0xD000
+
+
+def escape(text: str) -> str:
+    """Return the text as it is stored."""
+    if text.isascii() and "\0" not in text and SUB not in text:
+        return text
+    return _UNSAFE.sub(_encode, text)
+
+
+def unescape(text: str) -> str:
+    """Return the text that was stored."""
+    return _ESCAPED.sub(_decode, text) if SUB in text else text
+
+
+def dump_json(value: Any) -> str:
+    """Return a JSON value as the text that is stored."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if _UNSAFE_JSON.search(text) is None:
+        return text
+    return json.dumps(_map_strings(value, escape), ensure_ascii=False, separators=(",", ":"))
+
+
+def load_json(text: str) -> Any:
+    """Return the JSON value whose text was stored."""
+    value = json.loads(text)
+    return _map_strings(value, unescape) if _SUB_IN_JSON in text else value
+
+
+def as_utc(stored: datetime | str) -> datetime:
+    """Return a time as drivers give it, text or in the server's zone, in UTC."""
+    time = datetime.fromisoformat(stored) if isinstance(stored, str) else stored
+    return time if time.tzinfo is UTC else time.astimezone(UTC)
+
+
+def _encode(match: re.Match[str]) -> str:
+    # Twelve bits suffice: NUL is 0, SUB is 0x1a, and the surrogates D800 to DFFF keep their lower three digits.
+    code = ord(match[0]) & 0xFFF
+    return SUB + _DIGITS[code >> 8] + _DIGITS[code >> 4 & 15] + _DIGITS[code & 15]
+
+
+def _decode(match: re.Match[str]) -> str:
+    high, middle, low = (_VALUE_OF[digit] for digit in match[1])
+    code = high << 8 | middle << 4 | low
+    return chr(_SURROGATES + code) if high >= 8 else chr(code)  # noqa: PLR2004 - D800 & FFF is 800
+
+
+def _map_strings(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {change(name): _map_strings(item, change) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_map_strings(item, change) for item in value]
+    return value
+
+
+class ExactText(TypeDecorator[str]):
+    """Text in which every Python `str` comes back as it went in, NUL and lone surrogates included."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's
+        return None if value is None else escape(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else unescape(value)
+
+
+class ExactJson(TypeDecorator[Any]):
+    """JSON whose strings come back as they went in: JSONB on PostgreSQL, text on SQLite.
+
+    Not ``JSON`` on SQLite: a column declared so has numeric affinity there, which rounds a long number.
+    """
+
+    impl = JSON
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(JSONB(none_as_null=True))
+        return dialect.type_descriptor(Text())
+
+    def coerce_compared_value(self, op: OperatorType | None, value: Any) -> TypeEngine[Any]:
+        return self.impl_instance.coerce_compared_value(op, value)
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        text = dump_json(value)
+        return json.loads(text) if dialect.name == "postgresql" else text
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        return _map_strings(value, unescape) if dialect.name == "postgresql" else load_json(value)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware time, always UTC: ``timestamptz`` on PostgreSQL, 32 sortable characters on SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(String(32))
+        return dialect.type_descriptor(DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if value.utcoffset() is None:
+            message = f"{value!r} has no time zone"
+            raise ValueError(message)
+        time = value.astimezone(UTC)
+        # Not strftime: its %Y gives "900" for the year 900.
+        return time.isoformat(timespec="microseconds") if dialect.name == "sqlite" else time
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else as_utc(value)

@@ -1,0 +1,215 @@
+"""What may be stored and asked for; everything is checked here before any SQL runs.
+
+The limits on identifiers keep every indexed combination below the 2,704 bytes of a PostgreSQL index row, past
+which the append itself would fail.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from session_store.errors import InvalidKey, InvalidMessage, InvalidQuery, StoreError
+from session_store.types import dump_json, escape
+from session_store.values import ChatMessage, NewMessage
+
+MAX_IDENTIFIER_BYTES: Final = 512
+MAX_WORD_BYTES: Final = 64
+MAX_NAME_CHARACTERS: Final = 1024
+MAX_JSON_DEPTH: Final = 100
+MAX_INTEGER_BITS: Final = 13_000
+"""Python writes and reads whole numbers of up to 4,300 digits, which is 14,284 bits."""
+
+MAX_BIGINT: Final = 2**63 - 1
+EXACT_FLOAT: Final = 1e16
+"""From here on Python writes floats with an exponent, and JSONB gives them back as whole numbers."""
+
+_SHOWN = 60
+
+
+def identifier(value: object, what: str, limit: int = MAX_IDENTIFIER_BYTES) -> str:
+    """Return the value if it can be an identifier of 1 to ``limit`` bytes.
+
+    Raises:
+        InvalidKey: It is not a `str`, is empty or too long, or has a NUL or a lone surrogate.
+    """
+    return _short_text(value, what, limit, InvalidKey)
+
+
+def optional_identifier(value: object, what: str) -> str | None:
+    """Return the value if it is None or can be an identifier."""
+    return None if value is None else identifier(value, what)
+
+
+def state_word(value: object) -> str:
+    """Return the value if it can be the name of a state, of 1 to 64 bytes."""
+    return identifier(value, "state", MAX_WORD_BYTES)
+
+
+def session_name(value: object) -> str:
+    """Return the value if it can be a session's name, of up to 1,024 characters."""
+    if not isinstance(value, str):
+        raise InvalidQuery(_not_a(value, "name", "a str"))
+    if len(value) > MAX_NAME_CHARACTERS:
+        message = f"name has {len(value)} characters, at most {MAX_NAME_CHARACTERS} are allowed: {_shown(value)}"
+        raise InvalidQuery(message)
+    return str(value)
+
+
+def chat_message(value: object) -> tuple[ChatMessage, str, str | None]:
+    """Return the message as it will come back, and its content and payload as they are stored.
+
+    Raises:
+        InvalidMessage: It is no `ChatMessage`, or its role, content or payload cannot be stored.
+    """
+    if not isinstance(value, ChatMessage):
+        raise InvalidMessage(_not_a(value, "message", "a ChatMessage"))
+    role, content, payload = value
+    _short_text(role, "role", MAX_WORD_BYTES, InvalidMessage)
+    if not isinstance(content, str):
+        raise InvalidMessage(_not_a(content, "content", "a str"))
+    if payload is None:
+        return value, escape(content), None
+    payload = json_value(payload, "payload", InvalidMessage)
+    return ChatMessage(role, content, payload), escape(content), dump_json(payload)
+
+
+def new_message(value: object) -> NewMessage:
+    """Return the value as a `NewMessage`, wrapping a `ChatMessage`."""
+    if isinstance(value, NewMessage):
+        return value
+    if isinstance(value, ChatMessage):
+        return NewMessage(value)
+    raise InvalidMessage(_not_a(value, "message", "a ChatMessage or a NewMessage"))
+
+
+def moment(value: object, what: str, error: type[StoreError] = InvalidQuery) -> datetime:
+    """Return an aware time in UTC."""
+    if not isinstance(value, datetime):
+        raise error(_not_a(value, what, "a datetime"))
+    if value.utcoffset() is None:
+        message = f"{what} must have a time zone: {value.isoformat()}"
+        raise error(message)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        message = f"{what} is outside the years 1 to 9999 in UTC: {value.isoformat()}"
+        raise error(message) from None
+
+
+def whole_number(value: object, what: str, least: int = 0, most: int = MAX_BIGINT) -> int:
+    """Return the value if it is an `int` of the range given."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidQuery(_not_a(value, what, "an int"))
+    if not least <= value <= most:
+        message = f"{what} must be {least} to {most}: {_shown(value)}"
+        raise InvalidQuery(message)
+    return int(value)
+
+
+def optional_number(value: object, what: str) -> int | None:
+    """Return the value if it is None or an `int` of 0 or more."""
+    return None if value is None else whole_number(value, what)
+
+
+def before(now: datetime, age: object, what: str, unit: timedelta) -> datetime:
+    """Return the time that was ``age`` units ago; the first of all times where that is longer ago."""
+    if isinstance(age, bool) or not isinstance(age, int | float):
+        raise InvalidQuery(_not_a(age, what, "a number"))
+    if not 0 <= age < math.inf:
+        message = f"{what} must be 0 or more and finite: {age}"
+        raise InvalidQuery(message)
+    try:
+        return now - age * unit
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
+
+
+def session_attributes(value: object) -> dict[str, Any]:
+    """Return a mapping as attributes; None in it stays, and means: without this one."""
+    if not isinstance(value, Mapping):
+        raise InvalidQuery(_not_a(value, "attributes", "a mapping"))
+    plain: dict[str, Any] = json_value(dict(value), "attributes", InvalidQuery)
+    return plain
+
+
+def attribute_filter(value: object) -> dict[str, str | int | float | bool]:
+    """Return a mapping of attributes to the strings, numbers or booleans they must have."""
+    wanted = session_attributes(value)
+    for name, item in wanted.items():
+        scalar = isinstance(item, str | bool | float) or (isinstance(item, int) and abs(item) <= MAX_BIGINT)
+        if not scalar:
+            message = f"attribute {name!r} can be asked for by a str, bool, float or 64-bit int: {_shown(item)}"
+            raise InvalidQuery(message)
+    return wanted
+
+
+def json_value(value: object, what: str, error: type[StoreError], depth: int = 0) -> Any:
+    """Return a JSON value spelled as both databases give it back.
+
+    Tuples become lists. A float too large to have a fraction becomes the whole number JSONB would make of it,
+    and minus zero becomes zero, which is all JSONB knows.
+    """
+    if value is None or value is True or value is False:
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, int | float):
+        return _number(value, what, error)
+    if depth >= MAX_JSON_DEPTH:
+        message = f"{what} is nested deeper than {MAX_JSON_DEPTH} levels"
+        raise error(message)
+    if isinstance(value, dict):
+        for name in value:
+            if not isinstance(name, str):
+                raise error(_not_a(name, f"a key in {what}", "a str"))
+        return {str(name): json_value(item, what, error, depth + 1) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(item, what, error, depth + 1) for item in value]
+    raise error(_not_a(value, what, "JSON"))
+
+
+def _number(value: float, what: str, error: type[StoreError]) -> int | float:
+    if isinstance(value, int):
+        if value.bit_length() > MAX_INTEGER_BITS:
+            message = f"{what} holds a whole number of {value.bit_length()} bits, at most {MAX_INTEGER_BITS}"
+            raise error(message)
+        return int(value)
+    if not math.isfinite(value):
+        message = f"{what} holds {value}, which is not JSON"
+        raise error(message)
+    if abs(value) >= EXACT_FLOAT:
+        return int(Decimal(repr(float(value))))
+    return float(value) or 0.0
+
+
+def _short_text(value: object, what: str, limit: int, error: type[StoreError]) -> str:
+    if not isinstance(value, str):
+        raise error(_not_a(value, what, "a str"))
+    try:
+        size = len(value) if value.isascii() else len(value.encode())
+    except UnicodeEncodeError:
+        message = f"{what} holds a lone surrogate: {_shown(value)}"
+        raise error(message) from None
+    if not 1 <= size <= limit:
+        message = f"{what} must be 1 to {limit} bytes of UTF-8, not {size}: {_shown(value)}"
+        raise error(message)
+    if "\0" in value:
+        message = f"{what} holds a NUL character: {_shown(value)}"
+        raise error(message)
+    return str(value)
+
+
+def _not_a(value: object, what: str, kind: str) -> str:
+    return f"{what} must be {kind}, not {type(value).__name__}: {_shown(value)}"
+
+
+def _shown(value: object) -> str:
+    # A whole number of more than 4,300 digits has no repr.
+    if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
+        return f"a whole number of {value.bit_length()} bits"
+    text = ascii(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

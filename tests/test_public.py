@@ -1,0 +1,54 @@
+"""What ``from session_store import ...`` offers."""
+
+import ast
+import importlib.metadata
+from pathlib import Path
+
+import session_store
+from session_store import errors
+
+
+def test_all_is_sorted_and_says_nothing_twice() -> None:
+    """``__all__`` reads like an index."""
+    assert session_store.__all__ == sorted(set(session_store.__all__))
+
+
+def test_all_can_be_imported() -> None:
+    """Every name in ``__all__`` is there."""
+    assert [name for name in session_store.__all__ if not hasattr(session_store, name)] == []
+
+
+def test_all_is_complete() -> None:
+    """A public name that ``__init__`` brings in from the package is in ``__all__``."""
+    tree = ast.parse(Path(session_store.__file__).read_text())
+    imported = {
+        alias.asname or alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        and (node.level or (node.module or "").startswith("session_store"))
+        for alias in node.names
+    }
+    public = {name for name in imported if not name.startswith("_")}
+
+    assert public <= set(session_store.__all__)
+
+
+def test_every_error_is_public() -> None:
+    """Whatever is raised on purpose can be caught by name."""
+    raised = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, session_store.StoreError)
+    }
+
+    assert raised <= set(session_store.__all__)
+
+
+def test_models_are_not_public() -> None:
+    """``Session`` does not shadow SQLAlchemy's: the models are asked for by their module."""
+    assert {"Session", "Message", "State"}.isdisjoint(session_store.__all__)
+
+
+def test_version_is_that_of_the_distribution() -> None:
+    """``__version__`` is written once, in pyproject.toml."""
+    assert session_store.__version__ == importlib.metadata.version("session-store")
