@@ -36,14 +36,15 @@ def bind_arguments() -> dict[str, Any]:
     return {} if models is None else {"mapper": inspect(models.Session)}
 
 
-def _held(host: orm.Session, key: str | None) -> Iterator[tuple[str, models.Session]]:
+def _held(host: orm.Session, key: str | None) -> Iterator[tuple[str, Any]]:
     # Without the models loaded there is no object of theirs to hold.
     models: Any = sys.modules.get("session_store.models")
     if models is None:
         return
     if key is None:
         for held in host.identity_map.values():
-            if isinstance(held, models.Session) and (identity := inspect(held).identity):
+            identity = inspect(held).identity if isinstance(held, models.Session) else None
+            if identity is not None:
                 yield identity[0], held
     else:
         held = host.identity_map.get(inspect(models.Session).identity_key_from_primary_key((key,)))

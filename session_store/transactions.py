@@ -6,6 +6,7 @@ waiting into awaiting; only how to sleep differs, and is given.
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from contextlib import contextmanager
@@ -53,25 +54,36 @@ class Transactions:
             SchemaOutOfDate: The tables are missing or old.
         """
         patience_ends = time.monotonic() + engines.BUSY_TIMEOUT_SECS
-        for attempt in range(_ATTEMPTS):
+        for attempt in itertools.count(1):
             try:
                 return self._attempt(work, access)
             except (*DRIVER_ERRORS, Conflict) as error:
                 failure = Failure.GAVE_WAY if isinstance(error, Conflict) else meaning(error)
-                again = _may_run_again(failure, error) and attempt + 1 < _ATTEMPTS
-                if not again or (failure is Failure.LOCKED and time.monotonic() > patience_ends):
+                patient = time.monotonic() < patience_ends if failure is Failure.LOCKED else attempt < _ATTEMPTS
+                if not (patient and _may_run_again(failure, error)):
                     raise self._told(error, failure) from _driver_error(error)
             self._sleep(random.uniform(0, min(_FIRST_PAUSE_SECS * 2**attempt, _LONGEST_PAUSE_SECS)))  # noqa: S311
         raise AssertionError
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """Begin a transaction that will write; never run again."""
-        try:
-            with self._transactional.connect() as db:
+        """Begin a transaction that will write; never run again.
+
+        Only what is done here is translated: an error that the caller's own code raises within stays as it is.
+        """
+        with self._border():
+            connection = self._transactional.connect()
+        with connection as db:
+            with self._border():
                 engines.begin_writing(db)
-                yield db
+            yield db
+            with self._border():
                 db.commit()
+
+    @contextmanager
+    def _border(self) -> Iterator[None]:
+        try:
+            yield
         except DRIVER_ERRORS as error:
             raise self._told(error, meaning(error)) from _driver_error(error)
 
@@ -103,8 +115,13 @@ def run_joined(work: Work[R], db: Connection) -> R:
     except DRIVER_ERRORS as error:
         failure = meaning(error)
         if failure is Failure.SCHEMA:
-            # On PostgreSQL the transaction can answer nothing any more, so what it is at stays unknown.
-            raise SchemaOutOfDate(None, schema.HEAD) from _driver_error(error)
+            try:
+                schema.require(db)
+            except SchemaOutOfDate as outdated:
+                raise outdated from _driver_error(error)
+            except DRIVER_ERRORS:
+                # On PostgreSQL the transaction answers nothing any more, so what it is at stays unknown.
+                raise SchemaOutOfDate(None, schema.HEAD) from _driver_error(error)
         raise told(error, failure) from _driver_error(error)
 
 
@@ -140,11 +157,9 @@ def _is_idempotency_race(error: BaseException) -> bool:
 
 
 def _driver_error(error: BaseException) -> BaseException | None:
-    return (
-        (error.orig if isinstance(error, DBAPIError) else error)
-        if not isinstance(error, StoreError)
-        else error.__cause__
-    )
+    if isinstance(error, StoreError):
+        return error.__cause__
+    return error.orig if isinstance(error, DBAPIError) else error
 
 
 def _said(error: BaseException) -> str:

@@ -97,9 +97,11 @@ class MessageRepository:
         now = self._clock()
         entries = [_entry(new_message(message), now) for message in messages]
         known: dict[str, StoredMessage | _Entry] = {}
-        if any(entry.idempotency_key for entry in entries):
-            db.execute(statements.LOCK_OR_CREATE, birth(key, entries[0].created_at))
-            known.update(self._find(db, key, [entry.idempotency_key for entry in entries if entry.idempotency_key]))
+        keys = [entry.idempotency_key for entry in entries if entry.idempotency_key is not None]
+        if keys:
+            head = db.execute(statements.LOCK_OR_CREATE, birth(key, entries[0].created_at)).one()
+            if head.seq:
+                known.update(self._find(db, key, keys))
         kept: list[StoredMessage | _Entry] = []
         for entry in entries:
             first = entry if entry.idempotency_key is None else known.setdefault(entry.idempotency_key, entry)
