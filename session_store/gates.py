@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from session_store.dialects.engines import BUSY_TIMEOUT_SECS
@@ -21,25 +21,24 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Pool
 
+Lock = TypeVar("Lock", threading.Lock, asyncio.Lock)
+
 _NESTED: Final = "this store is within begin() here: use the transaction that begin() gave"
 _TOO_LONG: Final = f"other writers of this process held the database for more than {BUSY_TIMEOUT_SECS:g} s"
 
 
-class ThreadGate:
-    """Where threads that write to one database meet."""
+class Gate(Generic[Lock]):
+    """Where the writers of one database meet, all threads of this process or all tasks of one event loop."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._within_begin: set[int] = set()
+    def __init__(self, lock: Lock) -> None:
+        self.lock: Lock = lock
+        self._within_begin: set[object] = set()
 
     @contextmanager
-    def passed(self, *, alone: bool, begin: bool = False) -> Iterator[None]:
-        """Go through: one at a time if ``alone``; ``begin`` says that work of the caller's own follows."""
-        me = threading.get_ident()
+    def entered_by(self, me: object, *, begin: bool) -> Iterator[None]:
+        """Refuse a thread or task that is within ``begin()`` already; remember it if that is what it enters."""
         if me in self._within_begin:
             raise StoreError(_NESTED)
-        if alone and not self._lock.acquire(timeout=BUSY_TIMEOUT_SECS):
-            raise StoreUnavailable(_TOO_LONG)
         if begin:
             self._within_begin.add(me)
         try:
@@ -47,53 +46,52 @@ class ThreadGate:
         finally:
             if begin:
                 self._within_begin.remove(me)
+
+
+@contextmanager
+def thread_turn(pool: Pool, *, alone: bool, begin: bool = False) -> Iterator[None]:
+    """Let this thread write: one at a time if ``alone``; ``begin`` says that work of the caller's own follows."""
+    gate = _thread_gate(pool)
+    with gate.entered_by(threading.get_ident(), begin=begin):
+        if alone and not gate.lock.acquire(timeout=BUSY_TIMEOUT_SECS):
+            raise StoreUnavailable(_TOO_LONG)
+        try:
+            yield
+        finally:
             if alone:
-                self._lock.release()
+                gate.lock.release()
 
 
-class TaskGate:
-    """Where tasks of one event loop that write to one database meet; nobody's waiting blocks the loop."""
-
-    def __init__(self) -> None:
-        self._lock = asyncio.Lock()
-        self._within_begin: set[asyncio.Task[object] | None] = set()
-
-    @asynccontextmanager
-    async def passed(self, *, alone: bool, begin: bool = False) -> AsyncIterator[None]:
-        """Go through: one at a time if ``alone``; ``begin`` says that work of the caller's own follows."""
-        me = asyncio.current_task()
-        if me in self._within_begin:
-            raise StoreError(_NESTED)
+@asynccontextmanager
+async def task_turn(pool: Pool, *, alone: bool, begin: bool = False) -> AsyncIterator[None]:
+    """Let this task write, as `thread_turn` does a thread; waiting does not block the loop."""
+    gate = _task_gate(pool)
+    with gate.entered_by(asyncio.current_task(), begin=begin):
         if alone:
             try:
                 async with asyncio.timeout(BUSY_TIMEOUT_SECS):
-                    await self._lock.acquire()
+                    await gate.lock.acquire()
             except TimeoutError:
                 raise StoreUnavailable(_TOO_LONG) from None
-        if begin:
-            self._within_begin.add(me)
         try:
             yield
         finally:
-            if begin:
-                self._within_begin.remove(me)
             if alone:
-                self._lock.release()
+                gate.lock.release()
 
 
-_thread_gates: WeakKeyDictionary[Pool, ThreadGate] = WeakKeyDictionary()
-_task_gates: WeakKeyDictionary[Pool, WeakKeyDictionary[asyncio.AbstractEventLoop, TaskGate]] = WeakKeyDictionary()
+_thread_gates: WeakKeyDictionary[Pool, Gate[threading.Lock]] = WeakKeyDictionary()
+_task_gates: WeakKeyDictionary[Pool, WeakKeyDictionary[asyncio.AbstractEventLoop, Gate[asyncio.Lock]]]
+_task_gates = WeakKeyDictionary()
 _registering = threading.Lock()
 
 
-def thread_gate(pool: Pool) -> ThreadGate:
-    """Return the gate all stores on these connections share."""
+def _thread_gate(pool: Pool) -> Gate[threading.Lock]:
     with _registering:
-        return _thread_gates.setdefault(pool, ThreadGate())
+        return _thread_gates.setdefault(pool, Gate(threading.Lock()))
 
 
-def task_gate(pool: Pool) -> TaskGate:
-    """Return the gate all stores on these connections share on the running loop."""
+def _task_gate(pool: Pool) -> Gate[asyncio.Lock]:
     with _registering:
-        of_loops = _task_gates.setdefault(pool, WeakKeyDictionary())
-        return of_loops.setdefault(asyncio.get_running_loop(), TaskGate())
+        gates = _task_gates.setdefault(pool, WeakKeyDictionary())
+        return gates.setdefault(asyncio.get_running_loop(), Gate(asyncio.Lock()))

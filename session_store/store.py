@@ -116,7 +116,7 @@ class SessionStore(Operations):
         alone = engines.comes_alone(self.engine, access)
         if access is Access.READ and not alone:
             return nullcontext()
-        return gates.thread_gate(self.engine.pool).passed(alone=alone, begin=begin)
+        return gates.thread_turn(self.engine.pool, alone=alone, begin=begin)
 
 
 class SessionTransaction(Operations):
@@ -209,7 +209,7 @@ class AsyncSessionStore(AsyncOperations):
         alone = engines.comes_alone(self.engine.sync_engine, access)
         if access is Access.READ and not alone:
             return nullcontext()
-        return gates.task_gate(self.engine.pool).passed(alone=alone, begin=begin)
+        return gates.task_turn(self.engine.pool, alone=alone, begin=begin)
 
 
 class AsyncSessionTransaction(AsyncOperations):
