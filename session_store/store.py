@@ -18,7 +18,7 @@ from sqlalchemy.util import await_only, greenlet_spawn
 from session_store import gates, identity, migrations
 from session_store.dialects import engines
 from session_store.errors import StoreError
-from session_store.interface import AsyncOperations, Operations
+from session_store.operations import AsyncOperations, Operations
 from session_store.repositories import MessageRepository, SessionRepository, StateRepository
 from session_store.transactions import Transactions, run_joined
 from session_store.validation import moment
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
     from session_store.dialects.engines import Durability
-    from session_store.interface import Repositories
+    from session_store.operations import Repositories
     from session_store.work import Work
 
 R = TypeVar("R")

@@ -20,7 +20,7 @@ ORDER = [
     "search",
     "repositories",
     "protocols",
-    "interface",
+    "operations",
     "gates",
     "transactions",
     "migrations",
