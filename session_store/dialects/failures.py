@@ -10,7 +10,7 @@ import sqlite3
 from enum import Enum, auto
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
@@ -83,7 +83,7 @@ def meaning(error: BaseException) -> Failure:
         return Failure.UNAVAILABLE
     if isinstance(error.orig, sqlite3.Error):
         return _sqlite(getattr(error.orig, "sqlite_errorcode", None))
-    return _postgresql(sqlstate(error.orig), lost=error.connection_invalidated)
+    return _postgresql(error, sqlstate(error.orig))
 
 
 def sqlstate(error: BaseException | None) -> str | None:
@@ -106,11 +106,10 @@ def _sqlite(code: int | None) -> Failure:
     return _BY_EXTENDED_CODE.get(code) or _BY_PRIMARY_CODE.get(code & 0xFF, Failure.OTHER)
 
 
-def _postgresql(state: str | None, *, lost: bool) -> Failure:
+def _postgresql(error: DBAPIError, state: str | None) -> Failure:
     if state is None:
-        # Only a connection that is gone, or never came to be, has no SQLSTATE to tell.
+        # Where a connection is gone, or never came to be, there is no server to tell a SQLSTATE.
+        return Failure.UNAVAILABLE if isinstance(error, InterfaceError | OperationalError) else Failure.OTHER
+    if state[:2] in _UNAVAILABLE_CLASSES and state not in _BY_SQLSTATE:
         return Failure.UNAVAILABLE
-    known = _BY_SQLSTATE.get(state)
-    if known is not None:
-        return known
-    return Failure.UNAVAILABLE if lost or state[:2] in _UNAVAILABLE_CLASSES else Failure.OTHER
+    return _BY_SQLSTATE.get(state, Failure.OTHER)
