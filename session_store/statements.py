@@ -203,9 +203,9 @@ COUNT_ONE_ON: Final = update(SESSIONS).where(THIS_SESSION).values(message_count=
 DELETE_LAST: Final = delete(MESSAGES).where(ITS_MESSAGES, _IS_LAST).returning(*STORED_MESSAGE)
 DELETE_LAST_IF: Final = delete(MESSAGES).where(ITS_MESSAGES, _IS_LAST, _IS_SEQ).returning(*STORED_MESSAGE)
 
-_now: Final = _time("now")
+_NOW: Final = _time("now")
 _TOUCHED: Final = {
-    "last_activity": case((SESSIONS.c.last_activity > _now, SESSIONS.c.last_activity), else_=_now),
+    "last_activity": case((SESSIONS.c.last_activity > _NOW, SESSIONS.c.last_activity), else_=_NOW),
     "active_minute": case(
         (SESSIONS.c.active_minute > _time("minute"), SESSIONS.c.active_minute), else_=_time("minute")
     ),
@@ -215,9 +215,9 @@ _NEW_TEXT: Final = {
     "content": _text("new_content"),
     "payload": as_json(_text("new_payload")),
 }
-_touch: Final = update(SESSIONS).where(THIS_SESSION).values(_TOUCHED).returning(SESSIONS.c.last_seq)
-TOUCH: Final = _touch.where(exists().where(ITS_MESSAGES))
-TOUCH_IF: Final = _touch.where(_number("the_seq") == _LAST_SEQ)
+_MOVE_ACTIVITY: Final = update(SESSIONS).where(THIS_SESSION).values(_TOUCHED).returning(SESSIONS.c.last_seq)
+TOUCH: Final = _MOVE_ACTIVITY.where(exists().where(ITS_MESSAGES))
+TOUCH_IF: Final = _MOVE_ACTIVITY.where(_number("the_seq") == _LAST_SEQ)
 REPLACE_LAST: Final = update(MESSAGES).where(ITS_MESSAGES, _IS_LAST).values(_NEW_TEXT).returning(MESSAGES.c.seq)
 REPLACE_LAST_IF: Final = REPLACE_LAST.where(_IS_SEQ)
 
@@ -250,7 +250,7 @@ _CHANGE_STATE: Final = """UPDATE SET
         OR coalesce(session_store_sessions.turn_id, '') <> coalesce(excluded.turn_id, ''))"""
 _ENTERED: Final = {
     "state_seq": SESSIONS.c.state_seq + 1,
-    "state_entered_at": case((SESSIONS.c.state_entered_at > _now, SESSIONS.c.state_entered_at), else_=_now),
+    "state_entered_at": case((SESSIONS.c.state_entered_at > _NOW, SESSIONS.c.state_entered_at), else_=_NOW),
 }
 
 SET_STATE: Final = logged(_upsert(_PROPOSED_STATE, _CHANGE_STATE, returning=_LOGGED_STATE), STATES, {})
