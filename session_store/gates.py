@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from session_store.dialects.engines import BUSY_TIMEOUT_SECS
@@ -21,77 +23,88 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Pool
 
-Lock = TypeVar("Lock", threading.Lock, asyncio.Lock)
-
-_NESTED: Final = "this store is within begin() here: use the transaction that begin() gave"
 _TOO_LONG: Final = f"other writers of this process held the database for more than {BUSY_TIMEOUT_SECS:g} s"
-
-
-class Gate(Generic[Lock]):
-    """Where the writers of one database meet, all threads of this process or all tasks of one event loop."""
-
-    def __init__(self, lock: Lock) -> None:
-        self.lock: Lock = lock
-        self._within_begin: set[object] = set()
-
-    @contextmanager
-    def entered_by(self, me: object, *, begin: bool) -> Iterator[None]:
-        """Refuse a thread or task that is within ``begin()`` already; remember it if that is what it enters."""
-        if me in self._within_begin:
-            raise StoreError(_NESTED)
-        if begin:
-            self._within_begin.add(me)
-        try:
-            yield
-        finally:
-            if begin:
-                self._within_begin.remove(me)
 
 
 @contextmanager
 def thread_turn(pool: Pool, *, alone: bool, begin: bool = False) -> Iterator[None]:
     """Let this thread write: one at a time if ``alone``; ``begin`` says that work of the caller's own follows."""
-    gate = _thread_gate(pool)
-    with gate.entered_by(threading.get_ident(), begin=begin):
-        if alone and not gate.lock.acquire(timeout=BUSY_TIMEOUT_SECS):
+    with _entered(pool, threading.get_ident(), begin=begin):
+        if not alone:
+            yield
+            return
+        lock = _lock_of_threads(pool)
+        if not lock.acquire(timeout=BUSY_TIMEOUT_SECS):
             raise StoreUnavailable(_TOO_LONG)
         try:
             yield
         finally:
-            if alone:
-                gate.lock.release()
+            lock.release()
 
 
 @asynccontextmanager
 async def task_turn(pool: Pool, *, alone: bool, begin: bool = False) -> AsyncIterator[None]:
     """Let this task write, as `thread_turn` does a thread; waiting does not block the loop."""
-    gate = _task_gate(pool)
-    with gate.entered_by(asyncio.current_task(), begin=begin):
-        if alone:
-            try:
-                async with asyncio.timeout(BUSY_TIMEOUT_SECS):
-                    await gate.lock.acquire()
-            except TimeoutError:
-                raise StoreUnavailable(_TOO_LONG) from None
+    with _entered(pool, asyncio.current_task(), begin=begin):
+        if not alone:
+            yield
+            return
+        lock = _lock_of_tasks(pool)
+        try:
+            async with asyncio.timeout(BUSY_TIMEOUT_SECS):
+                await lock.acquire()
+        except TimeoutError:
+            raise StoreUnavailable(_TOO_LONG) from None
         try:
             yield
         finally:
-            if alone:
-                gate.lock.release()
+            lock.release()
 
 
-_thread_gates: WeakKeyDictionary[Pool, Gate[threading.Lock]] = WeakKeyDictionary()
-_task_gates: WeakKeyDictionary[Pool, WeakKeyDictionary[asyncio.AbstractEventLoop, Gate[asyncio.Lock]]]
-_task_gates = WeakKeyDictionary()
+@dataclass(slots=True)
+class _Begun:
+    """A ``begin()``: of which database, by which thread or task, and whether it is still open."""
+
+    pool: Pool
+    by: object
+    open: bool = True
+
+
+# By context and not by thread alone: a framework may leave a begin() open and use its thread for somebody else.
+_begun: ContextVar[tuple[_Begun, ...]] = ContextVar("begun", default=())
+
+
+@contextmanager
+def _entered(pool: Pool, me: object, *, begin: bool) -> Iterator[None]:
+    begun = _begun.get()
+    if any(outer.open and outer.pool is pool and outer.by == me for outer in begun):
+        problem = "this store is within begin() here: use the transaction that begin() gave"
+        raise StoreError(problem)
+    if not begin:
+        yield
+        return
+    this = _Begun(pool, me)
+    token = _begun.set((*begun, this))
+    try:
+        yield
+    finally:
+        this.open = False
+        # What was entered in one context may be left in another.
+        with suppress(ValueError):
+            _begun.reset(token)
+
+
+_of_threads: WeakKeyDictionary[Pool, threading.Lock] = WeakKeyDictionary()
+_of_tasks: WeakKeyDictionary[Pool, WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]] = WeakKeyDictionary()
 _registering = threading.Lock()
 
 
-def _thread_gate(pool: Pool) -> Gate[threading.Lock]:
+def _lock_of_threads(pool: Pool) -> threading.Lock:
     with _registering:
-        return _thread_gates.setdefault(pool, Gate(threading.Lock()))
+        return _of_threads.setdefault(pool, threading.Lock())
 
 
-def _task_gate(pool: Pool) -> Gate[asyncio.Lock]:
+def _lock_of_tasks(pool: Pool) -> asyncio.Lock:
     with _registering:
-        gates = _task_gates.setdefault(pool, WeakKeyDictionary())
-        return gates.setdefault(asyncio.get_running_loop(), Gate(asyncio.Lock()))
+        locks = _of_tasks.setdefault(pool, WeakKeyDictionary())
+        return locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())

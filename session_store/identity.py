@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 
 def refresh(host: orm.Session, db: Connection, key: str | None) -> None:
     """Bring the `Session` object of this key (None: all of them) up to date, if the host holds it."""
-    for held_key, held in list(_held(host, key)):
-        row = db.execute(select(SESSIONS).where(SESSIONS.c.key == held_key)).mappings().one_or_none()
-        if row is None:
-            host.expunge(held)
+    held = dict(_held(host, key))
+    if not held:
+        return
+    heads = db.execute(select(SESSIONS).where(SESSIONS.c.key.in_(list(held)))).mappings()
+    rows = {row["key"]: row for row in heads}
+    for held_key, head in held.items():
+        if held_key in rows:
+            _set_committed(host, head, rows[held_key])
         else:
-            _set_committed(host, held, row)
+            host.expunge(head)
 
 
 def bind_arguments() -> dict[str, Any]:

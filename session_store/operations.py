@@ -98,17 +98,17 @@ def awaitable(
 def blocking_plan(
     repository: type[Repository], operation: Callable[Concatenate[Repository, P], Plan[R]]
 ) -> Callable[Concatenate[Any, P], R]:
-    """Offer in code that blocks what takes several transactions."""
+    """Offer in code that blocks what prepares its work, or takes several transactions."""
 
     def call(self: Runs, /, *args: P.args, **kwargs: P.kwargs) -> R:
         plan = operation(self._repositories[repository], *args, **kwargs)
         result = None
         while True:
             try:
-                work = plan.send(result)
+                step = plan.send(result)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
-            result = self._run(work, Access.WRITE, None)
+            result = self._run(*step)
 
     return _dressed(call, operation, 0)
 
@@ -116,17 +116,17 @@ def blocking_plan(
 def awaitable_plan(
     repository: type[Repository], operation: Callable[Concatenate[Repository, P], Plan[R]]
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
-    """Offer on an event loop what takes several transactions."""
+    """Offer on an event loop what prepares its work, or takes several transactions."""
 
     async def call(self: AwaitablyRuns, /, *args: P.args, **kwargs: P.kwargs) -> R:
         plan = operation(self._repositories[repository], *args, **kwargs)
         result = None
         while True:
             try:
-                work = plan.send(result)
+                step = plan.send(result)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
-            result = await self._run(work, Access.WRITE, None)
+            result = await self._run(*step)
 
     return _dressed(call, operation, 0)
 
@@ -160,7 +160,7 @@ class Operations(Runs):
     check = blocking(SessionRepository, SessionRepository.check)
 
     append = blocking(MessageRepository, MessageRepository.append)
-    append_many = blocking(MessageRepository, MessageRepository.append_many)
+    append_many = blocking_plan(MessageRepository, MessageRepository.append_many)
     load = blocking(MessageRepository, MessageRepository.load)
     history = blocking(MessageRepository, MessageRepository.history)
     remove_last = blocking(MessageRepository, MessageRepository.remove_last)
@@ -215,7 +215,7 @@ class AsyncOperations(AwaitablyRuns):
     check = awaitable(SessionRepository, SessionRepository.check)
 
     append = awaitable(MessageRepository, MessageRepository.append)
-    append_many = awaitable(MessageRepository, MessageRepository.append_many)
+    append_many = awaitable_plan(MessageRepository, MessageRepository.append_many)
     load = awaitable(MessageRepository, MessageRepository.load)
     history = awaitable(MessageRepository, MessageRepository.history)
     remove_last = awaitable(MessageRepository, MessageRepository.remove_last)

@@ -19,7 +19,7 @@ from session_store.dialects.sql import has_attributes, has_word
 from session_store.errors import InvalidQuery
 from session_store.statements import METADATA
 from session_store.tables import MESSAGES, SESSIONS
-from session_store.types import UtcDateTime, dump_json, escape
+from session_store.types import UtcDateTime, dump_json, escape, minute_of
 from session_store.validation import attribute_filter, identifier, moment, optional_number, state_word
 from session_store.values import SessionQuery
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 ENGINE: Final = "like"
 """What serves a keyword, as `Health` names it."""
+
+_LONGEST_CURSOR: Final = 8192
+"""A key of 512 control characters is 3,072 characters of JSON, and those are 4,096 of base64."""
 
 MAX_WORDS: Final = 500
 """SQLite reads an expression of up to 1,000 levels."""
@@ -48,11 +51,6 @@ def heads(query: SessionQuery | None) -> Select[Any]:
 def how_many(query: SessionQuery | None) -> Select[Any]:
     """Count the sessions asked for, on all pages together."""
     return select(func.count()).select_from(SESSIONS).where(*_filters(query or SessionQuery()))
-
-
-def minute_of(time: datetime) -> datetime:
-    """Return the minute a time is in, as the indexes by recency hold it."""
-    return time.replace(second=0, microsecond=0)
 
 
 def has_keyword(keyword: object) -> ColumnElement[bool] | None:
@@ -106,12 +104,12 @@ def _filters(query: SessionQuery) -> list[ColumnElement[bool]]:
 
 
 def _place(cursor: object) -> tuple[datetime, str]:
-    problem = f"after must be the cursor of a SessionMetadata: {cursor!r}"
-    if not isinstance(cursor, str):
+    problem = "after must be the cursor of a SessionMetadata"
+    if not isinstance(cursor, str) or len(cursor) > _LONGEST_CURSOR:
         raise InvalidQuery(problem)
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         last_activity, key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         return moment(datetime.fromisoformat(last_activity), "after"), identifier(key, "after")
-    except (binascii.Error, ValueError, TypeError) as error:
+    except (binascii.Error, ValueError, TypeError, RecursionError) as error:
         raise InvalidQuery(problem) from error

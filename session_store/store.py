@@ -10,17 +10,17 @@ import asyncio
 import os
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from session_store import gates, identity, migrations
+from session_store import gates, migrations
 from session_store.dialects import engines
-from session_store.errors import StoreError
+from session_store.errors import InvalidQuery, StoreError
 from session_store.operations import AsyncOperations, Operations
 from session_store.repositories import MessageRepository, SessionRepository, StateRepository
-from session_store.transactions import Transactions, run_joined
+from session_store.transactions import Joined, Transactions
 from session_store.validation import moment
 from session_store.work import Access
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 Store = TypeVar("Store", bound="AsyncSessionStore")
+AnyEngine = TypeVar("AnyEngine", Engine, "AsyncEngine")
 
 
 def utc_now() -> datetime:
@@ -63,7 +64,9 @@ class SessionStore(Operations):
         durability: Durability = "full",
     ) -> None:
         self._owns_engine = not isinstance(bind, Engine)
-        self.engine = bind if isinstance(bind, Engine) else engines.blocking_engine(bind, durability)
+        self.engine = (
+            _hosts(bind, durability) if isinstance(bind, Engine) else engines.blocking_engine(bind, durability)
+        )
         self._repositories = _repositories(clock)
         self._transactions = Transactions(self.engine)
 
@@ -101,12 +104,12 @@ class SessionStore(Operations):
 
         It is never run again by itself; on `Conflict` the caller may.
         """
-        with self._gate(Access.WRITE, begin=True), self._transactions.begin() as db:
-            yield SessionTransaction(db, self._repositories)
+        with self._gate(Access.WRITE, begin=True), self._transactions.begin() as joined:
+            yield SessionTransaction(joined, self._repositories)
 
     def joined_to(self, db: orm.Session | Connection) -> SessionTransaction:
         """Give the same operations within the transaction the host has open; it is the host who commits."""
-        return SessionTransaction(db, self._repositories)
+        return SessionTransaction(Joined(_blocking_side(db)), self._repositories)
 
     def _run(self, work: Work[R], access: Access, key: str | None) -> R:  # noqa: ARG002 - only joined work asks
         with self._gate(access):
@@ -122,12 +125,12 @@ class SessionStore(Operations):
 class SessionTransaction(Operations):
     """The operations within one transaction, which somebody else ends."""
 
-    def __init__(self, db: orm.Session | Connection, repositories: Repositories) -> None:
-        self._db = db
+    def __init__(self, joined: Joined, repositories: Repositories) -> None:
+        self._joined = joined
         self._repositories = repositories
 
     def _run(self, work: Work[R], access: Access, key: str | None) -> R:
-        return _joined(self._db, work, access, key)
+        return self._joined.run(work, access, key)
 
 
 class AsyncSessionStore(AsyncOperations):
@@ -151,8 +154,9 @@ class AsyncSessionStore(AsyncOperations):
     ) -> None:
         self._owns_engine = isinstance(bind, URL | str | os.PathLike)
         if isinstance(bind, URL | str | os.PathLike):
-            bind = engines.awaitable_engine(bind, durability)
-        self.engine: AsyncEngine = bind
+            self.engine: AsyncEngine = engines.awaitable_engine(bind, durability)
+        else:
+            self.engine = _hosts(bind, durability)
         self._repositories = _repositories(clock)
         self._transactions = Transactions(self.engine.sync_engine, sleep=_sleep)
 
@@ -190,8 +194,8 @@ class AsyncSessionStore(AsyncOperations):
         async with self._gate(Access.WRITE, begin=True):
             transaction = self._transactions.begin()
             try:
-                db = await _finished(greenlet_spawn(transaction.__enter__))
-                yield AsyncSessionTransaction(db, self._repositories)
+                joined = await _finished(greenlet_spawn(transaction.__enter__))
+                yield AsyncSessionTransaction(joined, self._repositories)
             except BaseException as error:
                 await _finished(greenlet_spawn(transaction.__exit__, type(error), error, error.__traceback__))
                 raise
@@ -199,7 +203,7 @@ class AsyncSessionStore(AsyncOperations):
 
     def joined_to(self, db: AsyncSession | AsyncConnection) -> AsyncSessionTransaction:
         """Give the same operations within the transaction the host has open; it is the host who commits."""
-        return AsyncSessionTransaction(_sync_side(db), self._repositories)
+        return AsyncSessionTransaction(Joined(_blocking_side(db)), self._repositories)
 
     async def _run(self, work: Work[R], access: Access, key: str | None) -> R:  # noqa: ARG002 - only joined work asks
         async with self._gate(access):
@@ -215,12 +219,12 @@ class AsyncSessionStore(AsyncOperations):
 class AsyncSessionTransaction(AsyncOperations):
     """The operations within one transaction, which somebody else ends."""
 
-    def __init__(self, db: orm.Session | Connection, repositories: Repositories) -> None:
-        self._db = db
+    def __init__(self, joined: Joined, repositories: Repositories) -> None:
+        self._joined = joined
         self._repositories = repositories
 
     async def _run(self, work: Work[R], access: Access, key: str | None) -> R:
-        return await _finished(greenlet_spawn(_joined, self._db, work, access, key))
+        return await _finished(greenlet_spawn(self._joined.run, work, access, key))
 
 
 class Opening(Generic[Store]):
@@ -247,6 +251,13 @@ class Opening(Generic[Store]):
         return self._store
 
 
+def _hosts(engine: AnyEngine, durability: Durability) -> AnyEngine:
+    if durability != "full":
+        problem = f"durability={durability!r} goes with a URL: a host's engine is left as it is"
+        raise InvalidQuery(problem)
+    return engine
+
+
 def _repositories(clock: Callable[[], datetime]) -> Repositories:
     def checked_clock() -> datetime:
         return moment(clock(), "the clock's time")
@@ -255,28 +266,14 @@ def _repositories(clock: Callable[[], datetime]) -> Repositories:
     return {repository: repository(now) for repository in (SessionRepository, MessageRepository, StateRepository)}
 
 
-def _joined(host: orm.Session | Connection, work: Work[R], access: Access, key: str | None) -> R:
-    if isinstance(host, Connection):
-        return run_joined(work, host)
-    # A scoped_session stands for the session of the thread, which calling it returns.
-    session: orm.Session = host() if callable(host) else host
-    # SQLAlchemy 2.0 flushes before a query, but not before the INSERT or UPDATE of Core.
-    session.flush()
-    db = session.connection(bind_arguments=identity.bind_arguments())
-    result = run_joined(work, db)
-    if access is not Access.READ:
-        identity.refresh(session, db, key)
-    return result
-
-
-def _sync_side(db: AsyncSession | AsyncConnection) -> orm.Session | Connection:
-    # An async_scoped_session stands for the session of the task, which calling it returns.
-    host: Any = db() if callable(db) else db
-    sync_side: orm.Session | Connection | None = getattr(host, "sync_session", None) or host.sync_connection
-    if sync_side is None:
-        problem = "the connection was not started: await it, or use async with"
+def _blocking_side(db: Any) -> orm.Session | Connection:
+    # A scoped_session stands for the session of a thread or task, which calling it returns.
+    host = db() if hasattr(db, "registry") else db
+    side = getattr(host, "sync_session", None) or getattr(host, "sync_connection", None) or host
+    if not isinstance(side, Connection) and not hasattr(side, "flush"):
+        problem = f"joined_to takes an open session or connection, not {type(db).__name__}"
         raise StoreError(problem)
-    return sync_side
+    return cast("orm.Session | Connection", side)
 
 
 async def _finished(work: Coroutine[Any, Any, R]) -> R:

@@ -6,24 +6,25 @@ waiting into awaiting; only how to sleep differs, and is given.
 
 from __future__ import annotations
 
-import itertools
 import random
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from session_store import schema
+from session_store import identity, schema
 from session_store.dialects import engines
 from session_store.dialects.failures import DRIVER_ERRORS, Failure, meaning, refused_by
+from session_store.dialects.sql import commits_itself
 from session_store.errors import Conflict, SchemaOutOfDate, SessionInUse, StoreError, StoreUnavailable
 from session_store.work import Access
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Engine, orm
 
     from session_store.work import Work
 
@@ -54,94 +55,147 @@ class Transactions:
             SchemaOutOfDate: The tables are missing or old.
         """
         patience_ends = time.monotonic() + engines.BUSY_TIMEOUT_SECS
-        for attempt in itertools.count(1):
+        attempt = 1
+        while True:
             try:
                 return self._attempt(work, access)
             except (*DRIVER_ERRORS, Conflict) as error:
                 failure = Failure.GAVE_WAY if isinstance(error, Conflict) else meaning(error)
                 patient = time.monotonic() < patience_ends if failure is Failure.LOCKED else attempt < _ATTEMPTS
                 if not (patient and _may_run_again(failure, error)):
-                    raise self._told(error, failure) from _driver_error(error)
+                    raise self._told(error) from _driver_error(error)
             self._sleep(random.uniform(0, min(_FIRST_PAUSE_SECS * 2**attempt, _LONGEST_PAUSE_SECS)))  # noqa: S311
-        raise AssertionError
+            attempt += 1
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
+    def begin(self) -> Iterator[Joined]:
         """Begin a transaction that will write; never run again.
 
         Only what is done here is translated: an error that the caller's own code raises within stays as it is.
+        If the database gave up on the transaction, that is raised at the end even if the caller went on: the
+        COMMIT would be a rollback that says nothing.
         """
         with self._border():
-            connection = self._transactional.connect()
+            connection = self._connect(self._transactional)
         with connection as db:
             with self._border():
                 engines.begin_writing(db)
-            yield db
+            joined = Joined(db)
+            yield joined
+            if joined.failure is not None:
+                raise joined.failure
             with self._border():
                 db.commit()
+
+    def _attempt(self, work: Work[R], access: Access) -> R:
+        if access in self._plain:
+            with self._connect(self._autocommit) as db:
+                return work(db)
+        with self._connect(self._transactional) as db:
+            engines.begin(db)
+            result = work(db)
+            db.commit()
+            return result
+
+    def _connect(self, engine: Engine) -> Connection:
+        if engines.shared_transaction_is_open(engine):
+            problem = "a transaction is open on the one connection of this database in memory: use joined_to"
+            raise StoreError(problem)
+        return engine.connect()
 
     @contextmanager
     def _border(self) -> Iterator[None]:
         try:
             yield
         except DRIVER_ERRORS as error:
-            raise self._told(error, meaning(error)) from _driver_error(error)
+            raise self._told(error) from _driver_error(error)
 
-    def _attempt(self, work: Work[R], access: Access) -> R:
-        if access in self._plain:
-            with self._autocommit.connect() as db:
-                return work(db)
-        with self._transactional.begin() as db:
-            return work(db)
-
-    def _told(self, error: BaseException, failure: Failure) -> StoreError:
-        if failure is Failure.SCHEMA:
+    def _told(self, error: BaseException) -> StoreError:
+        if isinstance(error, DBAPIError) and meaning(error) is Failure.SCHEMA:
             try:
                 with self._engine.connect() as db:
-                    schema.require(db)
-            except SchemaOutOfDate as outdated:
-                return outdated
+                    return told(error, ask=db)
             except DRIVER_ERRORS:
                 return StoreUnavailable(_said(error))
-        if failure is Failure.LOCKED:
-            return StoreUnavailable(f"locked for too long: {_said(error)}")
-        return told(error, failure)
+        return told(error, ours=True)
 
 
-def run_joined(work: Work[R], db: Connection) -> R:
-    """Run work in a transaction somebody else began, and will end."""
-    try:
-        return work(db)
-    except DRIVER_ERRORS as error:
-        failure = meaning(error)
-        if failure is Failure.SCHEMA:
-            try:
-                schema.require(db)
-            except SchemaOutOfDate as outdated:
-                raise outdated from _driver_error(error)
-            except DRIVER_ERRORS:
-                # On PostgreSQL the transaction answers nothing any more, so what it is at stays unknown.
-                raise SchemaOutOfDate(None, schema.HEAD) from _driver_error(error)
-        raise told(error, failure) from _driver_error(error)
+class Joined:
+    """Runs work within a transaction that somebody else ends: the host, or `Transactions.begin`."""
+
+    def __init__(self, host: orm.Session | Connection) -> None:
+        self._host = host
+        self.failure: StoreError | None = None
+        """What made the database give up on the transaction, whether or not the caller noticed."""
+
+    def run(self, work: Work[R], access: Access, key: str | None) -> R:
+        """Run work on the session of this key (None: on several); what a host's ORM session holds follows."""
+        db = self._connection()
+        try:
+            result = work(db)
+            if not isinstance(self._host, Connection) and access is not Access.READ:
+                identity.refresh(self._host, db, key)
+        except DRIVER_ERRORS as error:
+            self.failure = told(error, ask=db)
+            raise self.failure from _driver_error(error)
+        return result
+
+    def _connection(self) -> Connection:
+        if isinstance(self._host, Connection):
+            db = self._host
+        else:
+            # SQLAlchemy 2.0 flushes before a query, but not before the INSERT or UPDATE of Core.
+            self._host.flush()
+            db = self._host.connection(bind_arguments=identity.bind_arguments())
+        problem = None
+        if db.closed:
+            problem = "this transaction has ended, and its connection was closed"
+        elif commits_itself(db):
+            problem = "a joined call needs a transaction, and on this connection each statement commits itself"
+        if problem is not None:
+            raise StoreError(problem)
+        return db
 
 
-def told(error: BaseException, failure: Failure) -> StoreError:  # noqa: PLR0911 - one for each failure
-    """Return our error for a driver's one."""
+def told(error: BaseException, *, ours: bool = False, ask: Connection | None = None) -> StoreError:
+    """Return our error for one of the driver's.
+
+    Args:
+        error: What came out of the call.
+        ours: The transaction was ours, so nobody else can run it again.
+        ask: A connection that may still know the revision of the tables.
+    """
     if isinstance(error, StoreError):
         return error
-    match failure:
+    match meaning(error):
+        case Failure.LOCKED if ours:
+            problem: StoreError = StoreUnavailable(f"locked for too long: {_said(error)}")
         case Failure.LOCKED | Failure.GAVE_WAY:
-            return Conflict(f"run the transaction again: {_said(error)}")
+            problem = Conflict(f"run the transaction again: {_said(error)}")
         case Failure.DUPLICATE if _is_idempotency_race(error):
-            return Conflict(f"the same idempotency key was appended meanwhile: {_said(error)}")
+            problem = Conflict(f"the same idempotency key was appended meanwhile: {_said(error)}")
         case Failure.DUPLICATE:
-            return StoreError(f"the head of a session disagrees with its log, compact(key) mends it: {_said(error)}")
+            problem = StoreError(f"a session's head disagrees with its log, compact(key) mends it: {_said(error)}")
         case Failure.REFERRED_TO:
-            return SessionInUse()
+            problem = SessionInUse()
         case Failure.UNAVAILABLE:
-            return StoreUnavailable(_said(error))
-        case _:
-            return StoreError(_said(error))
+            problem = StoreUnavailable(_said(error))
+        case Failure.SCHEMA:
+            problem = (ask and _outdated(ask)) or StoreError(_said(error))
+        case Failure.OTHER:
+            problem = StoreError(_said(error))
+    return problem
+
+
+def _outdated(db: Connection) -> SchemaOutOfDate | None:
+    try:
+        schema.require(db)
+    except SchemaOutOfDate as outdated:
+        return outdated
+    except DRIVER_ERRORS:
+        # A transaction that PostgreSQL gave up on answers nothing any more: what the tables are at stays unknown.
+        return SchemaOutOfDate(None, schema.HEAD)
+    return None
 
 
 def _may_run_again(failure: Failure, error: BaseException) -> bool:

@@ -59,6 +59,22 @@ def load_json(text: str) -> Any:
     return _map_strings(value, unescape) if _SUB_IN_JSON in text else value
 
 
+def same_json(one: Any, other: Any) -> bool:
+    """Whether two JSON values are equal; Python alone takes true for 1."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same_json(item, other[name]) for name, item in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same_json, one, other))
+    return bool(one == other)
+
+
+def minute_of(time: datetime) -> datetime:
+    """Return the minute a time is in, which is what the indexes by recency hold."""
+    return time.replace(second=0, microsecond=0)
+
+
 def as_utc(stored: datetime | str) -> datetime:
     """Return a time as drivers give it, text or in the server's zone, in UTC."""
     time = datetime.fromisoformat(stored) if isinstance(stored, str) else stored

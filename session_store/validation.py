@@ -27,6 +27,10 @@ MAX_BIGINT: Final = 2**63 - 1
 EXACT_FLOAT: Final = 1e16
 """From here on Python writes floats with an exponent, and JSONB gives them back as whole numbers."""
 
+_FIRST_MOMENT: Final = datetime(1, 1, 2, tzinfo=UTC)
+_LAST_MOMENT: Final = datetime(9999, 12, 30, tzinfo=UTC)
+"""Within a day of what Python can say: drivers read a time in the server's zone before we turn it to UTC."""
+
 _SHOWN = 60
 
 
@@ -56,7 +60,7 @@ def session_name(value: object) -> str:
     if len(value) > MAX_NAME_CHARACTERS:
         message = f"name has {len(value)} characters, at most {MAX_NAME_CHARACTERS} are allowed: {_shown(value)}"
         raise InvalidQuery(message)
-    return str(value)
+    return str.__str__(value)
 
 
 def chat_message(value: object) -> tuple[ChatMessage, str, str | None]:
@@ -68,11 +72,13 @@ def chat_message(value: object) -> tuple[ChatMessage, str, str | None]:
     if not isinstance(value, ChatMessage):
         raise InvalidMessage(_not_a(value, "message", "a ChatMessage"))
     role, content, payload = value
-    _short_text(role, "role", MAX_WORD_BYTES, InvalidMessage)
+    role = _short_text(role, "role", MAX_WORD_BYTES, InvalidMessage)
     if not isinstance(content, str):
-        raise InvalidMessage(_not_a(content, "content", "a str"))
+        message = f"content must be a str, not {type(content).__name__}"
+        raise InvalidMessage(message)
+    content = str.__str__(content)
     if payload is None:
-        return value, escape(content), None
+        return ChatMessage(role, content), escape(content), None
     payload = json_value(payload, "payload", InvalidMessage)
     return ChatMessage(role, content, payload), escape(content), dump_json(payload)
 
@@ -94,10 +100,13 @@ def moment(value: object, what: str, error: type[StoreError] = InvalidQuery) -> 
         message = f"{what} must have a time zone: {value.isoformat()}"
         raise error(message)
     try:
-        return value.astimezone(UTC)
+        time = value.astimezone(UTC)
     except OverflowError:
-        message = f"{what} is outside the years 1 to 9999 in UTC: {value.isoformat()}"
-        raise error(message) from None
+        time = datetime.min.replace(tzinfo=UTC)
+    if not _FIRST_MOMENT <= time <= _LAST_MOMENT:
+        message = f"{what} must be between {_FIRST_MOMENT} and {_LAST_MOMENT}: {value.isoformat()}"
+        raise error(message)
+    return time
 
 
 def whole_number(value: object, what: str, least: int = 0, most: int = MAX_BIGINT) -> int:
@@ -156,7 +165,7 @@ def json_value(value: object, what: str, error: type[StoreError], depth: int = 0
     if value is None or value is True or value is False:
         return value
     if isinstance(value, str):
-        return str(value)
+        return str.__str__(value)
     if isinstance(value, int | float):
         return _number(value, what, error)
     if depth >= MAX_JSON_DEPTH:
@@ -166,7 +175,7 @@ def json_value(value: object, what: str, error: type[StoreError], depth: int = 0
         for name in value:
             if not isinstance(name, str):
                 raise error(_not_a(name, f"a key in {what}", "a str"))
-        return {str(name): json_value(item, what, error, depth + 1) for name, item in value.items()}
+        return {str.__str__(name): json_value(item, what, error, depth + 1) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [json_value(item, what, error, depth + 1) for item in value]
     raise error(_not_a(value, what, "JSON"))
@@ -200,16 +209,19 @@ def _short_text(value: object, what: str, limit: int, error: type[StoreError]) -
     if "\0" in value:
         message = f"{what} holds a NUL character: {_shown(value)}"
         raise error(message)
-    return str(value)
+    # Not str(value), which is the name of a member where an Enum of strings is given.
+    return str.__str__(value)
 
 
 def _not_a(value: object, what: str, kind: str) -> str:
-    return f"{what} must be {kind}, not {type(value).__name__}: {_shown(value)}"
+    return f"{what} must be {kind}, not {_shown(value)}"
 
 
 def _shown(value: object) -> str:
-    # A whole number of more than 4,300 digits has no repr.
+    # Of anything but a word or a number the type says enough: it may be long, or nobody else's business.
     if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
-        return f"a whole number of {value.bit_length()} bits"
+        return f"int of {value.bit_length()} bits"
+    if not isinstance(value, str | int | float):
+        return type(value).__name__
     text = ascii(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return f"{type(value).__name__} {text if len(text) <= _SHOWN else f'{text[:_SHOWN]}...'}"

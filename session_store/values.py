@@ -11,7 +11,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from enum import Enum
+from typing import Any, Final, NamedTuple
 
 IDLE = "idle"
 """The state of a session nobody ever told otherwise."""
@@ -67,6 +68,15 @@ class StoredMessage(NamedTuple):
     created_at: datetime
     turn_id: str | None
     message: ChatMessage
+
+
+class AnyTurn(Enum):
+    """The default of ``if_turn``: whatever turn is current. None is a turn to ask for, namely none."""
+
+    ANY_TURN = "any turn"
+
+
+ANY_TURN: Final = AnyTurn.ANY_TURN
 
 
 class SessionState(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
 
@@ -17,9 +17,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 Work = Callable[[Connection], R]
 """A function of the open transaction."""
-
-Plan = Generator[Work[Any], Any, R]
-"""Works to run one after the other, each in a transaction of its own; each result is sent back in."""
 
 
 class Access(Enum):
@@ -30,7 +27,22 @@ class Access(Enum):
     AT_ONCE = "at once"
     """A write that is one statement where the database can say it in one, and then commits itself."""
     WRITE = "write"
-    """Several statements, the first of which takes the lock."""
+    """Several statements; if they write, the first one does."""
+
+
+class Step(NamedTuple):
+    """One of the works of a plan, the access it needs, and the session it is about if it is one."""
+
+    work: Work[Any]
+    access: Access = Access.WRITE
+    key: str | None = None
+
+
+Plan = Generator[Step, Any, R]
+"""Steps to run one after the other, each in a transaction of its own; each result is sent back in.
+
+What comes before the first step runs once, outside of any transaction: there arguments are checked and used up.
+"""
 
 
 def reads(operation: F) -> F:

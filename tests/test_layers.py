@@ -21,10 +21,10 @@ ORDER = [
     "repositories",
     "protocols",
     "operations",
+    "identity",
     "gates",
     "transactions",
     "migrations",
-    "identity",
     "store",
     "cli",
 ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.pool import StaticPool
 
+from session_store.dialects.sql import OWN_TRANSACTION
 from session_store.errors import InvalidQuery
 from session_store.work import Access
 
@@ -104,14 +105,34 @@ def autocommit(engine: Engine) -> Engine:
 
 def transactional(engine: Engine) -> Engine:
     """Return an engine whose second statement sees what was committed while the first one waited."""
-    return engine if is_sqlite(engine) else engine.execution_options(isolation_level="READ COMMITTED")
+    if is_sqlite(engine):
+        return engine
+    return engine.execution_options(isolation_level="READ COMMITTED", **{OWN_TRANSACTION: True})
+
+
+def begin(connection: Connection) -> None:
+    """Begin a transaction whose first statement writes, and so takes the lock."""
+    connection.begin()
+    # sqlite3 begins by itself, unless the host took that over and did not begin one in an event either.
+    if connection.dialect.name == "sqlite" and _driver(connection).isolation_level is None:
+        begin_writing(connection)
 
 
 def begin_writing(connection: Connection) -> None:
-    """Take the write lock for a transaction whose first statement may be a SELECT, unless it has begun already."""
-    driver: Any = connection.connection.driver_connection
-    if connection.dialect.name == "sqlite" and not driver.in_transaction:
+    """Begin a transaction that will write although its first statement may be a SELECT, unless one is open."""
+    if not connection.in_transaction():
+        connection.begin()
+    if connection.dialect.name == "sqlite" and not _driver(connection).in_transaction:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def shared_transaction_is_open(engine: Engine) -> bool:
+    """Whether the one connection of a database in memory is in a transaction, which then is a host's.
+
+    To check it out and in again would end that transaction.
+    """
+    pool = engine.pool
+    return isinstance(pool, StaticPool) and bool(getattr(pool.connection.driver_connection, "in_transaction", False))
 
 
 def lock_for_migration(connection: Connection) -> None:
@@ -119,6 +140,10 @@ def lock_for_migration(connection: Connection) -> None:
     begin_writing(connection)
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.driver_connection
 
 
 def _url(path_or_url: str | os.PathLike[str] | URL, drivers: dict[str, str]) -> URL:
@@ -148,8 +173,11 @@ def _switch_to_wal(cursor: Any) -> None:
     while True:
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
+        except sqlite3.OperationalError as error:
+            code = error.sqlite_errorcode & 0xFF
+            if code == sqlite3.SQLITE_READONLY:
+                return
+            if code != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
         else:

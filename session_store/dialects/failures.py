@@ -1,4 +1,4 @@
-"""What the errors of the drivers mean: by SQLSTATE on PostgreSQL, by result code on SQLite, never by their text.
+"""What the errors of the drivers mean: by SQLSTATE on PostgreSQL, by result code on SQLite.
 
 SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html
 Result codes: https://www.sqlite.org/rescode.html
@@ -37,7 +37,6 @@ _BY_SQLSTATE: Final = {
     "40001": Failure.GAVE_WAY,
     "40P01": Failure.GAVE_WAY,
     "55P03": Failure.LOCKED,
-    "57014": Failure.LOCKED,
     "23505": Failure.DUPLICATE,
     "23503": Failure.REFERRED_TO,
     "23001": Failure.REFERRED_TO,
@@ -47,16 +46,16 @@ _BY_SQLSTATE: Final = {
     "3D000": Failure.UNAVAILABLE,
     "25006": Failure.UNAVAILABLE,
 }
-"""Serialization failure and deadlock, lock not available and query cancelled (by a timeout), the constraints, what
-is undefined, no such database, a read-only transaction."""
+"""Serialization failure and deadlock, lock not available, the constraints, what is undefined, no such database, a
+read-only transaction."""
 
 _UNAVAILABLE_CLASSES: Final = {"08", "28", "53", "57", "58"}
-"""Connection, authorization, insufficient resources (disk full), operator intervention, system error."""
+"""Connection, authorization, insufficient resources (disk full), operator intervention (a cancelled query, by a timeout
+of the server's too), system error."""
 
 _BY_EXTENDED_CODE: Final = {
     sqlite3.SQLITE_BUSY_SNAPSHOT: Failure.GAVE_WAY,
     sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY: Failure.REFERRED_TO,
-    sqlite3.SQLITE_CONSTRAINT_TRIGGER: Failure.REFERRED_TO,
     sqlite3.SQLITE_CONSTRAINT_UNIQUE: Failure.DUPLICATE,
     sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY: Failure.DUPLICATE,
 }
@@ -82,7 +81,7 @@ def meaning(error: BaseException) -> Failure:
     if not isinstance(error, DBAPIError):
         return Failure.UNAVAILABLE
     if isinstance(error.orig, sqlite3.Error):
-        return _sqlite(getattr(error.orig, "sqlite_errorcode", None))
+        return _sqlite(error.orig, getattr(error.orig, "sqlite_errorcode", None))
     return _postgresql(error, sqlstate(error.orig))
 
 
@@ -99,10 +98,13 @@ def refused_by(error: DBAPIError, constraint: str, column: str) -> bool:
     return getattr(told, "constraint_name", None) == constraint
 
 
-def _sqlite(code: int | None) -> Failure:
+def _sqlite(error: sqlite3.Error, code: int | None) -> Failure:
     # Errors the module raises by itself have no code: a closed database, most of all.
     if code is None:
         return Failure.UNAVAILABLE
+    if code == sqlite3.SQLITE_CONSTRAINT_TRIGGER and "FOREIGN KEY" in str(error):
+        # RESTRICT is a trigger to SQLite; a host's own triggers have other words.
+        return Failure.REFERRED_TO
     return _BY_EXTENDED_CODE.get(code) or _BY_PRIMARY_CODE.get(code & 0xFF, Failure.OTHER)
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Dml = ReturningInsert[Any] | ReturningUpdate[Any]
 
 AUTOCOMMIT: Final = "AUTOCOMMIT"
+OWN_TRANSACTION: Final = "session_store_own_transaction"
+"""The execution option that marks a transaction as the store's own."""
 
 
 class as_json(FunctionElement[Any]):  # noqa: N801 - reads as the SQL function it stands for
@@ -136,6 +138,15 @@ def must_lock_first(db: Connection) -> bool:
     statement of its own, first. Outside of one there is no such lock, and a unique index decides.
     """
     return db.dialect.name == "postgresql" and not commits_itself(db)
+
+
+def check_references_at_once(db: Connection) -> None:
+    """Let a reference of a host's table that waits for the commit be checked by each statement instead.
+
+    Only in a transaction of the store's own: in a host's it would hold for the host's statements too.
+    """
+    if db.dialect.name == "postgresql" and db.get_execution_options().get(OWN_TRANSACTION):
+        db.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
 
 
 def commits_itself(db: Connection) -> bool:

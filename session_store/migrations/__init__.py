@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, Engine
 
 from session_store import schema
 from session_store.dialects import engines
-from session_store.dialects.failures import DRIVER_ERRORS, meaning
+from session_store.dialects.failures import DRIVER_ERRORS
 from session_store.tables import POSTGRESQL_INDEXES
 from session_store.transactions import told
 
@@ -65,13 +65,14 @@ def upgrade(bind: Engine | Connection | URL | str | os.PathLike[str]) -> None:
             finally:
                 engine.dispose()
     except DRIVER_ERRORS as error:
-        raise told(error, meaning(error)) from error
+        raise told(error, ours=not isinstance(bind, Connection)) from getattr(error, "orig", error)
 
 
 def _upgrade(db: Connection) -> None:
     # Alembic takes a third of a second to import, and a store whose tables are there does not need it.
     engines.lock_for_migration(db)
-    if schema.current(db) == schema.HEAD:
+    # A newer one is another process's, of a newer version of this package that is being rolled out.
+    if (schema.current(db) or "") >= schema.HEAD:
         return
 
     from alembic.migration import MigrationContext  # noqa: PLC0415

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from session_store import statements
 from session_store.dialects.sql import must_lock_first
 from session_store.errors import Conflict, IdempotencyConflict, InvalidMessage
-from session_store.repositories.rows import birth, chat_messages, fetch, stored_message
-from session_store.search import minute_of
+from session_store.repositories.rows import birth, chat_messages, fetch, same_message, stored_message
+from session_store.types import minute_of
 from session_store.validation import (
     chat_message,
     identifier,
@@ -20,10 +21,10 @@ from session_store.validation import (
     whole_number,
 )
 from session_store.values import ChatMessage, NewMessage, StoredMessage
-from session_store.work import reads, writes_at_once
+from session_store.work import Plan, Step, reads, writes_at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -64,6 +65,7 @@ class MessageRepository:
 
         Source: ``SessionBackend::append`` of the interface this package implements.
         """
+        key = identifier(key, "key")
         entry = _entry(NewMessage(message, created_at, idempotency_key), self._clock())
         values = birth(key, entry.created_at) | entry.columns | {"count": 1}
         if idempotency_key is None:
@@ -77,9 +79,7 @@ class MessageRepository:
         entry.seq, entry.turn_id = appended[0].seq, appended[0].turn_id
         return entry.stored()
 
-    def append_many(
-        self, db: Connection, key: str, messages: Iterable[ChatMessage | NewMessage]
-    ) -> list[StoredMessage]:
+    def append_many(self, key: str, messages: Iterable[ChatMessage | NewMessage]) -> Plan[list[StoredMessage]]:
         """Append all the messages or none, creating the session, and return them with their seqs.
 
         A message whose idempotency key is there already, or earlier in the same call, is not written; the first
@@ -93,23 +93,12 @@ class MessageRepository:
         if isinstance(messages, ChatMessage | NewMessage | str):
             problem = "append_many takes several messages, not one"
             raise InvalidMessage(problem)
-        identifier(key, "key")
+        key = identifier(key, "key")
         now = self._clock()
         entries = [_entry(new_message(message), now) for message in messages]
-        known: dict[str, StoredMessage | _Entry] = {}
-        keys = [entry.idempotency_key for entry in entries if entry.idempotency_key is not None]
-        if keys:
-            head = db.execute(statements.LOCK_OR_CREATE, birth(key, entries[0].created_at)).one()
-            if head.seq:
-                known.update(self._find(db, key, keys))
-        kept: list[StoredMessage | _Entry] = []
-        for entry in entries:
-            first = entry if entry.idempotency_key is None else known.setdefault(entry.idempotency_key, entry)
-            if first.message != entry.message:
-                raise IdempotencyConflict(key, str(entry.idempotency_key))
-            kept.append(first)
-        self._write(db, key, [entry for entry, first in zip(entries, kept, strict=True) if entry is first])
-        return [first.stored() if isinstance(first, _Entry) else first for first in kept]
+        _kept(key, entries, {})
+        stored: list[StoredMessage] = yield Step(partial(self._append_entries, key=key, entries=entries), key=key)
+        return stored
 
     @reads
     def load(self, db: Connection, key: str, *, last: int | None = None) -> list[ChatMessage]:
@@ -220,13 +209,24 @@ class MessageRepository:
             return 0
         return db.execute(statements.CLEAR_MESSAGES, values).rowcount
 
+    def _append_entries(self, db: Connection, *, key: str, entries: Sequence[_Entry]) -> list[StoredMessage]:
+        known: dict[str, StoredMessage] = {}
+        keys = [entry.idempotency_key for entry in entries if entry.idempotency_key is not None]
+        if keys:
+            head = db.execute(statements.LOCK_OR_CREATE, birth(key, entries[0].created_at)).one()
+            # A session without a number taken has no message to find.
+            known = self._find(db, key, keys) if head.seq else {}
+        kept = _kept(key, entries, known)
+        self._write(db, key, [entry for entry, first in zip(entries, kept, strict=True) if entry is first])
+        return [first.stored() if isinstance(first, _Entry) else first for first in kept]
+
     def _first(self, db: Connection, key: str, entry: _Entry) -> StoredMessage:
         idempotency_key = str(entry.idempotency_key)
         first = self._find(db, key, [idempotency_key]).get(idempotency_key)
         if first is None:
             problem = f"the message of session {key!r} under {idempotency_key!r} was removed meanwhile"
             raise Conflict(problem)
-        if first.message != entry.message:
+        if not same_message(first.message, entry.message):
             raise IdempotencyConflict(key, idempotency_key)
         return first
 
@@ -278,6 +278,18 @@ class _Entry:
 
     def stored(self) -> StoredMessage:
         return StoredMessage(self.seq, self.created_at, self.turn_id, self.message)
+
+
+def _kept(key: str, entries: Iterable[_Entry], known: Mapping[str, StoredMessage]) -> list[StoredMessage | _Entry]:
+    """Return for each entry the message that stands under its idempotency key: a known one, or an entry."""
+    first_of: dict[str, StoredMessage | _Entry] = {**known}
+    kept: list[StoredMessage | _Entry] = []
+    for entry in entries:
+        first = entry if entry.idempotency_key is None else first_of.setdefault(entry.idempotency_key, entry)
+        if first is not entry and not same_message(first.message, entry.message):
+            raise IdempotencyConflict(key, str(entry.idempotency_key))
+        kept.append(first)
+    return kept
 
 
 def _entry(new: NewMessage, now: datetime) -> _Entry:

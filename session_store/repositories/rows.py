@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from session_store.search import minute_of
-from session_store.types import SUB, as_utc, load_json, unescape
+from sqlalchemy.exc import DBAPIError
+
+from session_store.types import SUB, as_utc, load_json, minute_of, same_json, unescape
 from session_store.validation import identifier
 from session_store.values import ChatMessage, SessionMetadata, StoredMessage
 
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
 def fetch(db: Connection, statement: Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[Any]:
     """Return the rows of a SELECT as the driver gives them."""
     result = db.execute(statement, values)
-    rows: Sequence[Any] = result.cursor.fetchall()
+    driver_error = db.dialect.loaded_dbapi.Error
+    try:
+        rows: Sequence[Any] = result.cursor.fetchall()
+    except driver_error as error:
+        # SQLAlchemy wraps what its own fetching raises.
+        raise DBAPIError.instance(None, None, error, driver_error) from error
     result.close()
     return rows
 
@@ -45,6 +51,11 @@ def stored_message(row: Any) -> StoredMessage:
     seq, created_at, turn_id, role, content, payload = row
     message = ChatMessage(role, unescape(content), None if payload is None else load_json(payload))
     return StoredMessage(seq, as_utc(created_at), turn_id, message)
+
+
+def same_message(one: ChatMessage, other: ChatMessage) -> bool:
+    """Whether two messages are equal, their payloads compared as JSON."""
+    return one[:2] == other[:2] and same_json(one.payload, other.payload)
 
 
 def metadata_from(

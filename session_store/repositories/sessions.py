@@ -11,10 +11,10 @@ from sqlalchemy.exc import DBAPIError
 
 from session_store import schema, search, statements
 from session_store.dialects.failures import Failure, meaning
+from session_store.dialects.sql import check_references_at_once
 from session_store.errors import InvalidQuery, SessionInUse
-from session_store.repositories.rows import birth, fetch, metadata_from, stored_message
-from session_store.search import minute_of
-from session_store.types import dump_json, escape, load_json, unescape
+from session_store.repositories.rows import birth, fetch, metadata_from, same_message, stored_message
+from session_store.types import dump_json, escape, load_json, minute_of, unescape
 from session_store.validation import (
     before,
     identifier,
@@ -24,7 +24,7 @@ from session_store.validation import (
     whole_number,
 )
 from session_store.values import Compaction, Health, SessionMetadata, SessionQuery
-from session_store.work import Plan, reads, writes_at_once
+from session_store.work import Access, Plan, Step, reads, writes_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -144,6 +144,7 @@ class SessionRepository:
         Raises:
             InvalidQuery: It is no mapping from `str` to JSON.
         """
+        key = identifier(key, "key")
         changes = session_attributes(attributes)
         db.execute(statements.LOCK_OR_CREATE, birth(key, self._clock()))
         ((stored,),) = fetch(db, statements.GET_ATTRIBUTES, {"the_key": key})
@@ -156,7 +157,8 @@ class SessionRepository:
         Raises:
             SessionInUse: A row of another table refers to it; nothing was deleted.
         """
-        if db.execute(statements.LOCK, {"the_key": identifier(key, "key")}).one_or_none() is None:
+        key = identifier(key, "key")
+        if db.execute(statements.LOCK, {"the_key": key}).one_or_none() is None:
             return False
         if not _delete(db, [key]):
             raise SessionInUse(key)
@@ -201,7 +203,7 @@ class SessionRepository:
         if dry_run:
             _batch_size(batch_size)
             conditions = statements.STALE if include_running else statements.STALE_AT_REST
-            counted: int = yield partial(_count, conditions, values)
+            counted: int = yield Step(partial(_count, conditions, values), Access.READ)
             return counted
         lock = statements.LOCK_STALE if include_running else statements.LOCK_STALE_AT_REST
         return (yield from _in_batches(partial(_delete_batch, lock=lock, values=values), batch_size))
@@ -224,8 +226,9 @@ class SessionRepository:
         """
         epoch = self._clock()
         within = epoch - before(epoch, within_secs, "within_secs", _SECOND)
-        values = {"the_key": identifier(key, "key")}
-        if db.execute(statements.LOCK, values).one_or_none() is None:
+        key = identifier(key, "key")
+        values = {"the_key": key}
+        if not (self.session_exists(db, key) if dry_run else db.execute(statements.LOCK, values).all()):
             return Compaction(0, head_repaired=False)
         doubles = list(_doubles(db, key, within))
         mended = _mended_head(db, key)
@@ -278,7 +281,7 @@ def _in_batches(delete: Callable[..., _Batch], batch_size: int) -> Plan[int]:
     deleted = 0
     behind: str | None = ""
     while behind is not None:
-        batch: _Batch = yield partial(delete, behind=behind, limit=limit)
+        batch: _Batch = yield Step(partial(delete, behind=behind, limit=limit))
         deleted += batch.deleted
         behind = batch.last
     return deleted
@@ -299,6 +302,7 @@ def _delete(db: Connection, keys: Sequence[str]) -> bool:
     # By name, not by cascade: a host's SQLite engine may have foreign keys off.
     try:
         with db.begin_nested():
+            check_references_at_once(db)
             for statement in (statements.DELETE_STATES, statements.DELETE_MESSAGES, statements.DELETE_HEADS):
                 db.execute(statement, {"keys": keys})
     except DBAPIError as error:
@@ -317,7 +321,8 @@ def _doubles(db: Connection, key: str, within: timedelta) -> Iterator[int]:
             if (
                 kept is not None
                 and idempotency_key is None
-                and (message.message, message.turn_id) == (kept.message, kept.turn_id)
+                and message.turn_id == kept.turn_id
+                and same_message(message.message, kept.message)
                 and timedelta(0) <= message.created_at - kept.created_at <= within
             ):
                 yield message.seq

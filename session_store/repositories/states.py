@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from session_store import statements
+from session_store.errors import InvalidQuery
 from session_store.repositories.rows import birth, metadata_from
 from session_store.validation import before, identifier, optional_identifier, state_word
-from session_store.values import IDLE, RUNNING, SessionMetadata, SessionState
+from session_store.values import ANY_TURN, IDLE, RUNNING, AnyTurn, SessionMetadata, SessionState
 from session_store.work import reads, writes_at_once
 
 if TYPE_CHECKING:
@@ -16,16 +17,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-
-class _Whatever:
-    """The default of ``if_turn``: None is a turn to ask for, namely none."""
-
-    def __repr__(self) -> str:
-        return "ANY_TURN"
-
-
-ANY_TURN: Final = _Whatever()
-"""Set the state whatever turn is current."""
 
 SECOND: Final = timedelta(seconds=1)
 
@@ -44,7 +35,7 @@ class StateRepository:
         state: str,
         turn_id: str | None = None,
         *,
-        if_turn: str | _Whatever | None = ANY_TURN,
+        if_turn: str | AnyTurn | None = ANY_TURN,
     ) -> bool:
         """Set what a session is doing, creating it, and say whether it is doing that now.
 
@@ -61,6 +52,7 @@ class StateRepository:
             InvalidKey: The key, the state or a turn cannot be stored.
         """
         now = self._clock()
+        key = identifier(key, "key")
         state = state_word(state)
         turn_id = optional_identifier(turn_id, "turn_id") if state != IDLE else None
         values: dict[str, Any] = birth(key, now) | {"state": state, "turn_id": turn_id}
@@ -68,7 +60,7 @@ class StateRepository:
         values |= (
             {"first_seq": 0, "first_entered_at": None} if state == IDLE else {"first_seq": 1, "first_entered_at": now}
         )
-        if isinstance(if_turn, _Whatever):
+        if isinstance(if_turn, AnyTurn):
             change = statements.SET_STATE
         elif if_turn is None:
             change = statements.START_TURN
@@ -125,9 +117,12 @@ class StateRepository:
             to: The state they get.
 
         Raises:
-            InvalidQuery: The threshold is negative or no number.
+            InvalidQuery: The threshold is negative or no number, or the state is ``running``.
             InvalidKey: The state cannot be stored.
         """
+        if to == RUNNING:
+            problem = "a stuck session is recovered to another state than 'running'"
+            raise InvalidQuery(problem)
         values = {"cutoff": self._cutoff(threshold_secs), "new_state": state_word(to), "now": self._clock()}
         return sorted(row.session_key for row in statements.RECOVER.run(db, values))
 
