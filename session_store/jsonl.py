@@ -199,13 +199,15 @@ class _Import:
         sessions: dict[str, list[NewMessage]] = {}
         for line in lines:
             sessions.setdefault(line.session_key, []).append(line.message)
-        for attempt in range(_ATTEMPTS):
+        attempts = 1
+        while True:
             try:
                 seqs = self._append_to(sessions)
                 break
             except Conflict:
-                if attempt + 1 == _ATTEMPTS:
+                if attempts == _ATTEMPTS:
                     raise
+                attempts += 1
                 time.sleep(random.uniform(0, _LONGEST_PAUSE_SECS))  # noqa: S311 - nothing secret about it
         for key, returned in seqs.items():
             added = sum(seq > self.last_seqs.get(key, 0) for seq in returned)
@@ -274,13 +276,17 @@ def _parsed(text: bytes) -> tuple[str, NewMessage]:
 
 def _decoded(text: bytes) -> Any:
     try:
-        return _JSON.decode(text.decode())
+        return _JSON.decode(text.decode().rstrip())
     except UnicodeDecodeError as error:
         problem = f"is not UTF-8: byte {text[error.start]:#04x} at {error.start + 1}"
     except json.JSONDecodeError as error:
-        problem = f"is not JSON: {error.msg} at character {error.pos + 1}"
+        problem = f"is not JSON at character {error.pos + 1}: {error.msg}"
     except RecursionError:
         problem = "is nested too deep"
+    except InvalidMessage:
+        raise
+    except ValueError:
+        problem = "holds a whole number of more than 4,300 digits"
     raise InvalidMessage(problem)
 
 

@@ -26,6 +26,7 @@ ORDER = [
     "transactions",
     "migrations",
     "store",
+    "jsonl",
     "cli",
 ]
 """The modules and folders of the package, each importing only those above it, or within its own folder."""

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import StaticPool
 
 from session_store.dialects.sql import OWN_TRANSACTION
@@ -147,10 +148,17 @@ def _driver(connection: Connection) -> Any:
 
 
 def _url(path_or_url: str | os.PathLike[str] | URL, drivers: dict[str, str]) -> URL:
-    if not isinstance(path_or_url, URL):
-        text = os.fspath(path_or_url)
-        path_or_url = make_url(text) if "://" in text else URL.create("sqlite", database=text)
-    return path_or_url.set(drivername=drivers.get(path_or_url.drivername, path_or_url.drivername))
+    try:
+        text = path_or_url if isinstance(path_or_url, URL) else os.fspath(path_or_url)
+        url = make_url(text) if isinstance(text, URL) or "://" in text else URL.create("sqlite", database=text)
+    except (ArgumentError, TypeError, ValueError):
+        # Without what it says, and without the URL: there may be a password in it.
+        problem = "not the URL of a database, nor the path of a SQLite file"
+        raise InvalidQuery(problem) from None
+    if url.get_backend_name() not in drivers:
+        problem = f"session_store keeps sessions in SQLite or PostgreSQL, not in {url.get_backend_name()!r}"
+        raise InvalidQuery(problem)
+    return url.set(drivername=drivers.get(url.drivername, url.drivername))
 
 
 def _options(url: URL) -> dict[str, Any]:

@@ -1,0 +1,239 @@
+"""The commands over the store: import, list, show, search, upgrade."""
+
+import io
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, BinaryIO, Final
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from session_store import migrations, schema
+from session_store.cli import display
+from session_store.dialects import engines
+from session_store.errors import StoreError, StoreUnavailable
+from session_store.jsonl import BrokenLine, import_jsonl
+from session_store.store import SessionStore
+from session_store.values import SessionMetadata, SessionQuery
+
+_PROGRAM: Final = "session-store"
+_STDIN: Final = "-"
+_PAGE: Final = 500
+
+app = typer.Typer(
+    add_completion=False,
+    # Its tracebacks show the values of variables, a URL with its password among them.
+    pretty_exceptions_enable=False,
+    help="Conversations kept in SQLite or PostgreSQL.",
+    epilog="Exit codes: 0 done; 1 not done, or not all of it; 2 the command was not understood.",
+)
+
+Database = Annotated[
+    str,
+    typer.Option(
+        "--db",
+        metavar="URL",
+        envvar="SESSION_STORE_DATABASE_URL",
+        help="The database: a URL, or the path of a SQLite file.",
+    ),
+]
+Limit = Annotated[int, typer.Option(min=1, help="At most so many sessions.")]
+After = Annotated[
+    str | None, typer.Option(metavar="CURSOR", help="Go on behind this place, which the page before named.")
+]
+
+DEFAULT_DATABASE: Final = "sqlite:///session_store.db"
+
+
+@app.command("import")
+def import_(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="JSON Lines; - is what is piped in.")],
+    db: Database = DEFAULT_DATABASE,
+) -> None:
+    """Import messages from JSON Lines files, plain or gzip; the database is made and migrated if need be.
+
+    A line has session_key, role, content and, if wanted, created_at (ISO 8601 with a time zone) and payload.
+    What is there already is not added again. A broken line is reported with its reason, the others are kept,
+    and the exit code is then 1.
+    """
+    for file in files:
+        _require_file(file)
+    console = display.messages_to_user()
+
+    def report(broken: BrokenLine) -> None:
+        where = display.in_a_line(f"{broken.file}:{broken.line}: ")
+        console.print(Text.assemble((where, "bold"), display.in_a_line(broken.reason)), soft_wrap=True)
+
+    with _store(db) as store:
+        migrations.upgrade(store.engine)
+        columns = TextColumn("importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+        with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+            task = progress.add_task("importing", total=_size(files))
+            result = import_jsonl(
+                store, map(_source, files), on_broken=report, on_read=lambda size: progress.advance(task, size)
+            )
+    display.output().print(
+        f"{result.lines:,} lines: {result.added:,} messages added, {result.already_there:,} already there, "
+        f"{result.broken:,} broken; {result.sessions:,} sessions",
+        soft_wrap=True,
+    )
+    if result.broken:
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_(
+    *,
+    limit: Limit = 50,
+    after: After = None,
+    owner: Annotated[str | None, typer.Option(help="Only sessions of this owner.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only sessions in this state now.")] = None,
+    db: Database = DEFAULT_DATABASE,
+) -> None:
+    """List sessions, newest activity first."""
+    with _store(db, must_exist=True) as store:
+        query = SessionQuery(limit=limit, after=after, owner=owner, state=state)
+        _print_page(store.list_sessions_with_metadata(query), limit)
+
+
+@app.command()
+def show(
+    key: Annotated[str, typer.Argument(help="The session's key.")],
+    *,
+    last: Annotated[int | None, typer.Option(min=1, help="Only the newest so many messages.")] = None,
+    after_seq: Annotated[int, typer.Option(min=0, help="Only messages with a higher number.")] = 0,
+    db: Database = DEFAULT_DATABASE,
+) -> None:
+    """Show a session and its messages, oldest first; on a terminal in your pager."""
+    with _store(db, must_exist=True) as store:
+        session = store.get_session_metadata(key)
+        if session is None:
+            problem = f"there is no session {key!r}"
+            raise StoreError(problem)
+        if last is not None:
+            after_seq = max(after_seq, _seq_before(store, session, last))
+        with display.paged(display.output()) as console:
+            display.print_head(console, session)
+            display.print_messages(console, store.iter_history(key, after_seq=after_seq, batch=_PAGE))
+
+
+@app.command()
+def search(
+    words: Annotated[list[str], typer.Argument(metavar="WORD", help="All of them occur in one message.")],
+    *,
+    limit: Limit = 50,
+    after: After = None,
+    db: Database = DEFAULT_DATABASE,
+) -> None:
+    """List the sessions with a message that has all the words, newest activity first."""
+    with _store(db, must_exist=True) as store:
+        _print_page(store.search(SessionQuery(keyword=" ".join(words), limit=limit, after=after)), limit)
+
+
+@app.command()
+def upgrade(db: Database = DEFAULT_DATABASE) -> None:
+    """Bring the tables to the revision this version needs, making them if need be."""
+    with _store(db) as store:
+        migrations.upgrade(store.engine)
+    display.output().print(f"the schema is at {schema.HEAD}")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that knows no Chinese gets it written out, not a traceback.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = app(list(arguments) or ["--help"], prog_name=_PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read this has read enough. What is still in the buffer would be tried again at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except typer.TyperException as error:
+        # Not printed by typer: it would repeat a URL that stands where none is expected, with its password.
+        display.complain(f"{error.format_message()} ({_PROGRAM} --help says what can be done)")
+        return error.exit_code
+    except (StoreError, OSError) as error:
+        display.complain(str(error))
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+@contextmanager
+def _store(db: str, *, must_exist: bool = False) -> Iterator[SessionStore]:
+    try:
+        store = SessionStore(_address(db))
+    except ImportError as error:
+        problem = f"the driver of this database is not there: {error}"
+        raise StoreUnavailable(problem) from None
+    with store:
+        path = store.engine.url.database
+        if must_exist and engines.is_sqlite(store.engine) and path and not _is_there(path):
+            problem = f"there is no file {path!r}: name another with --db, or make it with {_PROGRAM} import or upgrade"
+            raise StoreUnavailable(problem)
+        yield store
+
+
+def _address(db: str) -> URL | str:
+    """Return a URL for code that blocks, or the path of a file."""
+    if "://" not in db:
+        return db
+    try:
+        url = make_url(db)
+        # The host may run on an event loop; here its driver would find none.
+        return url.set(drivername=url.get_backend_name()) if url.get_dialect().is_async else url
+    except (ArgumentError, ValueError):
+        # Without their text: it may quote the password.
+        problem = "not the URL of a database that SQLAlchemy knows"
+        raise typer.BadParameter(problem, param_hint="--db") from None
+
+
+def _is_there(path: str) -> bool:
+    return path == ":memory:" or path.startswith("file:") or Path(path).exists()
+
+
+def _require_file(file: str) -> None:
+    if file != _STDIN and not Path(file).exists():
+        problem = f"there is no file {file!r}"
+    elif Path(file).is_dir():
+        problem = f"{file!r} is a directory"
+    else:
+        return
+    raise typer.BadParameter(problem, param_hint="FILE")
+
+
+def _source(file: str) -> str | BinaryIO:
+    return sys.stdin.buffer if file == _STDIN else file
+
+
+def _size(files: Sequence[str]) -> int | None:
+    """Return how many bytes there are to read, as far as it is known beforehand."""
+    if not all(Path(file).is_file() for file in files):
+        return None
+    return sum(Path(file).stat().st_size for file in files)
+
+
+def _seq_before(store: SessionStore, session: SessionMetadata, last: int) -> int:
+    """Return the seq before that of the first of the newest messages; only pages of them are held."""
+    first = session.last_seq + 1
+    while last > 0 and (page := store.history(session.key, before_seq=first, limit=min(last, _PAGE))):
+        first = page[0].seq
+        last -= len(page)
+    return first - 1
+
+
+def _print_page(sessions: Sequence[SessionMetadata], limit: int) -> None:
+    display.print_sessions(display.output(), sessions)
+    console = display.messages_to_user()
+    if not sessions:
+        console.print("no session")
+    elif len(sessions) == limit:
+        console.print(f"the next page: --after {sessions[-1].cursor}", style="dim", soft_wrap=True)

@@ -1,0 +1,183 @@
+"""Text that others wrote, on a terminal: as text, whatever is in it.
+
+Markup is not interpreted, and what would steer the terminal or the reader's eye is written out: control characters,
+lone surrogates, and the characters that turn the direction of writing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from session_store.values import IDLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from session_store.values import SessionMetadata, StoredMessage
+
+_STEERING: Final = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff"
+_IN_A_LINE: Final = re.compile(f"[{_STEERING}]")
+_IN_A_BLOCK: Final = re.compile(rf"(?![\n\t])[{_STEERING}]")
+_CREDENTIALS: Final = re.compile(r"://.*@", re.DOTALL)
+_PASSWORD: Final = re.compile(r"(password|passfile)=[^&\s'\"]*", re.IGNORECASE)
+
+_STYLES: Final = {"user": "bold green", "assistant": "bold cyan", "tool": "bold yellow", "system": "bold magenta"}
+_STATE_STYLES: Final = {IDLE: "dim", "running": "green", "error": "red"}
+
+
+def in_a_line(text: str) -> str:
+    r"""Return the text in one line that steers nothing: an escape is ``\x1b``, a line feed ``\n``."""
+    return _IN_A_LINE.sub(_written_out, text)
+
+
+def in_a_block(text: str) -> str:
+    """Return the text so that it steers nothing; its lines and tabs stay."""
+    return _IN_A_BLOCK.sub(_written_out, text)
+
+
+def without_password(text: str) -> str:
+    """Return the text without whatever could be the credentials of a URL in it."""
+    return _PASSWORD.sub(r"\1=***", _CREDENTIALS.sub("://***@", text))
+
+
+def output() -> Console:
+    """Return the console of what was asked for."""
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def messages_to_user() -> Console:
+    """Return the console of what is said about it, which does not go into a pipe."""
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def complain(problem: str) -> None:
+    """Say in one line what could not be done."""
+    line = Text.assemble(("error: ", "bold red"), in_a_line(without_password(problem)))
+    messages_to_user().print(line, soft_wrap=True)
+
+
+def print_sessions(console: Console, sessions: Sequence[SessionMetadata]) -> None:
+    """Print sessions: as a table on a terminal, else as lines of fields parted by tabs, nothing cut off."""
+    if not console.is_terminal:
+        for session in sessions:
+            fields = (
+                session.key,
+                session.name or "",
+                session.owner or "",
+                session.state,
+                str(session.message_count),
+                session.last_activity.isoformat(),
+            )
+            _write(console, "\t".join(map(in_a_line, fields)))
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("session", overflow="fold", min_width=12)
+    table.add_column("name", overflow="fold")
+    table.add_column("owner", overflow="fold")
+    table.add_column("state", overflow="fold")
+    table.add_column("messages", justify="right")
+    table.add_column("last activity (UTC)", no_wrap=True)
+    for session in sessions:
+        table.add_row(
+            Text(in_a_line(session.key), style="bold"),
+            Text(in_a_line(session.name or "")),
+            Text(in_a_line(session.owner or "")),
+            Text(in_a_line(session.state), style=_STATE_STYLES.get(session.state, "")),
+            Text(f"{session.message_count:,}"),
+            Text(_when(session.last_activity)),
+        )
+    console.print(table)
+
+
+def print_head(console: Console, session: SessionMetadata) -> None:
+    """Print what a session has beside its messages, a fact a line."""
+    turn = "" if session.turn_id is None else f", turn {session.turn_id}"
+    since = "" if session.state_entered_at is None else f", since {_when(session.state_entered_at)}"
+    facts = {
+        "session": session.key,
+        "name": session.name,
+        "owner": session.owner,
+        "attributes": _as_json(session.attributes) if session.attributes else None,
+        "state": f"{session.state}{turn}{since}",
+        "messages": f"{session.message_count:,}, {_when(session.created_at)} to {_when(session.last_activity)} (UTC)",
+    }
+    for name, fact in facts.items():
+        if fact is not None:
+            console.print(Text.assemble((f"{name:<12}", "dim"), in_a_line(fact)), soft_wrap=True)
+
+
+def print_messages(console: Console, messages: Iterable[StoredMessage]) -> None:
+    """Print messages one by one: seq, role, time and turn in a line, then the text, then the payload as JSON."""
+    for seq, created_at, turn_id, message in messages:
+        line = Text.assemble(
+            "\n",
+            (f"{seq:>4}  ", "dim"),
+            (in_a_line(message.role), _STYLES.get(message.role, "bold")),
+            (f"  {_when(created_at)}", "dim"),
+            (f"  turn {in_a_line(turn_id)}" if turn_id is not None else "", "dim"),
+        )
+        console.print(line, soft_wrap=True)
+        content = in_a_block(message.content)
+        if content and console.is_terminal:
+            console.print(Text(content))
+        elif content:
+            _write(console, content)
+        if message.payload is not None:
+            console.print(Text(in_a_line(_as_json(message.payload)), style="dim"), soft_wrap=True)
+
+
+@contextmanager
+def paged(console: Console) -> Iterator[Console]:
+    """Give a console that writes into the user's pager, as it comes, or the same one where it is no terminal."""
+    pager = shlex.split(os.environ.get("PAGER", "less"))
+    if not console.is_terminal or not pager or shutil.which(pager[0]) is None:
+        yield console
+        return
+    process = subprocess.Popen(  # noqa: S603 - the command is the user's own
+        pager,
+        stdin=subprocess.PIPE,
+        encoding=console.encoding,
+        errors="backslashreplace",
+        # Unless the user says otherwise: colours, no pager for what fits the screen, and the text stays there.
+        env={"LESS": "FRX", **os.environ},
+    )
+    # In this order: leaving the process closes its input, which writes the rest.
+    with suppress(BrokenPipeError), process:
+        yield _Paged(
+            file=process.stdin, force_terminal=True, width=console.width, highlight=False, markup=False, emoji=False
+        )
+
+
+class _Paged(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        # Whoever leaves the pager has read enough; rich would exit with code 1.
+        raise BrokenPipeError
+
+
+def _write(console: Console, text: str) -> None:
+    # Rich would turn tabs into spaces.
+    console.file.write(f"{text}\n")
+
+
+def _written_out(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _when(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S}"
