@@ -371,7 +371,7 @@ LAST_STATE: Final = (
     .limit(1)
 )
 MEND_HEAD: Final = update(SESSIONS).where(THIS_SESSION)
-PING: Final[Select[Any]] = select(literal_column("1"))
+PING: Final[Select[Any]] = select(SESSIONS.c.key).limit(1)
 
 
 def history(*, after: bool, before: bool, limit: bool) -> Select[Any]:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from session_store import identity, schema
 from session_store.dialects import engines
-from session_store.dialects.failures import DRIVER_ERRORS, Failure, meaning, refused_by
+from session_store.dialects.failures import Failure, driver_errors, meaning, refused_by
 from session_store.dialects.sql import commits_itself
 from session_store.errors import Conflict, SchemaOutOfDate, SessionInUse, StoreError, StoreUnavailable
 from session_store.work import Access
@@ -59,7 +59,7 @@ class Transactions:
         while True:
             try:
                 return self._attempt(work, access)
-            except (*DRIVER_ERRORS, Conflict) as error:
+            except _reasons_to_run_again() as error:
                 failure = Failure.GAVE_WAY if isinstance(error, Conflict) else meaning(error)
                 patient = time.monotonic() < patience_ends if failure is Failure.LOCKED else attempt < _ATTEMPTS
                 if not (patient and _may_run_again(failure, error)):
@@ -85,7 +85,7 @@ class Transactions:
             if joined.failure is not None:
                 raise joined.failure
             with self._border():
-                db.commit()
+                engines.commit(db)
 
     def _attempt(self, work: Work[R], access: Access) -> R:
         if access in self._plain:
@@ -94,7 +94,7 @@ class Transactions:
         with self._connect(self._transactional) as db:
             engines.begin(db)
             result = work(db)
-            db.commit()
+            engines.commit(db)
             return result
 
     def _connect(self, engine: Engine) -> Connection:
@@ -107,7 +107,7 @@ class Transactions:
     def _border(self) -> Iterator[None]:
         try:
             yield
-        except DRIVER_ERRORS as error:
+        except driver_errors() as error:
             raise self._told(error) from _driver_error(error)
 
     def _told(self, error: BaseException) -> StoreError:
@@ -115,7 +115,7 @@ class Transactions:
             try:
                 with self._engine.connect() as db:
                     return told(error, ask=db)
-            except DRIVER_ERRORS:
+            except driver_errors():
                 return StoreUnavailable(_said(error))
         return told(error, ours=True)
 
@@ -135,7 +135,7 @@ class Joined:
             result = work(db)
             if not isinstance(self._host, Connection) and access is not Access.READ:
                 identity.refresh(self._host, db, key)
-        except DRIVER_ERRORS as error:
+        except driver_errors() as error:
             self.failure = told(error, ask=db)
             raise self.failure from _driver_error(error)
         return result
@@ -192,10 +192,14 @@ def _outdated(db: Connection) -> SchemaOutOfDate | None:
         schema.require(db)
     except SchemaOutOfDate as outdated:
         return outdated
-    except DRIVER_ERRORS:
+    except driver_errors():
         # A transaction that PostgreSQL gave up on answers nothing any more: what the tables are at stays unknown.
         return SchemaOutOfDate(None, schema.HEAD)
     return None
+
+
+def _reasons_to_run_again() -> tuple[type[Exception], ...]:
+    return (*driver_errors(), Conflict)
 
 
 def _may_run_again(failure: Failure, error: BaseException) -> bool:

@@ -127,6 +127,19 @@ def begin_writing(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def commit(connection: Connection) -> None:
+    """Commit, and where that fails roll back.
+
+    SQLite keeps a transaction open whose COMMIT was refused, and SQLAlchemy takes it for ended: it would go back to
+    the pool with its lock.
+    """
+    try:
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
 def shared_transaction_is_open(engine: Engine) -> bool:
     """Whether the one connection of a database in memory is in a transaction, which then is a host's.
 

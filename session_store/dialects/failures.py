@@ -7,10 +7,11 @@ Result codes: https://www.sqlite.org/rescode.html
 from __future__ import annotations
 
 import sqlite3
+import sys
 from enum import Enum, auto
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
@@ -53,6 +54,8 @@ _UNAVAILABLE_CLASSES: Final = {"08", "28", "53", "57", "58"}
 """Connection, authorization, insufficient resources (disk full), operator intervention (a cancelled query, by a timeout
 of the server's too), system error."""
 
+_NOT_OF_THE_CONNECTION: Final = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
+
 _BY_EXTENDED_CODE: Final = {
     sqlite3.SQLITE_BUSY_SNAPSHOT: Failure.GAVE_WAY,
     sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY: Failure.REFERRED_TO,
@@ -72,17 +75,24 @@ _BY_PRIMARY_CODE: Final = {
     sqlite3.SQLITE_ERROR: Failure.SCHEMA,
 }
 
-DRIVER_ERRORS: Final = (DBAPIError, PoolTimeout, OSError)
-"""What comes out of a call that reaches the database; asyncpg lets an OSError through when it cannot connect."""
+
+def driver_errors() -> tuple[type[Exception], ...]:
+    """Return what comes out of a call that reaches the database.
+
+    Not all of it is wrapped by SQLAlchemy: while it connects, asyncpg lets an OSError through, and its own errors on
+    SQLAlchemy 2.0.
+    """
+    asyncpg: Any = sys.modules.get("asyncpg")
+    unwrapped = () if asyncpg is None else (asyncpg.PostgresError, asyncpg.InterfaceError)
+    return (DBAPIError, PoolTimeout, OSError, *unwrapped)
 
 
 def meaning(error: BaseException) -> Failure:
-    """Return what one of `DRIVER_ERRORS` means."""
-    if not isinstance(error, DBAPIError):
-        return Failure.UNAVAILABLE
-    if isinstance(error.orig, sqlite3.Error):
-        return _sqlite(error.orig, getattr(error.orig, "sqlite_errorcode", None))
-    return _postgresql(error, sqlstate(error.orig))
+    """Return what one of `driver_errors` means."""
+    told = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(told, sqlite3.Error):
+        return _sqlite(told, getattr(told, "sqlite_errorcode", None))
+    return _postgresql(error, sqlstate(told))
 
 
 def sqlstate(error: BaseException | None) -> str | None:
@@ -108,10 +118,10 @@ def _sqlite(error: sqlite3.Error, code: int | None) -> Failure:
     return _BY_EXTENDED_CODE.get(code) or _BY_PRIMARY_CODE.get(code & 0xFF, Failure.OTHER)
 
 
-def _postgresql(error: DBAPIError, state: str | None) -> Failure:
+def _postgresql(error: BaseException, state: str | None) -> Failure:
     if state is None:
         # Where a connection is gone, or never came to be, there is no server to tell a SQLSTATE.
-        return Failure.UNAVAILABLE if isinstance(error, InterfaceError | OperationalError) else Failure.OTHER
+        return Failure.OTHER if isinstance(error, _NOT_OF_THE_CONNECTION) else Failure.UNAVAILABLE
     if state[:2] in _UNAVAILABLE_CLASSES and state not in _BY_SQLSTATE:
         return Failure.UNAVAILABLE
     return _BY_SQLSTATE.get(state, Failure.OTHER)

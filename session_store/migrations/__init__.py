@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, Engine
 
 from session_store import schema
 from session_store.dialects import engines
-from session_store.dialects.failures import DRIVER_ERRORS
+from session_store.dialects.failures import driver_errors
 from session_store.tables import POSTGRESQL_INDEXES
 from session_store.transactions import told
 
@@ -57,14 +57,14 @@ def upgrade(bind: Engine | Connection | URL | str | os.PathLike[str]) -> None:
         elif isinstance(bind, Engine):
             with engines.transactional(bind).connect() as db:
                 _upgrade(db)
-                db.commit()
+                engines.commit(db)
         else:
             engine = engines.blocking_engine(bind, "full")
             try:
                 upgrade(engine)
             finally:
                 engine.dispose()
-    except DRIVER_ERRORS as error:
+    except driver_errors() as error:
         raise told(error, ours=not isinstance(bind, Connection)) from getattr(error, "orig", error)
 
 

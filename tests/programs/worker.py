@@ -1,0 +1,54 @@
+"""A process that works on a store: says when it is ready, begins at a line of input, and says what came of it.
+
+Usage: worker.py append URL KEY COUNT | open URL ROUNDS | write URL KEY
+"""
+
+import json
+import sys
+from itertools import count
+
+from session_store import ChatMessage, SessionStore
+
+
+def say(value: object) -> None:
+    """One line of JSON."""
+    print(json.dumps(value), flush=True)  # noqa: T201 - whoever started this reads it
+
+
+def ready() -> None:
+    """Wait with the others for the start."""
+    say("ready")
+    sys.stdin.readline()
+
+
+def append(url: str, key: str, messages: str) -> None:
+    """Append so many messages and say their seqs."""
+    with SessionStore(url) as store:
+        store.load(key)
+        ready()
+        say([store.append(key, ChatMessage.user(f"message {n}")).seq for n in range(int(messages))])
+
+
+def open_(url: str, rounds: str) -> None:
+    """Open a database, several times, and append one message each time."""
+    for _ in range(int(rounds)):
+        ready()
+        with SessionStore.open(url) as store:
+            say(store.append("telegram_ann", ChatMessage.user("Hello")).seq)
+
+
+def write(url: str, key: str) -> None:
+    """Append for ever, now alone and now together with a change of state, and say each seq once it is stored."""
+    with SessionStore(url) as store:
+        ready()
+        for n in count():
+            if n % 3:
+                say(store.append(key, ChatMessage.user(f"message {n}")).seq)
+                continue
+            with store.begin() as transaction:
+                seqs = [message.seq for message in transaction.append_many(key, [ChatMessage.user("many")] * 3)]
+                transaction.set_session_state(key, "running", f"turn-{n}")
+            say(seqs[-1])
+
+
+{"append": append, "open": open_, "write": write}[sys.argv[1]](*sys.argv[2:])

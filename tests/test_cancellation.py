@@ -1,0 +1,313 @@
+"""A call that is cancelled has happened as a whole or not at all, and nothing it used is lost."""
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, delete, func, insert, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from session_store import AsyncSessionStore, ChatMessage, NewMessage, SessionQuery, SessionStore
+from session_store.tables import MESSAGES, SESSIONS, STATES
+from tests.clock import Clock
+from tests.conftest import Database
+from tests.hosts import async_host_engine, contents, disagreements, host_engine
+
+CANCELLATIONS = int(os.environ.get("SESSION_STORE_TEST_CANCELLATIONS", "20"))
+AT_ONCE_SECS = 2.0
+"""A write that had to wait for a lock nobody will give back takes 5 seconds."""
+
+HELLO = ChatMessage.user("Hello")
+KEY = "telegram_ann"
+
+
+async def whole_history(store: AsyncSessionStore) -> list[Any]:
+    """Every message by pages of one."""
+    return [message async for message in store.iter_history(KEY, batch=1)]
+
+
+CALLS: dict[str, Callable[[Any], Awaitable[Any]]] = {
+    "append": lambda store: store.append(KEY, HELLO),
+    "append_many": lambda store: store.append_many(KEY, [HELLO, NewMessage(HELLO, None, "new")]),
+    "check": lambda store: store.check(),
+    "cleanup_stale": lambda store: store.cleanup_stale(0, include_running=True),
+    "clear_messages": lambda store: store.clear_messages(KEY),
+    "compact": lambda store: store.compact(KEY),
+    "count_sessions": lambda store: store.count_sessions(),
+    "create_session": lambda store: store.create_session("telegram_bob", name="Bob"),
+    "delete_session": lambda store: store.delete_session(KEY),
+    "delete_sessions": lambda store: store.delete_sessions(owner="ann"),
+    "get_session_metadata": lambda store: store.get_session_metadata(KEY),
+    "get_session_name": lambda store: store.get_session_name(KEY),
+    "get_session_state": lambda store: store.get_session_state(KEY),
+    "history": lambda store: store.history(KEY),
+    "iter_history": whole_history,
+    "list_running_sessions": lambda store: store.list_running_sessions(),
+    "list_sessions": lambda store: store.list_sessions(),
+    "list_sessions_with_metadata": lambda store: store.list_sessions_with_metadata(),
+    "list_stuck_sessions": lambda store: store.list_stuck_sessions(0),
+    "load": lambda store: store.load(KEY),
+    "pop_last": lambda store: store.pop_last(KEY),
+    "recover_stuck": lambda store: store.recover_stuck(0),
+    "remove_last": lambda store: store.remove_last(KEY),
+    "search": lambda store: store.search(SessionQuery(keyword="hello")),
+    "session_exists": lambda store: store.session_exists(KEY),
+    "set_session_attributes": lambda store: store.set_session_attributes(KEY, {"room": 7}),
+    "set_session_name": lambda store: store.set_session_name(KEY, "Ann"),
+    "set_session_owner": lambda store: store.set_session_owner(KEY, None),
+    "set_session_state": lambda store: store.set_session_state(KEY, "error", "turn-2", if_turn="turn-1"),
+    "update_last": lambda store: store.update_last(KEY, ChatMessage.assistant("Other")),
+}
+
+each_call = pytest.mark.parametrize("call", CALLS)
+
+
+on_each_driver = pytest.mark.parametrize(
+    ("driver", "database"),
+    [("aiosqlite", "sqlite"), ("psycopg", "postgresql"), ("asyncpg", "postgresql")],
+    indirect=["database"],
+    ids=["aiosqlite", "psycopg", "asyncpg"],
+)
+each_call = pytest.mark.parametrize("name", CALLS)
+
+
+class Witness:
+    """Somebody with a connection of their own, who sees what is in the database and puts it back as it was."""
+
+    def __init__(self, database: Database) -> None:
+        self._engine: Engine = host_engine(database)
+        self._database = database
+        self.before = self.sees()
+
+    def sees(self) -> list[list[Any]]:
+        """Every row of the three tables."""
+        with self._engine.connect() as db:
+            return contents(db)
+
+    def restores(self) -> None:
+        """Put the rows there that were there at first."""
+        if self.sees() == self.before:
+            return
+        with self._engine.begin() as db:
+            for table in (STATES, MESSAGES, SESSIONS):
+                db.execute(delete(table))
+            for table, rows in zip((SESSIONS, MESSAGES, STATES), self.before, strict=True):
+                names = table.c.keys()
+                db.execute(insert(table), [dict(zip(names, row, strict=True)) for row in rows])
+
+    def backends(self) -> int:
+        """How many connections the server has from others, 0 where there is no server."""
+        if self._database.name == "sqlite":
+            return 0
+        others = text(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        with self._engine.connect() as db:
+            return int(db.scalar(others))
+
+    def disagreements(self) -> list[str]:
+        """The sessions whose head and logs disagree."""
+        with self._engine.connect() as db:
+            return disagreements(db)
+
+    def close(self) -> None:
+        """Go home."""
+        self._engine.dispose()
+
+
+@pytest.fixture
+def witness(database: Database, clock: Clock) -> Iterator[Witness]:
+    """A witness of a database with two sessions, one of them running, made a second ago."""
+    with SessionStore(database.url, clock=clock) as store:
+        store.append_many(KEY, [HELLO, NewMessage(HELLO, None, "old"), HELLO])
+        store.set_session_owner(KEY, "ann")
+        store.set_session_state(KEY, "running", "turn-1")
+        store.set_session_name("telegram_zoe", "Zoe")
+    clock.advance(1)
+    witness = Witness(database)
+    yield witness
+    witness.close()
+
+
+@asynccontextmanager
+async def store_on(database: Database, driver: str, clock: Clock) -> AsyncIterator[AsyncSessionStore]:
+    """A store on this driver that has two connections at most."""
+    engine = async_host_engine(database, driver, pool_size=2, max_overflow=0, pool_timeout=5)
+    yield AsyncSessionStore(engine, clock=clock)
+    await engine.dispose()
+
+
+async def cancelled_at_random(work: Callable[[], Awaitable[Any]], within_secs: float) -> None:
+    """Start work and cancel it at a moment that is as likely as any other, sometimes twice."""
+
+    async def worker() -> None:
+        await work()
+
+    task = asyncio.create_task(worker())
+    for _ in range(random.choice((1, 1, 2))):  # noqa: S311
+        moment = time.perf_counter() + random.uniform(0, within_secs)  # noqa: S311
+        while time.perf_counter() < moment and not task.done():  # noqa: ASYNC110 - a moment is no event
+            await asyncio.sleep(0)
+        task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
+
+
+async def writes_at_once(store: AsyncSessionStore) -> None:
+    """Write, which must not have to wait."""
+    started = time.perf_counter()
+    await store.set_session_name("telegram_zoe", "Zoe")
+    assert time.perf_counter() - started < AT_ONCE_SECS
+
+
+async def cancel_again_and_again(
+    work: Callable[[AsyncSessionStore], Awaitable[Any]], store: AsyncSessionStore, witness: Witness
+) -> None:
+    """Cancel work as often as asked for; each time all of it has happened or nothing."""
+    await work(store)
+    witness.restores()
+    started = time.perf_counter()
+    await work(store)
+    took = time.perf_counter() - started
+    after = witness.sees()
+    witness.restores()
+    for _ in range(CANCELLATIONS):
+        await cancelled_at_random(partial(work, store), 1.2 * took)
+        seen = witness.sees()
+        assert seen in (witness.before, after)
+        assert store.engine.pool.checkedout() == 0
+        await writes_at_once(store)
+        witness.restores()
+    assert witness.backends() <= 2
+
+
+def test_every_call_is_cancelled() -> None:
+    """No public call is left out below."""
+    others = {"begin", "close", "joined_to", "open"}
+    public = {name for name in vars(AsyncSessionStore) | vars(AsyncSessionStore.__base__) if name[0] != "_"}
+
+    assert set(CALLS) == public - others
+
+
+@on_each_driver
+@each_call
+def test_a_cancelled_call_is_all_or_nothing(
+    name: str, driver: str, database: Database, witness: Witness, clock: Clock
+) -> None:
+    """Cancelled at any moment a call has happened or not, its connection is back, and the next write does not wait."""
+
+    async def main() -> None:
+        async with store_on(database, driver, clock) as store:
+            await cancel_again_and_again(CALLS[name], store, witness)
+
+    asyncio.run(main())
+
+
+@on_each_driver
+def test_a_cancelled_transaction_is_all_or_nothing(
+    driver: str, database: Database, witness: Witness, clock: Clock
+) -> None:
+    """Cancelled within ``begin()``, everything in it is rolled back, unless it had been committed."""
+
+    async def several(store: AsyncSessionStore) -> None:
+        async with store.begin() as transaction:
+            for name in ("append", "set_session_state", "append_many", "pop_last", "set_session_attributes"):
+                await CALLS[name](transaction)
+
+    async def main() -> None:
+        async with store_on(database, driver, clock) as store:
+            for _ in range(3):
+                await cancel_again_and_again(several, store, witness)
+
+    asyncio.run(main())
+
+
+@on_each_driver
+@each_call
+def test_a_cancelled_joined_call_leaves_the_transaction_usable(
+    name: str, driver: str, database: Database, witness: Witness, clock: Clock
+) -> None:
+    """A host whose joined call was cancelled can go on, and its commit keeps the whole call or nothing of it."""
+
+    async def in_a_host(store: AsyncSessionStore, *, cancel_within: float | None) -> None:
+        async with AsyncSession(store.engine) as host:
+            joined = store.joined_to(host)
+            if cancel_within is None:
+                await CALLS[name](joined)
+            else:
+                await cancelled_at_random(partial(CALLS[name], joined), cancel_within)
+            assert await host.scalar(select(func.count()).select_from(SESSIONS)) is not None
+            await host.commit()
+
+    async def main() -> None:
+        async with store_on(database, driver, clock) as store:
+            await in_a_host(store, cancel_within=None)
+            witness.restores()
+            started = time.perf_counter()
+            await in_a_host(store, cancel_within=None)
+            took, after = time.perf_counter() - started, witness.sees()
+            witness.restores()
+            for _ in range(CANCELLATIONS // 2):
+                await in_a_host(store, cancel_within=took)
+                assert witness.sees() in (witness.before, after)
+                assert store.engine.pool.checkedout() == 0
+                await writes_at_once(store)
+                witness.restores()
+
+    asyncio.run(main())
+
+
+@on_each_driver
+def test_cancelled_callers_do_not_disturb_the_others(
+    driver: str, database: Database, witness: Witness, clock: Clock
+) -> None:
+    """Of tasks that all append to one session, half of them cancelled, the others' messages are all there."""
+
+    async def main() -> None:
+        async with store_on(database, driver, clock) as store:
+            for _ in range(CANCELLATIONS // 4):
+                kept = [asyncio.create_task(store.append(KEY, ChatMessage.user(f"kept {n}"))) for n in range(8)]
+                others = [cancelled_at_random(partial(store.append, KEY, HELLO), 0.02) for _ in range(8)]
+                await asyncio.gather(*others)
+                seqs = [(await task).seq for task in kept]
+                stored = {message.seq: message.message.content for message in await store.history(KEY)}
+                assert [stored[seq] for seq in seqs] == [f"kept {n}" for n in range(8)]
+                assert witness.disagreements() == []
+                assert store.engine.pool.checkedout() == 0
+            assert witness.backends() <= 2
+
+    asyncio.run(main())
+
+
+@on_each_driver
+def test_a_loop_that_ends_amid_calls_leaves_whole_messages(
+    driver: str, database: Database, witness: Witness, clock: Clock
+) -> None:
+    """When all calls under way are cancelled and the loop ends, heads and logs agree and a new store writes at once."""
+
+    async def abandon() -> None:
+        store = AsyncSessionStore(async_host_engine(database, driver, pool_size=2, max_overflow=0), clock=clock)
+        tasks = [asyncio.create_task(store.append(KEY, HELLO)) for _ in range(10)]
+        await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311
+        for task in tasks:
+            task.cancel()
+        try:
+            await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30)
+        finally:
+            await store.engine.dispose()
+
+    async def main() -> None:
+        async with store_on(database, driver, clock) as store:
+            await writes_at_once(store)
+
+    for _ in range(CANCELLATIONS // 4):
+        asyncio.run(abandon())
+        asyncio.run(main())
+        assert witness.disagreements() == []
