@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,7 @@ from session_store.dialects.sql import has_attributes, has_word
 from session_store.errors import InvalidQuery
 from session_store.statements import METADATA
 from session_store.tables import MESSAGES, SESSIONS
-from session_store.types import UtcDateTime, dump_json, escape, minute_of
+from session_store.types import ESCAPE_DIGITS, UtcDateTime, dump_json, escape, minute_of
 from session_store.validation import attribute_filter, identifier, moment, optional_number, state_word
 from session_store.values import SessionQuery
 
@@ -32,8 +33,11 @@ ENGINE: Final = "like"
 _LONGEST_CURSOR: Final = 8192
 """A key of 512 control characters is 3,072 characters of JSON, and those are 4,096 of base64."""
 
-MAX_WORDS: Final = 500
-"""SQLite reads an expression of up to 1,000 levels."""
+MAX_WORDS: Final = 300
+"""SQLite reads an expression of up to 1,000 levels, and a word takes two."""
+
+_BETWEEN_WORDS: Final = re.compile(rf"[\s{ESCAPE_DIGITS}]+")
+"""White space, and the control characters that stand for others in a stored text: they say nothing there."""
 
 _TO_ASCII_LOWER: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
@@ -58,7 +62,7 @@ def has_keyword(keyword: object) -> ColumnElement[bool] | None:
     if not isinstance(keyword, str):
         message = f"keyword must be a str, not {type(keyword).__name__}"
         raise InvalidQuery(message)
-    words = sorted({escape(word).translate(_TO_ASCII_LOWER) for word in keyword.split()})
+    words = sorted({escape(word).translate(_TO_ASCII_LOWER) for word in _BETWEEN_WORDS.split(keyword) if word})
     if len(words) > MAX_WORDS:
         message = f"keyword has {len(words)} words, at most {MAX_WORDS} are allowed"
         raise InvalidQuery(message)

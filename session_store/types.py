@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.operators import OperatorType
 
 SUB: Final = "\x1a"
-_DIGITS: Final = "\x01\x02\x03\x04\x05\x06\x07\x08\x0e\x0f\x10\x11\x12\x13\x14\x15"
-_VALUE_OF: Final = {digit: value for value, digit in enumerate(_DIGITS)}
+ESCAPE_DIGITS: Final = "\x01\x02\x03\x04\x05\x06\x07\x08\x0e\x0f\x10\x11\x12\x13\x14\x15"
+_VALUE_OF: Final = {digit: value for value, digit in enumerate(ESCAPE_DIGITS)}
 _UNSAFE: Final = re.compile("[\0\x1a\ud800-\udfff]")
-_ESCAPED: Final = re.compile(f"{SUB}([{_DIGITS}]{{3}})")
+_ESCAPED: Final = re.compile(f"{SUB}([{ESCAPE_DIGITS}]{{3}})")
 _UNSAFE_JSON: Final = re.compile(r"[\ud800-\udfff]|\\u00(?:00|1a)")
 _SUB_IN_JSON: Final = "\\u001a"
 _SURROGATES: Final = 0xD000
@@ -84,7 +84,7 @@ def as_utc(stored: datetime | str) -> datetime:
 def _encode(match: re.Match[str]) -> str:
     # Twelve bits suffice: NUL is 0, SUB is 0x1a, and the surrogates D800 to DFFF keep their lower three digits.
     code = ord(match[0]) & 0xFFF
-    return SUB + _DIGITS[code >> 8] + _DIGITS[code >> 4 & 15] + _DIGITS[code & 15]
+    return SUB + ESCAPE_DIGITS[code >> 8] + ESCAPE_DIGITS[code >> 4 & 15] + ESCAPE_DIGITS[code & 15]
 
 
 def _decode(match: re.Match[str]) -> str:

@@ -129,7 +129,7 @@ def before(now: datetime, age: object, what: str, unit: timedelta) -> datetime:
     if isinstance(age, bool) or not isinstance(age, int | float):
         raise InvalidQuery(_not_a(age, what, "a number"))
     if not 0 <= age < math.inf:
-        message = f"{what} must be 0 or more and finite: {age}"
+        message = f"{what} must be 0 or more and finite: {_shown(age)}"
         raise InvalidQuery(message)
     try:
         return now - age * unit

@@ -17,16 +17,30 @@ import hypothesis
 import pytest
 import sqlalchemy
 from pytest_postgresql import factories
-from sqlalchemy import URL, NullPool, Pool, create_engine, event, make_url
+from sqlalchemy import URL, Engine, NullPool, Pool, create_engine, event, make_url
 
 from session_store import AsyncSessionStore, SessionStore, migrations
 from tests.blocking import Blocking
 from tests.clock import Clock
 from tests.servers import Server, start_postgresql
 
-# A database may take longer than Hypothesis allows an example; the timeout of the test still holds.
-hypothesis.settings.register_profile("database", parent=hypothesis.settings(), deadline=None)
+EXAMPLES = int(os.environ.get("SESSION_STORE_TEST_EXAMPLES", "0"))
+"""How many examples Hypothesis makes of each property; 0: each as many as it says, and the same in every run."""
+
+# A database may take longer than Hypothesis allows an example; the timeout of the test still holds. What an example
+# leaves in the database of its test must not matter to the next one.
+hypothesis.settings.register_profile(
+    "database",
+    deadline=None,
+    derandomize=not EXAMPLES,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
 hypothesis.settings.load_profile("database")
+
+
+def examples(usual: int) -> hypothesis.settings:
+    """So many examples of a property, unless SESSION_STORE_TEST_EXAMPLES asks for another number."""
+    return hypothesis.settings(max_examples=EXAMPLES or usual)
 
 
 POSTGRESQL_VERSION = int(os.environ.get("SESSION_STORE_TEST_POSTGRES_VERSION", "18"))
@@ -122,6 +136,14 @@ def store(request: pytest.FixtureRequest, database: Database, clock: Clock) -> I
         awaited = AsyncSessionStore(database.url, clock=clock)
         with asyncio.Runner() as runner, Blocking(awaited, runner.run) as store:
             yield cast("SessionStore", store)
+
+
+@pytest.fixture
+def engine(database: Database) -> Iterator[Engine]:
+    """A way into the database beside the store."""
+    engine = SessionStore(database.url).engine
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture(autouse=True)

@@ -92,9 +92,7 @@ def test_imports_go_upwards(path: Path) -> None:
 def test_dialects_are_named_in_their_rooms(path: Path) -> None:
     """No other module holds the name of a database as a string."""
     named = {
-        node.lineno: node.value
-        for node in texts(ast.parse(path.read_text()))
-        if node.value in {"sqlite", "postgresql"}
+        node.lineno: node.value for node in texts(ast.parse(path.read_text())) if node.value in {"sqlite", "postgresql"}
     }
 
     assert layer_of(path) in NAMES_DIALECTS or named == {}

@@ -45,10 +45,7 @@ def shape(function: Callable[..., Any]) -> list[tuple[object, ...]]:
     signature = inspect.signature(function)
     parameters = signature.parameters.values()
     return [
-        *(
-            (one.name, one.kind, public_default(one.default), blocking_words(one.annotation))
-            for one in parameters
-        ),
+        *((one.name, one.kind, public_default(one.default), blocking_words(one.annotation)) for one in parameters),
         (blocking_words(signature.return_annotation),),
     ]
 
@@ -81,9 +78,7 @@ def test_docstrings_are_the_same(name: str) -> None:
 def test_one_waits_and_the_other_is_awaited(sync: type, async_: type) -> None:
     """No call of the one is a coroutine; of the other all are but the few that do no I/O."""
     assert not any(inspect.iscoroutinefunction(getattr(sync, name)) for name in calls(sync))
-    assert {
-        name for name in calls(async_) if not inspect.iscoroutinefunction(getattr(async_, name))
-    } <= NOT_AWAITED
+    assert {name for name in calls(async_) if not inspect.iscoroutinefunction(getattr(async_, name))} <= NOT_AWAITED
 
 
 @pytest.mark.parametrize(("sync_name", "async_name"), ENTERED.items())

@@ -24,8 +24,7 @@ def test_all_is_complete() -> None:
     imported = {
         alias.asname or alias.name
         for node in tree.body
-        if isinstance(node, ast.ImportFrom)
-        and (node.level or (node.module or "").startswith("session_store"))
+        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("session_store"))
         for alias in node.names
     }
     public = {name for name in imported if not name.startswith("_")}

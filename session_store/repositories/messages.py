@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +25,7 @@ from session_store.values import ChatMessage, NewMessage, StoredMessage
 from session_store.work import Plan, Step, reads, writes_at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -90,8 +91,8 @@ class MessageRepository:
             InvalidMessage: A message or its time cannot be stored.
             IdempotencyConflict: Another message is there under the same idempotency key.
         """
-        if isinstance(messages, ChatMessage | NewMessage | str):
-            problem = "append_many takes several messages, not one"
+        if isinstance(messages, ChatMessage | NewMessage | str) or not isinstance(messages, Iterable):
+            problem = f"append_many takes an iterable of messages, not {type(messages).__name__}"
             raise InvalidMessage(problem)
         key = identifier(key, "key")
         now = self._clock()

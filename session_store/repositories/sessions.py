@@ -232,11 +232,13 @@ class SessionRepository:
             return Compaction(0, head_repaired=False)
         doubles = list(_doubles(db, key, within))
         mended = _mended_head(db, key)
-        if not dry_run:
+        if mended and not dry_run:
+            # Before anything is removed: the number of a double that was the last message is not used again.
+            db.execute(statements.MEND_HEAD.values(mended), values)
+        if doubles and not dry_run:
             for start in range(0, len(doubles), _PAGE):
                 db.execute(statements.DELETE_SEQS, values | {"seqs": doubles[start : start + _PAGE]})
-            if doubles or mended:
-                db.execute(statements.MEND_HEAD.values(_mended_head(db, key)), values)
+            db.execute(statements.MEND_HEAD.values(_mended_head(db, key)), values)
         return Compaction(len(doubles), head_repaired=bool(mended))
 
     @reads
