@@ -98,7 +98,7 @@ class Model:
     def stuck(self, age: int) -> list[SessionMetadata]:
         """Those that run for longer, oldest first."""
         running = [session for session in self.recent() if session.state == "running"]
-        late = [session for session in running if session.state_entered_at < self.at(-age)]  # type: ignore[operator]
+        late = [session for session in running if session.state_entered_at < self.at(-age)]
         return sorted(late, key=lambda session: (session.state_entered_at, session.key))
 
     def answers(self, session: SessionMetadata, asked: SessionQuery) -> bool:

@@ -161,7 +161,7 @@ def test_a_host_s_engine_is_left_alone(tmp_path: Path) -> None:
         store.append(KEY, HELLO)
         with store.begin() as transaction:
             transaction.append(KEY, HELLO)
-    assert host.pool.checkedin() == 3  # type: ignore[attr-defined]
+    assert host.pool.checkedin() == 3
     assert pragmas_of_many(host, 3) == [SQLITES] * 3
     host.dispose()
 

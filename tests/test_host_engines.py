@@ -88,7 +88,7 @@ def test_a_maker_of_sessions_cannot_be_joined(database: Database, clock: Clock) 
     store = SessionStore(engine, clock=clock)
 
     with pytest.raises(StoreError, match="sessionmaker"):
-        store.joined_to(orm.sessionmaker(engine))  # type: ignore[arg-type]
+        store.joined_to(orm.sessionmaker(engine))
     engine.dispose()
 
 

@@ -288,7 +288,7 @@ def test_a_crash_leaves_whole_batches_and_again_completes(store: SessionStore, m
     """What was begun and not committed is not there; in the end everything is, once."""
     monkeypatch.setattr(jsonl, "_BATCH_LINES", 10)
     content = lines(*map(message, range(35)))
-    failing(monkeypatch, iter([None, None, RuntimeError("crash")]))  # type: ignore[list-item]
+    failing(monkeypatch, iter([None, None, RuntimeError("crash")]))
     with pytest.raises(RuntimeError, match="crash"):
         run(store, content)
 

@@ -94,7 +94,7 @@ MESSAGES: Final = (
     *(ChatMessage(role, "x") for role in (*IDENTIFIERS, None, *LONG_WORDS)),
     *(ChatMessage("user", content) for content in (None, 0, HUGE, *OF_NO_KIND)),
     *(ChatMessage("user", "x", payload) for payload in NO_JSON),
-)  # type: ignore[arg-type]
+)
 SEVERAL: Final = (None, 0, HUGE, object(), "text", b"text", HELLO, NewMessage(HELLO), 1.5, ...)
 NAMES: Final = ("x" * 1025, "\0" * 1025, None, 0, True, HUGE, *OF_NO_KIND)
 NO_MAPPING: Final = (0, "text", [("a", 1)], {"a"}, HUGE, object(), ENDLESS, [HUGE], True)
@@ -152,7 +152,7 @@ KEYED: Final[dict[str, Call]] = {
     "get_session_state": lambda store, key: store.get_session_state(key),
 }
 QUERIED: Final[dict[str, Call]] = {
-    name: lambda store, query, name=name: getattr(store, name)(query)  # type: ignore[misc]
+    name: lambda store, query, name=name: getattr(store, name)(query)
     for name in ("list_sessions", "list_sessions_with_metadata", "count_sessions", "search")
 }
 
@@ -195,7 +195,7 @@ def _arguments() -> Iterator[Case]:
         yield (
             f"append_many a bad one to {key}",
             InvalidMessage,
-            (*MESSAGES, *map(NewMessage, MESSAGES)),  # type: ignore[arg-type]
+            (*MESSAGES, *map(NewMessage, MESSAGES)),
             lambda s, it, key=key: s.append_many(key, [HELLO, NewMessage(HELLO, None, "new"), it]),
         )
         yield f"append at {key}", InvalidMessage, TIMES, lambda s, it, key=key: s.append(key, HELLO, created_at=it)
@@ -267,7 +267,7 @@ def _queries() -> Iterator[Case]:
         yield name, InvalidQuery, QUERIES, call
         for field, (error, values) in fields.items():
             if name != "count_sessions" or field not in {"limit", "after"}:
-                queries = tuple(SessionQuery(**{field: value}) for value in values)  # type: ignore[arg-type]
+                queries = tuple(SessionQuery(**{field: value}) for value in values)
                 yield f"{name} {field}", error, queries, call
 
 
@@ -324,7 +324,7 @@ def test_a_transaction_goes_on(store: SessionStore, engine: Engine, part: int) -
     before = written(engine)
     with store.begin() as transaction:
         for _, error, values, call in CASES[part::4]:
-            assert refuse(transaction, error, values[::5], call) == []  # type: ignore[arg-type]
+            assert refuse(transaction, error, values[::5], call) == []
         transaction.append("after all", HELLO)
     after = written(engine)
 

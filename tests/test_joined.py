@@ -97,7 +97,7 @@ REFUSED: dict[str, tuple[type[StoreError], Callable[[Any], Any]]] = {
     ),
     "in use": (SessionInUse, lambda joined: joined.delete_session("telegram_used")),
     "key": (InvalidKey, lambda joined: joined.append("", HELLO)),
-    "message": (InvalidMessage, lambda joined: joined.append(KEY, ChatMessage.user(7))),  # type: ignore[arg-type]
+    "message": (InvalidMessage, lambda joined: joined.append(KEY, ChatMessage.user(7))),
     "attributes": (InvalidQuery, lambda joined: joined.set_session_attributes(KEY, {"x": object()})),
     "age": (InvalidQuery, lambda joined: joined.cleanup_stale(-1)),
 }
@@ -213,10 +213,10 @@ def test_a_session_added_as_an_object_is_there_for_a_joined_call(
 def test_a_scoped_session_can_be_joined(engine: Engine, store: SessionStore) -> None:
     """A `scoped_session` stands for the session of the thread."""
     scoped = orm.scoped_session(orm.sessionmaker(engine))
-    store.joined_to(scoped).append(KEY, HELLO)  # type: ignore[arg-type]
+    store.joined_to(scoped).append(KEY, HELLO)
     scoped.rollback()
     assert store.load(KEY) == []
-    store.joined_to(scoped).append(KEY, HELLO)  # type: ignore[arg-type]
+    store.joined_to(scoped).append(KEY, HELLO)
     scoped.commit()
     scoped.remove()
 

@@ -177,10 +177,10 @@ def test_a_scoped_session_can_be_joined(driver: str, database: Database, clock: 
     async def main() -> None:
         async with store_of_a_host(database, driver, clock) as store:
             scoped = async_scoped_session(async_sessionmaker(store.engine), asyncio.current_task)
-            await store.joined_to(scoped).append("telegram_bob", HELLO)  # type: ignore[arg-type]
+            await store.joined_to(scoped).append("telegram_bob", HELLO)
             await scoped.rollback()
             assert not await store.session_exists("telegram_bob")
-            await store.joined_to(scoped).append("telegram_bob", HELLO)  # type: ignore[arg-type]
+            await store.joined_to(scoped).append("telegram_bob", HELLO)
             await scoped.commit()
             await scoped.remove()
             assert await store.load("telegram_bob") == [HELLO]

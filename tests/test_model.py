@@ -227,7 +227,7 @@ class Conversations(RuleBasedStateMachine):
         expected = len(stale) if dry_run else self.model.remove(stale)
         options = {"batch_size": batch_size, "dry_run": dry_run, "include_running": running}
 
-        assert self.store.cleanup_stale(age / 3600, **options) == expected  # type: ignore[arg-type]
+        assert self.store.cleanup_stale(age / 3600, **options) == expected
 
     @rule(key=keys, message=messages, turn=turns, commit=st.booleans())
     def transaction(self, key: str, message: ChatMessage, turn: str | None, commit: bool) -> None:  # noqa: FBT001
@@ -316,7 +316,7 @@ class Conversations(RuleBasedStateMachine):
         everything = self.model.recent()
         running = sorted(
             (session for session in everything if session.state == "running"),
-            key=lambda session: (-session.state_entered_at.timestamp(), session.key),  # type: ignore[union-attr]
+            key=lambda session: (-session.state_entered_at.timestamp(), session.key),
         )
 
         assert self.store.list_sessions_with_metadata() == everything

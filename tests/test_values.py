@@ -89,7 +89,7 @@ def test_each_role_has_a_short_form(role: str) -> None:
 def test_a_query_takes_names_only() -> None:
     """A filter is always named, so that new ones may come."""
     with pytest.raises(TypeError):
-        SessionQuery("hello")  # type: ignore[misc]
+        SessionQuery("hello")
 
 
 def test_cursors_name_a_place() -> None:
