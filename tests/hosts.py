@@ -37,6 +37,10 @@ ORDERS = Table(
 )
 """A table of the host's that refers to our sessions."""
 
+REFUSING_TRIGGER = """CREATE TRIGGER refuse BEFORE INSERT ON session_store_messages WHEN new.content = 'refused'
+    BEGIN SELECT RAISE(ABORT, 'refused'); END"""
+"""Makes a SQLite database refuse the message ``refused``, in the middle of a call."""
+
 
 def host_engine(database: Database, driver: str | None = None, *, tuned: bool = True, **options: Any) -> Engine:
     """An engine the host made; on SQLite tuned as the store would, unless told not to."""

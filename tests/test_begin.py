@@ -20,7 +20,7 @@ from session_store import (
 )
 from tests.clock import Clock
 from tests.conftest import Database
-from tests.hosts import async_host_engine, host_engine
+from tests.hosts import REFUSING_TRIGGER, async_host_engine, host_engine
 
 HELLO = ChatMessage.user("hello")
 
@@ -31,10 +31,7 @@ def test_a_transaction_given_up_is_never_called_committed(clock: Clock) -> None:
     migrations.upgrade(engine)
     store = SessionStore(engine, clock=clock)
     with engine.begin() as db:
-        db.exec_driver_sql(
-            "CREATE TRIGGER refuse BEFORE INSERT ON session_store_messages WHEN new.content = 'refused' "
-            "BEGIN SELECT RAISE(ABORT, 'refused'); END"
-        )
+        db.exec_driver_sql(REFUSING_TRIGGER)
 
     with pytest.raises(StoreError, match="refused"), store.begin() as tx:  # noqa: PT012 - the end of the block raises
         tx.append("paid", HELLO)

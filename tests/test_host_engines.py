@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, orm
 from session_store import ChatMessage, NewMessage, SessionStore, StoreError, migrations
 from tests.clock import Clock
 from tests.conftest import Database
-from tests.hosts import host_engine
+from tests.hosts import REFUSING_TRIGGER, host_engine
 
 HELLO = ChatMessage.user("hello")
 
@@ -59,10 +59,7 @@ def test_an_engine_in_autocommit_still_writes_all_or_nothing(empty_database: Dat
     migrations.upgrade(engine)
     store = SessionStore(engine, clock=clock)
     with engine.connect() as db:
-        db.exec_driver_sql(
-            "CREATE TRIGGER refuse BEFORE INSERT ON session_store_messages WHEN new.content = 'refused' "
-            "BEGIN SELECT RAISE(ABORT, 'refused'); END"
-        )
+        db.exec_driver_sql(REFUSING_TRIGGER)
 
     with pytest.raises(StoreError, match="refused"):
         store.append_many("a", [HELLO, ChatMessage.user("refused")])
