@@ -66,18 +66,24 @@ class Conflict(StoreError):
 class SchemaOutOfDate(StoreError):
     """The tables are missing or of another revision than this package needs.
 
-    ``current`` is the revision found, None if there is none or it cannot be read; ``head`` the one needed.
+    ``current`` is the revision found, None if there is none or it cannot be read; ``head`` the one needed; ``schema``
+    the PostgreSQL schema in which it was looked for, None if no certain one.
     """
 
-    def __init__(self, current: str | None, head: str) -> None:
-        super().__init__(current, head)
+    def __init__(self, current: str | None, head: str, schema: str | None = None) -> None:
+        super().__init__(current, head, schema)
         self.current = current
         self.head = head
+        self.schema = schema
 
     def __str__(self) -> str:
+        where, option, argument = "", "", ""
+        if self.schema is not None:
+            where, option, argument = f" in {self.schema!r}", f" --schema {self.schema}", f", schema={self.schema!r}"
         return (
-            f"the schema of session_store is at {self.current or 'no revision'}, this package needs {self.head}; "
-            "run `session-store upgrade --db URL`, or call session_store.migrations.upgrade(engine)"
+            f"the schema of session_store{where} is at {self.current or 'no revision'}, this package needs {self.head};"
+            f" run `python -m session_store.migrations upgrade --db URL{option}`,"
+            f" or call session_store.migrations.upgrade(engine{argument})"
         )
 
 

@@ -1,4 +1,4 @@
-"""Which revision of the tables a database has, and which one this package needs."""
+"""Where the tables of a database are, which revision they have, and which one this package needs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Column, MetaData, String, Table, inspect, select
 
+from session_store.dialects.sql import names_of_version_tables
 from session_store.errors import SchemaOutOfDate
 from session_store.tables import SESSIONS
 
@@ -18,12 +19,17 @@ HEAD: Final = "ss_0001"
 VERSION_TABLE: Final = "session_store_alembic_version"
 """Where all ways of our own keep the revision."""
 
-_HOST_VERSION_TABLE: Final = "alembic_version"
 _OURS: Final = "ss_"
 
 
+def place(db: Connection) -> str | None:
+    """Return the PostgreSQL schema in which statements on this connection look for our tables; None: any visible."""
+    translated: dict[str | None, str | None] = db.get_execution_options().get("schema_translate_map") or {}
+    return translated.get(None)
+
+
 def current(db: Connection) -> str | None:
-    """Return the revision a database is at; None if it has none, or a host keeps it in a table of another name."""
+    """Return the revision a database is at; None if no version table beside our tables names one of ours."""
     return _kept(db)[1]
 
 
@@ -32,25 +38,29 @@ def version_table(db: Connection) -> str:
     return _kept(db)[0]
 
 
+def exists(db: Connection) -> bool:
+    """Whether our tables are there, of whatever revision."""
+    return inspect(db).has_table(SESSIONS.name, schema=place(db))
+
+
 def require(db: Connection) -> str | None:
-    """Return the revision a database is at.
+    """Return the revision a database is at, None if our tables are there and it is not known.
 
     Raises:
         SchemaOutOfDate: It is older than the one this package needs, or the tables are missing.
     """
     revision = current(db)
-    missing = revision is None and not inspect(db).has_table(SESSIONS.name)
-    if missing or (revision is not None and revision < HEAD):
-        raise SchemaOutOfDate(revision, HEAD)
+    if (revision is None and not exists(db)) or (revision is not None and revision < HEAD):
+        raise SchemaOutOfDate(revision, HEAD, place(db))
     return revision
 
 
 def _kept(db: Connection) -> tuple[str, str | None]:
-    inspector = inspect(db)
-    for name in (VERSION_TABLE, _HOST_VERSION_TABLE):
-        if inspector.has_table(name):
-            version = Table(name, MetaData(), Column("version_num", String(32))).c.version_num
-            ours = [revision for revision in db.scalars(select(version)) if revision.startswith(_OURS)]
-            if ours:
-                return name, max(ours)
+    # A host that carries our branch in its own run may call its version table anything.
+    names = names_of_version_tables(db, place(db))
+    for name in sorted(names, key=lambda name: (name != VERSION_TABLE, name)):
+        version = Table(name, MetaData(), Column("version_num", String(32))).c.version_num
+        ours = db.scalars(select(version).where(version.startswith(_OURS, autoescape=True))).all()
+        if ours:
+            return name, max(ours)
     return VERSION_TABLE, None

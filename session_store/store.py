@@ -54,6 +54,7 @@ class SessionStore(Operations):
         bind: The host's engine, which is left as it is, or a URL, for which an engine is made and tuned.
         clock: Gives the time, aware.
         durability: ``"relaxed"`` lets SQLite return before the disk has it; only with a URL.
+        schema: The PostgreSQL schema that holds the tables; None: where the server's search path finds them.
     """
 
     def __init__(
@@ -62,13 +63,15 @@ class SessionStore(Operations):
         *,
         clock: Callable[[], datetime] = utc_now,
         durability: Durability = "full",
+        schema: str | None = None,
     ) -> None:
         self._owns_engine = not isinstance(bind, Engine)
         self.engine = (
             _hosts(bind, durability) if isinstance(bind, Engine) else engines.blocking_engine(bind, durability)
         )
         self._repositories = _repositories(clock)
-        self._transactions = Transactions(self.engine)
+        self._transactions = Transactions(self.engine, schema)
+        self._schema = schema
 
     @classmethod
     def open(
@@ -77,11 +80,12 @@ class SessionStore(Operations):
         *,
         clock: Callable[[], datetime] = utc_now,
         durability: Durability = "full",
+        schema: str | None = None,
     ) -> Self:
         """Return a store on the database at a URL or in a SQLite file, made and migrated if need be."""
-        store = cls(path_or_url, clock=clock, durability=durability)
+        store = cls(path_or_url, clock=clock, durability=durability, schema=schema)
         try:
-            migrations.upgrade(store.engine)
+            migrations.upgrade(store.engine, schema=schema)
         except BaseException:
             store.close()
             raise
@@ -109,7 +113,7 @@ class SessionStore(Operations):
 
     def joined_to(self, db: orm.Session | Connection) -> SessionTransaction:
         """Give the same operations within the transaction the host has open; it is the host who commits."""
-        return SessionTransaction(Joined(_blocking_side(db)), self._repositories)
+        return SessionTransaction(Joined(_blocking_side(db), self._schema), self._repositories)
 
     def _run(self, work: Work[R], access: Access, key: str | None) -> R:  # noqa: ARG002 - only joined work asks
         with self._gate(access):
@@ -143,6 +147,7 @@ class AsyncSessionStore(AsyncOperations):
         bind: The host's engine, which is left as it is, or a URL, for which an engine is made and tuned.
         clock: Gives the time, aware.
         durability: ``"relaxed"`` lets SQLite return before the disk has it; only with a URL.
+        schema: The PostgreSQL schema that holds the tables; None: where the server's search path finds them.
     """
 
     def __init__(
@@ -151,6 +156,7 @@ class AsyncSessionStore(AsyncOperations):
         *,
         clock: Callable[[], datetime] = utc_now,
         durability: Durability = "full",
+        schema: str | None = None,
     ) -> None:
         self._owns_engine = isinstance(bind, URL | str | os.PathLike)
         if isinstance(bind, URL | str | os.PathLike):
@@ -158,7 +164,8 @@ class AsyncSessionStore(AsyncOperations):
         else:
             self.engine = _hosts(bind, durability)
         self._repositories = _repositories(clock)
-        self._transactions = Transactions(self.engine.sync_engine, sleep=_sleep)
+        self._transactions = Transactions(self.engine.sync_engine, schema, sleep=_sleep)
+        self._schema = schema
 
     @classmethod
     def open(
@@ -167,12 +174,13 @@ class AsyncSessionStore(AsyncOperations):
         *,
         clock: Callable[[], datetime] = utc_now,
         durability: Durability = "full",
+        schema: str | None = None,
     ) -> Opening[Self]:
         """Return a store on the database at a URL or in a SQLite file, made and migrated if need be.
 
         Either ``async with AsyncSessionStore.open(...) as store`` or ``store = await AsyncSessionStore.open(...)``.
         """
-        return Opening(cls(path_or_url, clock=clock, durability=durability))
+        return Opening(cls(path_or_url, clock=clock, durability=durability, schema=schema), schema)
 
     async def close(self) -> None:
         """Close the connections the store made; a host's engine is left alone."""
@@ -203,7 +211,7 @@ class AsyncSessionStore(AsyncOperations):
 
     def joined_to(self, db: AsyncSession | AsyncConnection) -> AsyncSessionTransaction:
         """Give the same operations within the transaction the host has open; it is the host who commits."""
-        return AsyncSessionTransaction(Joined(_blocking_side(db)), self._repositories)
+        return AsyncSessionTransaction(Joined(_blocking_side(db), self._schema), self._repositories)
 
     async def _run(self, work: Work[R], access: Access, key: str | None) -> R:  # noqa: ARG002 - only joined work asks
         async with self._gate(access):
@@ -230,8 +238,9 @@ class AsyncSessionTransaction(AsyncOperations):
 class Opening(Generic[Store]):
     """An asynchronous store that is migrated when it is awaited, or entered with ``async with``."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, schema: str | None) -> None:
         self._store = store
+        self._schema = schema
 
     def __await__(self) -> Generator[Any, None, Store]:
         return self._migrated().__await__()
@@ -244,7 +253,7 @@ class Opening(Generic[Store]):
 
     async def _migrated(self) -> Store:
         try:
-            await _finished(greenlet_spawn(migrations.upgrade, self._store.engine.sync_engine))
+            await _finished(greenlet_spawn(migrations.upgrade, self._store.engine.sync_engine, schema=self._schema))
         except BaseException:
             await self._store.close()
             raise

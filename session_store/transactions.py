@@ -38,10 +38,12 @@ _LONGEST_PAUSE_SECS: Final = 0.25
 class Transactions:
     """Runs work in transactions of its own: committed if it returns, rolled back if it raises."""
 
-    def __init__(self, engine: Engine, sleep: Callable[[float], object] = time.sleep) -> None:
-        self._engine = engine
-        self._autocommit = engines.autocommit(engine)
-        self._transactional = engines.transactional(engine)
+    def __init__(
+        self, engine: Engine, schema: str | None = None, sleep: Callable[[float], object] = time.sleep
+    ) -> None:
+        self._engine = engines.in_schema(engine, schema)
+        self._autocommit = engines.autocommit(self._engine)
+        self._transactional = engines.transactional(self._engine)
         self._sleep = sleep
         # Where one statement does not commit itself, a write is a transaction even if it is one statement.
         self._plain = {Access.READ} if engines.is_sqlite(engine) else {Access.READ, Access.AT_ONCE}
@@ -123,22 +125,24 @@ class Transactions:
 class Joined:
     """Runs work within a transaction that somebody else ends: the host, or `Transactions.begin`."""
 
-    def __init__(self, host: orm.Session | Connection) -> None:
+    def __init__(self, host: orm.Session | Connection, schema: str | None = None) -> None:
         self._host = host
+        self._schema = schema
         self.failure: StoreError | None = None
         """What made the database give up on the transaction, whether or not the caller noticed."""
 
     def run(self, work: Work[R], access: Access, key: str | None) -> R:
         """Run work on the session of this key (None: on several); what a host's ORM session holds follows."""
         db = self._connection()
-        try:
-            result = work(db)
-            if not isinstance(self._host, Connection) and access is not Access.READ:
-                identity.refresh(self._host, db, key)
-        except driver_errors() as error:
-            self.failure = told(error, ask=db)
-            raise self.failure from _driver_error(error)
-        return result
+        with engines.translated(db, self._schema):
+            try:
+                result = work(db)
+                if not isinstance(self._host, Connection) and access is not Access.READ:
+                    identity.refresh(self._host, db, key)
+            except driver_errors() as error:
+                self.failure = told(error, ask=db)
+                raise self.failure from _driver_error(error)
+            return result
 
     def _connection(self) -> Connection:
         if isinstance(self._host, Connection):
@@ -194,7 +198,7 @@ def _outdated(db: Connection) -> SchemaOutOfDate | None:
         return outdated
     except driver_errors():
         # A transaction that PostgreSQL gave up on answers nothing any more: what the tables are at stays unknown.
-        return SchemaOutOfDate(None, schema.HEAD)
+        return SchemaOutOfDate(None, schema.HEAD, schema.place(db))
     return None
 
 

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from session_store import configure_sqlite
 from session_store.tables import IDENTIFIER, MESSAGES, SESSIONS, STATES
+from session_store.types import ExactJson, ExactText, UtcDateTime
 from tests.conftest import Database
 
 SYNC_DRIVERS = {"sqlite": ["pysqlite"], "postgresql": ["psycopg", "psycopg2"]}
@@ -36,6 +37,18 @@ ORDERS = Table(
     Column("note", Text),
 )
 """A table of the host's that refers to our sessions."""
+
+NOTES = MetaData()
+Table(
+    "host_notes",
+    NOTES,
+    Column("id", Integer, primary_key=True),
+    Column("text", ExactText, nullable=False),
+    Column("plain", Text),
+    Column("labels", ExactJson),
+    Column("made_at", UtcDateTime),
+)
+"""A host that uses our column types for its own."""
 
 REFUSING_TRIGGER = """CREATE TRIGGER refuse BEFORE INSERT ON session_store_messages WHEN new.content = 'refused'
     BEGIN SELECT RAISE(ABORT, 'refused'); END"""

@@ -196,7 +196,7 @@ def test_upgrade_makes_the_tables(empty_database: Database, command: Command) ->
     before = command("list", "--db", empty_database)
 
     assert before.code == 1
-    assert "session-store upgrade --db URL" in before.err
+    assert "migrations upgrade --db URL" in before.err
     assert before.err.count("\n") == 1
     assert command("upgrade", "--db", empty_database) == (0, f"the schema is at {schema.HEAD}\n", "")
     assert command("list", "--db", empty_database) == (0, "", "no session\n")
@@ -294,7 +294,7 @@ def test_what_is_printed_can_go_anywhere(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_an_interrupt_is_no_traceback(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 130, as of every program that was interrupted."""
 
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **_named: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("session_store.migrations.upgrade", interrupt)

@@ -11,14 +11,13 @@ from typing import Annotated, BinaryIO, Final
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
-from session_store import migrations, schema
+from session_store import migrations
 from session_store.cli import display
 from session_store.dialects import engines
-from session_store.errors import StoreError, StoreUnavailable
+from session_store.errors import InvalidQuery, StoreError, StoreUnavailable
 from session_store.jsonl import BrokenLine, import_jsonl
+from session_store.schema import HEAD
 from session_store.store import SessionStore
 from session_store.values import SessionMetadata, SessionQuery
 
@@ -43,6 +42,10 @@ Database = Annotated[
         help="The database: a URL, or the path of a SQLite file.",
     ),
 ]
+Schema = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", envvar="SESSION_STORE_SCHEMA", help="The PostgreSQL schema that holds the tables."),
+]
 Limit = Annotated[int, typer.Option(min=1, help="At most so many sessions.")]
 After = Annotated[
     str | None, typer.Option(metavar="CURSOR", help="Go on behind this place, which the page before named.")
@@ -55,6 +58,7 @@ DEFAULT_DATABASE: Final = "sqlite:///session_store.db"
 def import_(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="JSON Lines; - is what is piped in.")],
     db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
 ) -> None:
     """Import messages from JSON Lines files, plain or gzip; the database is made and migrated if need be.
 
@@ -70,8 +74,8 @@ def import_(
         where = display.in_a_line(f"{broken.file}:{broken.line}: ")
         console.print(Text.assemble((where, "bold"), display.in_a_line(broken.reason)), soft_wrap=True)
 
-    with _store(db) as store:
-        migrations.upgrade(store.engine)
+    with _store(db, schema) as store:
+        migrations.upgrade(store.engine, schema=schema)
         columns = TextColumn("importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
         with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
             task = progress.add_task("importing", total=_size(files))
@@ -88,16 +92,17 @@ def import_(
 
 
 @app.command("list")
-def list_(
+def list_(  # noqa: PLR0913 - each is an option of the command
     *,
     limit: Limit = 50,
     after: After = None,
     owner: Annotated[str | None, typer.Option(help="Only sessions of this owner.")] = None,
     state: Annotated[str | None, typer.Option(help="Only sessions in this state now.")] = None,
     db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
 ) -> None:
     """List sessions, newest activity first."""
-    with _store(db, must_exist=True) as store:
+    with _store(db, schema, must_exist=True) as store:
         query = SessionQuery(limit=limit, after=after, owner=owner, state=state)
         _print_page(store.list_sessions_with_metadata(query), limit)
 
@@ -109,9 +114,10 @@ def show(
     last: Annotated[int | None, typer.Option(min=1, help="Only the newest so many messages.")] = None,
     after_seq: Annotated[int, typer.Option(min=0, help="Only messages with a higher number.")] = 0,
     db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
 ) -> None:
     """Show a session and its messages, oldest first; on a terminal in your pager."""
-    with _store(db, must_exist=True) as store:
+    with _store(db, schema, must_exist=True) as store:
         session = store.get_session_metadata(key)
         if session is None:
             problem = f"there is no session {key!r}"
@@ -130,18 +136,19 @@ def search(
     limit: Limit = 50,
     after: After = None,
     db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
 ) -> None:
     """List the sessions with a message that has all the words, newest activity first."""
-    with _store(db, must_exist=True) as store:
+    with _store(db, schema, must_exist=True) as store:
         _print_page(store.search(SessionQuery(keyword=" ".join(words), limit=limit, after=after)), limit)
 
 
 @app.command()
-def upgrade(db: Database = DEFAULT_DATABASE) -> None:
+def upgrade(db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
     """Bring the tables to the revision this version needs, making them if need be."""
-    with _store(db) as store:
-        migrations.upgrade(store.engine)
-    display.output().print(f"the schema is at {schema.HEAD}")
+    with _store(db, schema) as store:
+        migrations.upgrade(store.engine, schema=schema)
+    display.output().print(f"the schema is at {HEAD}")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -168,36 +175,20 @@ def run(arguments: Sequence[str]) -> int:
 
 
 @contextmanager
-def _store(db: str, *, must_exist: bool = False) -> Iterator[SessionStore]:
+def _store(db: str, schema: str | None, *, must_exist: bool = False) -> Iterator[SessionStore]:
     try:
-        store = SessionStore(_address(db))
+        store = SessionStore(db, schema=schema)
+    except InvalidQuery as error:
+        raise typer.BadParameter(str(error), param_hint="--db") from None
     except ImportError as error:
         problem = f"the driver of this database is not there: {error}"
         raise StoreUnavailable(problem) from None
     with store:
-        path = store.engine.url.database
-        if must_exist and engines.is_sqlite(store.engine) and path and not _is_there(path):
+        path = engines.missing_file(store.engine)
+        if must_exist and path is not None:
             problem = f"there is no file {path!r}: name another with --db, or make it with {_PROGRAM} import or upgrade"
             raise StoreUnavailable(problem)
         yield store
-
-
-def _address(db: str) -> URL | str:
-    """Return a URL for code that blocks, or the path of a file."""
-    if "://" not in db:
-        return db
-    try:
-        url = make_url(db)
-        # The host may run on an event loop; here its driver would find none.
-        return url.set(drivername=url.get_backend_name()) if url.get_dialect().is_async else url
-    except (ArgumentError, ValueError):
-        # Without their text: it may quote the password.
-        problem = "not the URL of a database that SQLAlchemy knows"
-        raise typer.BadParameter(problem, param_hint="--db") from None
-
-
-def _is_there(path: str) -> bool:
-    return path == ":memory:" or path.startswith("file:") or Path(path).exists()
 
 
 def _require_file(file: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import JSON, Boolean, bindparam, insert, select
+from sqlalchemy import JSON, Boolean, String, bindparam, insert, select, text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -151,4 +151,32 @@ def check_references_at_once(db: Connection) -> None:
 
 def commits_itself(db: Connection) -> bool:
     """Whether each statement on this connection is a transaction of its own."""
-    return db.get_execution_options().get("isolation_level") == AUTOCOMMIT
+    level = db.get_execution_options().get("isolation_level")
+    if level is None and db.dialect.name == "postgresql" and not db.closed:
+        # The engine may have been made so.
+        return db.dialect.detect_autocommit_setting(db.connection.dbapi_connection)  # type: ignore[arg-type]
+    return level == AUTOCOMMIT
+
+
+_VERSION_TABLES: Final = {
+    # Written as a plain table: to look at the columns of a virtual one its module has to be loaded.
+    "sqlite": text("""
+        SELECT made.name FROM sqlite_master AS made JOIN pragma_table_info(made.name) AS its
+        WHERE made.type = 'table' AND made.sql LIKE 'CREATE TABLE%version_num%'
+        GROUP BY made.name HAVING count(*) = 1 AND max(its.name) = 'version_num'
+    """),
+    "postgresql": text("""
+        SELECT made.relname FROM pg_class AS made
+        JOIN pg_namespace AS place ON place.oid = made.relnamespace
+        JOIN pg_attribute AS its ON its.attrelid = made.oid
+        WHERE made.relkind = 'r' AND made.relnatts = 1
+        AND its.attname = 'version_num' AND its.atttypid IN ('varchar'::regtype, 'text'::regtype)
+        AND CASE WHEN CAST(:place AS text) IS NULL THEN pg_table_is_visible(made.oid) ELSE place.nspname = :place END
+    """).bindparams(bindparam("place", type_=String())),
+}
+
+
+def names_of_version_tables(db: Connection, place: str | None) -> Sequence[str]:
+    """Return the names of the tables in which Alembic may keep revisions: of one column, with the name it gives it."""
+    values = {"place": place} if db.dialect.name == "postgresql" else {}
+    return db.scalars(_VERSION_TABLES[db.dialect.name], values).all()

@@ -1,29 +1,50 @@
 """The tables are born from the revisions in ``versions/``, and from nothing else.
 
 `upgrade` runs them from Python, in a transaction of its own or in the caller's, under a lock, and can be called
-within a host's Alembic run: it leaves alone what Alembic keeps in global names. ``alembic upgrade head`` does the
-same from a checkout of this project.
+within a host's Alembic run: it leaves alone what Alembic keeps in global names. ``python -m session_store.migrations``
+does the same, and ``alembic upgrade head`` in a checkout of this project. A host may also carry the revisions as a
+branch in its own run; `include_object`, `render_item` and `require_branch` are for its ``env.py``.
 """
 
 from __future__ import annotations
 
+import io
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, Connection, Engine
 
-from session_store import schema
+from session_store import schema as schemas
 from session_store.dialects import engines
 from session_store.dialects.failures import driver_errors
-from session_store.tables import POSTGRESQL_INDEXES
+from session_store.errors import InvalidQuery, StoreError, StoreUnavailable
+from session_store.migrations.hosts import LOCATION, include_object, render_item, require_branch
+from session_store.tables import METADATA, POSTGRESQL_INDEXES
 from session_store.transactions import told
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+    from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
     from sqlalchemy.schema import SchemaItem
+
+    Bind = Engine | Connection | URL | str | os.PathLike[str]
+
+__all__ = [
+    "LOCATION",
+    "check",
+    "current",
+    "include_in_check",
+    "include_object",
+    "render_item",
+    "require_branch",
+    "scripts",
+    "sql",
+    "upgrade",
+]
 
 HERE: Final = Path(__file__).parent
 
@@ -38,63 +59,83 @@ NOT_ON_SQLITE: Final = {("index", index.name) for index in POSTGRESQL_INDEXES}
 """What the tables have and a SQLite database does not."""
 
 
-def upgrade(bind: Engine | Connection | URL | str | os.PathLike[str]) -> None:
+def upgrade(bind: Bind, *, schema: str | None = None) -> None:
     """Bring the tables to the revision this package needs; do nothing where they are.
 
     Any number of processes may do it at once. The revision is read and written where it is kept already: in
     ``session_store_alembic_version``, or in the version table of a host that carries our branch in its own run.
 
+    In a host's ``env.py`` call it before ``context.configure``, and not from a revision: what that makes would depend
+    on the version installed when it runs. On an event loop: ``await connection.run_sync(upgrade)``.
+
     Args:
-        bind: A connection, in whose transaction it happens and which its owner commits; an engine; or a URL or
-            the path of a SQLite file.
+        bind: A connection, an engine, or a URL or the path of a SQLite file. If the connection is in a transaction,
+            all happens in it and its owner commits; if not, in one of its own, as with Alembic itself.
+        schema: The PostgreSQL schema to hold the tables and their version table, made if it is not there. None:
+            the first one of the search path.
 
     Raises:
         StoreUnavailable: The database cannot be reached, or was locked for too long.
+        StoreError: The tables are there, but no version table beside them knows their revision.
+        InvalidQuery: The schema cannot have that name, or the database has no schemas.
     """
-    try:
-        if isinstance(bind, Connection):
-            _upgrade(bind)
-        elif isinstance(bind, Engine):
-            with engines.transactional(bind).connect() as db:
-                _upgrade(db)
-                engines.commit(db)
-        else:
-            engine = engines.blocking_engine(bind, "full")
-            try:
-                upgrade(engine)
-            finally:
-                engine.dispose()
-    except driver_errors() as error:
-        raise told(error, ours=not isinstance(bind, Connection)) from getattr(error, "orig", error)
+    with _connected(bind, schema, make=True) as db:
+        if db.in_transaction():
+            _upgrade(db, schema)
+            return
+        try:
+            _upgrade(db, schema)
+        except BaseException:
+            db.rollback()
+            raise
+        engines.commit(db)
 
 
-def _upgrade(db: Connection) -> None:
-    # Alembic takes a third of a second to import, and a store whose tables are there does not need it.
-    engines.lock_for_migration(db)
-    # A newer one is another process's, of a newer version of this package that is being rolled out.
-    if (schema.current(db) or "") >= schema.HEAD:
-        return
+def current(bind: Bind, *, schema: str | None = None) -> str | None:
+    """Return the revision the tables are at; None if no version table beside them names one of ours."""
+    with _connected(bind, schema) as db, engines.translated(db, schema):
+        return schemas.current(db)
 
+
+def check(bind: Bind, *, schema: str | None = None) -> list[str]:
+    """Return in words what differs from the tables this package needs; nothing if all is well.
+
+    Alembic compares columns, indexes and references; it does not see primary keys, conditions of indexes and
+    collations.
+    """
+    with _connected(bind, schema) as db, _rolled_back(db), engines.search_path(db, schema):
+        revision = schemas.current(db)
+        if not schemas.exists(db):
+            return ["there are no tables of session_store"]
+        differences = [_in_words(difference) for difference in _differences(db)]
+    if (revision or schemas.HEAD) < schemas.HEAD:
+        differences.insert(0, f"the revision is {revision}, this package needs {schemas.HEAD}")
+    return differences
+
+
+def sql(dialect: str, *, schema: str | None = None) -> str:
+    """Return the SQL that makes the tables in an empty database, for somebody else to run.
+
+    Args:
+        dialect: ``"sqlite"`` or ``"postgresql"``.
+        schema: The PostgreSQL schema that is to hold them, made if it is not there.
+
+    Raises:
+        InvalidQuery: There is no such dialect, or the schema cannot have that name.
+    """
     from alembic.migration import MigrationContext  # noqa: PLC0415
-    from alembic.operations import Operations  # noqa: PLC0415
 
-    revisions = scripts()
-    ours = {script.revision for script in revisions.walk_revisions()}
-
-    def steps(heads: tuple[str, ...], _context: MigrationContext) -> Iterable[Any]:
-        # A host's version table holds its own heads too, which these revisions know nothing of.
-        # What `alembic.command.upgrade` calls; the command itself would take the names of the host's own run.
-        return revisions._upgrade_revs("heads", tuple(head for head in heads if head in ours))  # type: ignore[arg-type]  # noqa: SLF001
-
-    options = {
-        "version_table": schema.version_table(db),
-        "transactional_ddl": True,
-        "fn": steps,
-        "script": revisions,
-    }
-    context = MigrationContext.configure(db, opts=options)
-    with Operations.context(context):
-        context.run_migrations()
+    if dialect not in engines.DIALECTS:
+        problem = f"dialect must be one of {', '.join(engines.DIALECTS)}: {dialect!r}"
+        raise InvalidQuery(problem)
+    script = io.StringIO()
+    options = {"as_sql": True, "output_buffer": script}
+    context = MigrationContext.configure(dialect_name=dialect, opts={**options, **_options(schemas.VERSION_TABLE)})
+    with context.begin_transaction():
+        for statement in engines.schema_statements(dialect, schema):
+            context.impl.execute(statement)
+        _run(context)
+    return script.getvalue()
 
 
 def scripts() -> ScriptDirectory:
@@ -113,3 +154,123 @@ def include_in_check(
 ) -> bool:
     """Say whether ``alembic check`` looks at this; pass it as ``include_object``."""
     return (kind, name) not in (NOT_IN_THE_MODELS if reflected else NOT_ON_SQLITE)
+
+
+@contextmanager
+def _connected(bind: Bind, schema: str | None, *, make: bool = False) -> Iterator[Connection]:
+    if not isinstance(bind, Connection | Engine):
+        engine = engines.blocking_engine(bind, "full")
+        path = None if make else engines.missing_file(engine)
+        if path is not None:
+            problem = f"there is no file {path!r}"
+            raise StoreUnavailable(problem)
+        try:
+            with _connected(engine, schema) as db:
+                yield db
+        finally:
+            engine.dispose()
+        return
+    if schema is not None:
+        engines.schema_name(schema, bind.dialect.name)
+    try:
+        with nullcontext(bind) if isinstance(bind, Connection) else engines.transactional(bind).connect() as db:
+            yield db
+    except driver_errors() as error:
+        raise told(error, ours=isinstance(bind, Engine)) from getattr(error, "orig", error)
+
+
+def _upgrade(db: Connection, schema: str | None) -> None:
+    engines.lock_for_migration(db)
+    engines.make_schema(db, schema)
+    with engines.search_path(db, schema):
+        revision = schemas.current(db)
+        # A newer one is another process's, of a newer version of this package that is being rolled out.
+        if revision is not None and revision >= schemas.HEAD:
+            return
+        if revision is None and schemas.exists(db):
+            problem = (
+                "the tables of session_store are there, but no version table beside them knows their revision: a "
+                "host's Alembic run keeps them (`alembic upgrade heads`), or they were copied without it"
+            )
+            raise StoreError(problem)
+
+        # Alembic takes a third of a second to import, and a store whose tables are there does not need it.
+        from alembic.migration import MigrationContext  # noqa: PLC0415
+
+        _run(MigrationContext.configure(db, opts=_options(schemas.version_table(db))))
+
+
+def _options(version_table: str) -> dict[str, Any]:
+    revisions = scripts()
+    ours = {script.revision for script in revisions.walk_revisions()}
+
+    def steps(heads: tuple[str, ...], _context: MigrationContext) -> Iterable[Any]:
+        # A host's version table holds its own heads too, which these revisions know nothing of.
+        # What `alembic.command.upgrade` calls; the command itself would take the names of the host's own run.
+        return revisions._upgrade_revs("heads", tuple(head for head in heads if head in ours))  # type: ignore[arg-type]  # noqa: SLF001
+
+    return {"version_table": version_table, "transactional_ddl": True, "fn": steps, "script": revisions}
+
+
+def _run(context: MigrationContext) -> None:
+    from alembic import op  # noqa: PLC0415
+    from alembic.operations import Operations  # noqa: PLC0415
+
+    try:
+        hosts: MigrationContext | None = op.get_context()
+    except (NameError, AttributeError):  # nobody has named one yet, or it was taken away again
+        hosts = None
+    try:
+        with Operations.context(context):
+            context.run_migrations()
+    finally:
+        # Alembic has one global name for the operations of all revisions. It does not give it back to a host in whose
+        # revision this happens, and it takes it away only if nothing was raised.
+        if hosts is not None:
+            Operations.context(hosts).__enter__()
+        else:
+            with Operations.context(context):
+                pass
+
+
+@contextmanager
+def _rolled_back(db: Connection) -> Iterator[None]:
+    ours = not db.in_transaction()
+    try:
+        yield
+    finally:
+        if ours:
+            db.rollback()
+
+
+def _differences(db: Connection) -> Iterator[tuple[Any, ...]]:
+    from alembic.autogenerate import compare_metadata  # noqa: PLC0415
+    from alembic.migration import MigrationContext  # noqa: PLC0415
+
+    options = {"include_object": _ours_in_check, "compare_server_default": True}
+    for found in compare_metadata(MigrationContext.configure(db, opts=options), METADATA):
+        # Changes of one column come as a list of their own.
+        yield from found if isinstance(found, list) else [found]
+
+
+def _ours_in_check(
+    item: SchemaItem,
+    name: str | None,
+    kind: str,
+    reflected: bool,  # noqa: FBT001
+    compare_to: SchemaItem | None,
+) -> bool:
+    is_ours = not include_object(item, name, kind, reflected, compare_to)
+    return is_ours and name != schemas.VERSION_TABLE and include_in_check(item, name, kind, reflected, compare_to)
+
+
+def _in_words(difference: tuple[Any, ...]) -> str:
+    # Alembic says what it would do to the database: add what is missing there, remove what is too much.
+    what, *about = difference
+    does, _, kind = what.partition("_")
+    if does == "modify":
+        _schema, table, column, _existing, found, needed = about
+        return f"column {table}.{column}: its {kind} is {found!r}, not {needed!r}"
+    item = about[-1]
+    name = item.name if kind == "table" else f"{item.table.name}.{item.name}"
+    return f"{kind} {name} is {'missing' if does == 'add' else 'not ours'}"

@@ -1,0 +1,102 @@
+"""``python -m session_store.migrations``: the schema of a database, for who has installed only the package."""
+
+# ruff: noqa: T201 - what a command says it prints
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+from session_store import migrations, schema
+from session_store.dialects import engines
+from session_store.errors import InvalidQuery, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_DATABASE_URL: Final = "SESSION_STORE_DATABASE_URL"
+_SCHEMA: Final = "SESSION_STORE_SCHEMA"
+
+
+def upgrade(asked: argparse.Namespace) -> int:
+    """Make the tables, or bring them to the newest revision."""
+    migrations.upgrade(asked.db, schema=asked.schema)
+    return current(asked)
+
+
+def current(asked: argparse.Namespace) -> int:
+    """Say which revision the tables are at."""
+    revision = migrations.current(asked.db, schema=asked.schema)
+    print(f"{revision or 'no revision'}{' (head)' if revision == schema.HEAD else ''}")
+    return 0
+
+
+def check(asked: argparse.Namespace) -> int:
+    """Say what differs from the tables this package needs."""
+    differences = migrations.check(asked.db, schema=asked.schema)
+    print("\n".join(differences) or "nothing differs")
+    return 1 if differences else 0
+
+
+def sql(asked: argparse.Namespace) -> int:
+    """Print the SQL that makes the tables in an empty database, for somebody else to run."""
+    print(migrations.sql(asked.dialect, schema=asked.schema), end="")
+    return 0
+
+
+def paths(_asked: argparse.Namespace) -> int:
+    """Print where the revisions are: as a host's alembic.ini says it in version_locations, and on this machine."""
+    print(migrations.LOCATION)
+    print(migrations.HERE / "versions")
+    return 0
+
+
+_OF_A_DATABASE: Final = (upgrade, current, check)
+_COMMANDS: Final[tuple[Callable[[argparse.Namespace], int], ...]] = (*_OF_A_DATABASE, sql, paths)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        The exit code: 0 done; 1 not done, or the check found something. Arguments that are not understood end the
+        program with 2.
+    """
+    parser = argparse.ArgumentParser("python -m session_store.migrations", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for run in _COMMANDS:
+        command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
+        command.set_defaults(run=run)
+        if run in _OF_A_DATABASE:
+            url = os.environ.get(_DATABASE_URL)
+            command.add_argument(
+                "--db",
+                metavar="URL",
+                default=url,
+                required=url is None,
+                help=f"a URL, or the path of a SQLite file; else {_DATABASE_URL} says it",
+            )
+        if run is sql:
+            command.add_argument("--dialect", choices=engines.DIALECTS, required=True)
+        if run is not paths:
+            command.add_argument(
+                "--schema",
+                metavar="NAME",
+                default=os.environ.get(_SCHEMA),
+                help=f"the PostgreSQL schema that holds the tables; else {_SCHEMA} says it",
+            )
+
+    asked = parser.parse_args(arguments)
+    try:
+        return int(asked.run(asked))
+    except InvalidQuery as error:
+        parser.error(str(error))
+    except StoreError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
