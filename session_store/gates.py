@@ -1,4 +1,4 @@
-"""Who may write now, among the threads and tasks of this process.
+"""Who may write or migrate now, among the threads and tasks of this process.
 
 SQLite allows one writer and lets those who wait poll for the lock, where they starve each other; here they queue
 first. The wait is bounded. And a write from within ``begin()`` of the same store, past the transaction that it gave,
@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
+
+from sqlalchemy.util import await_only
+from sqlalchemy.util.concurrency import in_greenlet
 
 from session_store.dialects.engines import BUSY_TIMEOUT_SECS
 from session_store.errors import StoreError, StoreUnavailable
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Pool
 
+_PATIENCE_SECS: Final = 300.0
+_POLL_SECS: Final = 0.01
 _TOO_LONG: Final = f"other writers of this process held the database for more than {BUSY_TIMEOUT_SECS:g} s"
 
 
@@ -61,6 +67,25 @@ async def task_turn(pool: Pool, *, alone: bool, begin: bool = False) -> AsyncIte
             lock.release()
 
 
+@contextmanager
+def process_turn() -> Iterator[None]:
+    """Let one thread or task of this process in at a time; in a greenlet of an event loop waiting does not block it.
+
+    Raises:
+        StoreUnavailable: Another one was in for too long.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECS
+    while not _process.acquire(timeout=0 if _in_a_greenlet() else _PATIENCE_SECS):
+        if time.monotonic() > deadline:
+            problem = f"another migration of this process took more than {_PATIENCE_SECS:g} s"
+            raise StoreUnavailable(problem)
+        await_only(asyncio.sleep(_POLL_SECS))
+    try:
+        yield
+    finally:
+        _process.release()
+
+
 @dataclass(slots=True)
 class _Begun:
     """A ``begin()``: of which database, by which thread or task, and whether it is still open."""
@@ -97,6 +122,14 @@ def _entered(pool: Pool, me: object, *, begin: bool) -> Iterator[None]:
 _of_threads: WeakKeyDictionary[Pool, threading.Lock] = WeakKeyDictionary()
 _of_tasks: WeakKeyDictionary[Pool, WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]] = WeakKeyDictionary()
 _registering = threading.Lock()
+_process = threading.Lock()
+
+
+def _in_a_greenlet() -> bool:
+    try:
+        return in_greenlet()
+    except (ImportError, ValueError):  # greenlet is not installed; on SQLAlchemy 2.0 a ValueError says so
+        return False
 
 
 def _lock_of_threads(pool: Pool) -> threading.Lock:

@@ -68,4 +68,4 @@ def _set_committed(host: orm.Session, held: models.Session, row: RowMapping) -> 
 def _forget(host: orm.Session, _ended: orm.SessionTransaction) -> None:
     # SQLAlchemy expires what a savepoint's rollback undid, but only objects it saw change.
     for _, held in list(_held(host, None)):
-        host.expire(held, list(SESSIONS.c.keys()))
+        host.expire(held)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import orm
+from sqlalchemy import event, inspect, orm
 from sqlalchemy.orm import DeclarativeBase, WriteOnlyMapped
 
+from session_store.errors import StoreError
 from session_store.tables import MESSAGES, METADATA, SESSIONS, STATES
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy.orm import Mapped
+    from sqlalchemy import Connection
+    from sqlalchemy.orm import Mapped, Mapper
 
 
 class Base(DeclarativeBase):
@@ -102,3 +104,16 @@ class State(Base):
 
     def __repr__(self) -> str:
         return f"<State {self.session_key!r} {self.seq} {self.state!r}>"
+
+
+_COUNTED = ("message_count", "last_seq", "state_seq")
+
+
+@event.listens_for(Session, "before_update")
+def _refuse_old_counts(_mapper: Mapper[Session], _db: Connection, head: Session) -> None:
+    # A host that merges an object from a cache would write the counts of that time over those of now, and the next
+    # append would take a number that is taken.
+    changed = [name for name in _COUNTED if inspect(head).attrs[name].history.has_changes()]
+    if changed:
+        problem = f"{', '.join(changed)} of session {head.key!r} are counted by the store: refresh the object first"
+        raise StoreError(problem)

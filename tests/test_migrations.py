@@ -8,6 +8,7 @@ import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from sqlalchemy import Engine, MetaData, NullPool, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from session_store import (
+    AsyncSessionStore,
     ChatMessage,
     InvalidQuery,
     SchemaOutOfDate,
@@ -213,10 +215,9 @@ def test_a_connection_without_a_transaction_gets_one(empty_database: Database, l
     with engine.connect() as db:
         migrations.upgrade(db)
         assert not db.in_transaction()
-        assert migrations.current(db) == schema.HEAD
-        db.rollback()
-        assert migrations.check(db) == []
-        assert not db.in_transaction()
+        for ask, told in ((migrations.current, schema.HEAD), (migrations.check, [])):
+            assert ask(db) == told
+            assert not db.in_transaction()
     assert SessionStore(engine).check().schema == schema.HEAD
 
 
@@ -475,3 +476,29 @@ def test_every_name_is_ours(engine: Engine) -> None:
 
     assert names > OURS
     assert [name for name in names if not name.startswith("session_store_")] == []
+
+
+# Several at once.
+
+
+def test_threads_migrate_their_own_databases(tmp_path: Path) -> None:
+    """Each of eight threads gets its tables in its own database, though Alembic has one name for the operations."""
+    files = [tmp_path / f"{number}.db" for number in range(8)]
+    with ThreadPoolExecutor(len(files)) as threads:
+        list(threads.map(migrations.upgrade, files))
+
+    assert [migrations.check(file) for file in files] == [[]] * len(files)
+
+
+def test_tasks_migrate_their_own_databases(tmp_path: Path) -> None:
+    """So do eight tasks of one event loop, of which none may wait for another by blocking the loop."""
+
+    async def main() -> list[str | None]:
+        opening = (AsyncSessionStore.open(tmp_path / f"{number}.db") for number in range(8))
+        stores = await asyncio.gather(*opening)
+        found = [(await store.check()).schema for store in stores]
+        for store in stores:
+            await store.close()
+        return found
+
+    assert asyncio.run(main()) == [schema.HEAD] * 8

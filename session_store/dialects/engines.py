@@ -48,6 +48,7 @@ _SYNCHRONOUS: Final = {"full": "FULL", "relaxed": "NORMAL"}
 _JOURNAL_SIZE_LIMIT: Final = 64 * 1024 * 1024
 _MIGRATION_LOCK: Final = 0x5E55_1057_04E0
 """Any number, as long as nobody else in the database uses the same advisory lock."""
+_PREPARE_THRESHOLD: Final = "prepare_threshold"
 _MAX_NAME_BYTES: Final = 63
 """PostgreSQL cuts a longer name short, and two of them may then be one."""
 _SET_SEARCH_PATH: Final = select(func.set_config("search_path", bindparam("path", type_=Text()), true()))
@@ -68,15 +69,16 @@ def blocking_engine(path_or_url: str | os.PathLike[str] | URL, durability: Durab
     url = _url(path_or_url, _BLOCKING)
     if url.get_dialect().is_async:
         url = url.set(drivername=_BLOCKING[url.get_backend_name()])
-    return _tuned(create_engine(url, **_options(url)), durability)
+    url, options = _options(url)
+    return _tuned(create_engine(url, **options), durability)
 
 
 def awaitable_engine(path_or_url: str | os.PathLike[str] | URL, durability: Durability) -> AsyncEngine:
     """Make an engine on aiosqlite or psycopg, tuned, from a URL or the path of a SQLite file."""
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - needs greenlet, an extra
 
-    url = _url(path_or_url, _AWAITABLE)
-    engine = create_async_engine(url, **_options(url))
+    url, options = _options(_url(path_or_url, _AWAITABLE))
+    engine = create_async_engine(url, **options)
     _tuned(engine.sync_engine, durability)
     return engine
 
@@ -110,6 +112,12 @@ def configure_sqlite(engine: Engine | AsyncEngine, *, durability: Durability = "
             cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")
             _switch_to_wal(cursor)
         cursor.close()
+
+    @event.listens_for(sync_engine, "savepoint")
+    def begin_first(connection: Connection, _name: str) -> None:
+        # sqlite3 begins before the first write only: a savepoint that comes earlier is a transaction, which its
+        # RELEASE commits, and no rollback of the host's could undo what was written in it.
+        begin_writing(connection)
 
 
 def in_schema(engine: Engine, schema: str | None) -> Engine:
@@ -296,12 +304,28 @@ def _url(path_or_url: str | os.PathLike[str] | URL, drivers: dict[str, str]) -> 
     return named
 
 
-def _options(url: URL) -> dict[str, Any]:
+def _options(url: URL) -> tuple[URL, dict[str, Any]]:
+    """Return the URL and what else `create_engine` gets."""
     if url.get_backend_name() != "sqlite":
-        return {}
+        asked = url.query.get(_PREPARE_THRESHOLD)
+        if asked is None or not url.drivername.startswith("postgresql+psycopg"):
+            return url, {}
+        return url.difference_update_query([_PREPARE_THRESHOLD]), {
+            "connect_args": {_PREPARE_THRESHOLD: _prepare_threshold(asked)}
+        }
     in_memory = url.database in {None, "", ":memory:"} or "mode=memory" in str(url)
     options: dict[str, Any] = {"connect_args": {"check_same_thread": False}}
-    return {**options, "poolclass": StaticPool} if in_memory else options
+    return url, {**options, "poolclass": StaticPool} if in_memory else options
+
+
+def _prepare_threshold(asked: object) -> int | None:
+    # psycopg takes a number or None, and a URL holds only text.
+    if asked == "none":
+        return None
+    if isinstance(asked, str) and asked.isdecimal():
+        return int(asked)
+    problem = f"{_PREPARE_THRESHOLD} in a URL must be none or a whole number: {asked!r}"
+    raise InvalidQuery(problem)
 
 
 def _tuned(engine: Engine, durability: Durability) -> Engine:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, Connection, Engine
 
+from session_store import gates
 from session_store import schema as schemas
 from session_store.dialects import engines
 from session_store.dialects.failures import driver_errors
@@ -93,7 +94,7 @@ def upgrade(bind: Bind, *, schema: str | None = None) -> None:
 
 def current(bind: Bind, *, schema: str | None = None) -> str | None:
     """Return the revision the tables are at; None if no version table beside them names one of ours."""
-    with _connected(bind, schema) as db, engines.translated(db, schema):
+    with _connected(bind, schema) as db, _rolled_back(db), engines.translated(db, schema):
         return schemas.current(db)
 
 
@@ -146,14 +147,15 @@ def scripts() -> ScriptDirectory:
 
 
 def include_in_check(
-    item: SchemaItem,  # noqa: ARG001 - the parameters are Alembic's
+    item: SchemaItem,
     name: str | None,
     kind: str,
-    reflected: bool,  # noqa: FBT001
-    compare_to: SchemaItem | None,  # noqa: ARG001
+    reflected: bool,  # noqa: FBT001 - the parameters are Alembic's
+    compare_to: SchemaItem | None,
 ) -> bool:
-    """Say whether ``alembic check`` looks at this; pass it as ``include_object``."""
-    return (kind, name) not in (NOT_IN_THE_MODELS if reflected else NOT_ON_SQLITE)
+    """Say whether ``alembic check`` of our own looks at this: at our tables only, and not at what is SQLite's alone."""
+    is_known = (kind, name) in (NOT_IN_THE_MODELS if reflected else NOT_ON_SQLITE)
+    return not is_known and not include_object(item, name, kind, reflected, compare_to)
 
 
 @contextmanager
@@ -216,21 +218,24 @@ def _run(context: MigrationContext) -> None:
     from alembic import op  # noqa: PLC0415
     from alembic.operations import Operations  # noqa: PLC0415
 
-    try:
-        hosts: MigrationContext | None = op.get_context()
-    except (NameError, AttributeError):  # nobody has named one yet, or it was taken away again
-        hosts = None
-    try:
-        with Operations.context(context):
-            context.run_migrations()
-    finally:
-        # Alembic has one global name for the operations of all revisions. It does not give it back to a host in whose
-        # revision this happens, and it takes it away only if nothing was raised.
-        if hosts is not None:
-            Operations.context(hosts).__enter__()
-        else:
+    # Alembic has one name for the operations of all revisions: of two databases migrated at once, one would get the
+    # tables of both.
+    with gates.process_turn():
+        try:
+            hosts: MigrationContext | None = op.get_context()
+        except (NameError, AttributeError):  # nobody has named one yet, or it was taken away again
+            hosts = None
+        try:
             with Operations.context(context):
-                pass
+                context.run_migrations()
+        finally:
+            # It does not give the name back to a host in whose revision this happens, and takes it away only if
+            # nothing was raised.
+            if hosts is not None:
+                Operations.context(hosts).__enter__()
+            else:
+                with Operations.context(context):
+                    pass
 
 
 @contextmanager
@@ -247,21 +252,14 @@ def _differences(db: Connection) -> Iterator[tuple[Any, ...]]:
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415
     from alembic.migration import MigrationContext  # noqa: PLC0415
 
-    options = {"include_object": _ours_in_check, "compare_server_default": True}
+    options = {
+        "version_table": schemas.VERSION_TABLE,
+        "include_object": include_in_check,
+        "compare_server_default": True,
+    }
     for found in compare_metadata(MigrationContext.configure(db, opts=options), METADATA):
         # Changes of one column come as a list of their own.
         yield from found if isinstance(found, list) else [found]
-
-
-def _ours_in_check(
-    item: SchemaItem,
-    name: str | None,
-    kind: str,
-    reflected: bool,  # noqa: FBT001
-    compare_to: SchemaItem | None,
-) -> bool:
-    is_ours = not include_object(item, name, kind, reflected, compare_to)
-    return is_ours and name != schemas.VERSION_TABLE and include_in_check(item, name, kind, reflected, compare_to)
 
 
 def _in_words(difference: tuple[Any, ...]) -> str:
