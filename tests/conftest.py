@@ -20,9 +20,11 @@ from pytest_postgresql import factories
 from sqlalchemy import URL, Engine, NullPool, Pool, create_engine, event, make_url
 
 from session_store import AsyncSessionStore, SessionStore, migrations
-from tests.blocking import Blocking
-from tests.clock import Clock
+from session_store.testing import Blocking, Clock
+from session_store.testing.conformance import clock
 from tests.servers import Server, start_postgresql
+
+__all__ = ["clock"]  # the fixture of the published suite, for all tests
 
 EXAMPLES = int(os.environ.get("SESSION_STORE_TEST_EXAMPLES", "0"))
 """How many examples Hypothesis makes of each property; 0: each as many as it says, and the same in every run."""
@@ -118,12 +120,6 @@ def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[D
         server: Server = request.getfixturevalue("postgresql_server")
         with server.clone(server.template_dbname) as url:
             yield Database("postgresql", url)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """The time in every store of this test."""
-    return Clock()
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from session_store import IdempotencyConflict, NewMessage, SessionMetadata, SessionQuery, StoredMessage
-from tests.clock import Clock
+from session_store.testing import Clock
 
 BORN: Final = {
     "name": None,

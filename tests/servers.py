@@ -1,11 +1,15 @@
 """A PostgreSQL server for the tests: real, private to one test process, gone when it ends."""
 
+import os
+import pwd
 import shutil
+import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -98,3 +102,48 @@ def start_postgresql(version: int) -> Iterator[Server]:
             yield Server(make_url(server.get_uri()))
         finally:
             server.cleanup()
+
+
+PGBOUNCER = shutil.which("pgbouncer", path=os.pathsep.join([*os.get_exec_path(), "/usr/sbin"]))
+"""Where the pooler is, None if it is not installed; Debian keeps it out of an ordinary user's way."""
+
+POOLER = """
+[databases]
+* = {server}
+
+[pgbouncer]
+listen_addr =
+unix_socket_dir = {directory}
+listen_port = 5432
+auth_type = any
+pool_mode = transaction
+default_pool_size = {connections}
+max_client_conn = 200
+server_round_robin = 1
+"""
+"""Each transaction on the connection that was idle for longest, so that two in a row are on different ones."""
+
+
+@contextmanager
+def start_pgbouncer(server: Server, connections: int) -> Iterator[Server]:
+    """A pooler in transaction mode before a server, with so many connections to each of its databases."""
+    assert PGBOUNCER is not None
+    with tempfile.TemporaryDirectory(prefix="session_store-") as directory:
+        # It refuses to be root; and the directory of the server's socket may be closed to all but its owner.
+        owner = Path(server.host).stat().st_uid if server.host.startswith("/") else pwd.getpwnam("nobody").pw_uid
+        as_root = os.geteuid() == 0
+        if as_root:
+            os.chown(directory, owner, -1)
+        address = {"host": server.host, "port": server.port, "user": server.user, "password": server.password}
+        settings = Path(directory, "pgbouncer.ini")
+        known = " ".join(f"{name}='{value}'" for name, value in address.items() if value)
+        settings.write_text(POOLER.format(server=known, directory=directory, connections=connections))
+        command = [PGBOUNCER, *(["-u", pwd.getpwuid(owner).pw_name] if as_root else []), str(settings)]
+        with Path(directory, "log").open("w") as log, subprocess.Popen(command, stderr=log) as process:
+            try:
+                while not Path(directory, ".s.PGSQL.5432").exists():
+                    assert process.poll() is None, Path(directory, "log").read_text()
+                    time.sleep(0.01)
+                yield replace(server, url=server.url.set(host=None, port=None, query={"host": directory}))
+            finally:
+                process.terminate()

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from session_store import AsyncSessionStore, ChatMessage, NewMessage, SessionQuery, SessionStore
 from session_store.tables import MESSAGES, SESSIONS, STATES
-from tests.clock import Clock
+from session_store.testing import Clock
 from tests.conftest import Database
 from tests.hosts import async_host_engine, contents, disagreements, host_engine
 

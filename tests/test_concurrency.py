@@ -7,17 +7,16 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import MetaData, select
+from sqlalchemy import select
 
 from session_store import AsyncSessionStore, ChatMessage, NewMessage, SessionStore, StoreError
 from session_store.tables import STATES
-from tests.clock import Clock
+from session_store.testing import Clock
 from tests.conftest import Database
-from tests.hosts import async_host_engine, disagreements, host_engine
+from tests.hosts import async_host_engine, disagreements
 from tests.processes import at_once, workers
 
 HELLO = ChatMessage.user("Hello")
@@ -290,34 +289,7 @@ def test_a_session_is_deleted_under_appends(blocking: SessionStore) -> None:
     assert [message.seq for message in blocking.history(KEY)] == list(range(1, last + 1))
 
 
-# Opening.
-
-
-def test_processes_open_a_new_database_at_once(empty_database: Database) -> None:
-    """8 processes that open a brand-new database at once all succeed, round after round."""
-    rounds = 3
-    with workers(["open", str(empty_database), str(rounds)], MANY) as started:
-        for _ in range(rounds):
-            assert sorted(at_once(started)) == list(range(1, MANY + 1))
-            forget(empty_database)
-        assert [worker.process.wait() for worker in started] == [0] * MANY
-
-
-def forget(database: Database) -> None:
-    """Make the database brand-new again."""
-    if database.name == "sqlite":
-        path = Path(str(database.url.database))
-        for file in path.parent.glob(f"{path.name}*"):
-            file.unlink()
-        return
-    engine = host_engine(database)
-    tables = MetaData()
-    tables.reflect(engine)
-    tables.drop_all(engine)
-    engine.dispose()
-
-
-# Nesting, and few connections.
+# Nesting.
 
 
 def test_a_nested_write_is_refused(blocking: SessionStore) -> None:
@@ -358,24 +330,3 @@ def test_a_nested_write_is_refused_on_a_loop(driver: str, database: Database) ->
         await store.engine.dispose()
 
     asyncio.run(main())
-
-
-@on_each_driver
-def test_one_connection_serves_many_tasks(driver: str, database: Database) -> None:
-    """50 tasks that append, read and begin share a pool of one connection."""
-
-    async def main() -> None:
-        store = AsyncSessionStore(async_host_engine(database, driver, pool_size=1, max_overflow=0))
-
-        async def work() -> None:
-            await store.append(KEY, HELLO)
-            assert await store.load(KEY, last=1) == [HELLO]
-            async with store.begin() as transaction:
-                await transaction.append(KEY, HELLO)
-            await store.set_session_attributes(KEY, {"room": 7})
-
-        await asyncio.gather(*(work() for _ in range(50)))
-        await store.engine.dispose()
-
-    asyncio.run(main())
-    assert_complete(database, list(range(1, 101)), 100)

@@ -9,13 +9,14 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import URL, NullPool, StaticPool, create_engine, text
+from sqlalchemy import URL, NullPool, StaticPool, create_engine, event, text
 
 from session_store import (
     AsyncSessionStore,
     ChatMessage,
     Compaction,
     IdempotencyConflict,
+    InvalidQuery,
     NewMessage,
     SessionQuery,
     SessionStore,
@@ -23,8 +24,7 @@ from session_store import (
     StoreUnavailable,
     migrations,
 )
-from tests.blocking import Blocking
-from tests.clock import Clock
+from session_store.testing import Blocking, Clock
 from tests.conftest import Database
 from tests.hosts import async_host_engine, disagreements, host_engine
 
@@ -212,6 +212,33 @@ def test_a_plain_url_names_our_drivers(database: Database) -> None:
             return store.engine.driver
 
     assert asyncio.run(main()) == {"sqlite": "aiosqlite", "postgresql": "psycopg"}[database.name]
+
+
+@pytest.mark.parametrize(("asked", "passed"), [("none", None), ("0", 0), ("7", 7)])
+def test_a_url_says_when_to_prepare(asked: str, passed: int | None, clock: Clock) -> None:
+    """``prepare_threshold`` of a URL reaches psycopg as the number or None that it takes, blocking or awaited."""
+    given: list[object] = []
+
+    def refuse(_dialect: object, _record: object, _args: object, options: dict[str, object]) -> None:
+        given.append(options.get("prepare_threshold", "nothing"))
+        raise StoreUnavailable
+
+    url = f"postgresql://nobody@localhost/none?prepare_threshold={asked}"
+    blocking, awaited = SessionStore(url, clock=clock), AsyncSessionStore(url, clock=clock)
+    for engine in (blocking.engine, awaited.engine.sync_engine):
+        event.listen(engine, "do_connect", refuse)
+    with pytest.raises(StoreUnavailable):
+        blocking.list_sessions()
+    with pytest.raises(StoreUnavailable):
+        asyncio.run(awaited.list_sessions())
+
+    assert given == [passed, passed]
+
+
+def test_a_url_that_says_it_wrongly_is_refused() -> None:
+    """Neither a number nor none."""
+    with pytest.raises(InvalidQuery, match="'never'"):
+        SessionStore("postgresql://localhost/none?prepare_threshold=never")
 
 
 # In memory.

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, orm, text
 
 from session_store import ChatMessage, NewMessage, SessionStore, StoreError, migrations
-from tests.clock import Clock
+from session_store.testing import Clock
 from tests.conftest import Database
 from tests.hosts import REFUSING_TRIGGER, host_engine
 

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from session_store import ChatMessage, Conflict, SchemaOutOfDate, SessionStore, StoreError, jsonl
 from session_store.jsonl import BrokenLine, Imported, import_jsonl
 from session_store.operations import Operations
-from tests.clock import Clock
+from session_store.testing import Clock
 from tests.conftest import Database
 
 LINE: dict[str, Any] = {"session_key": "telegram_ann", "role": "user", "content": "hello"}

@@ -20,7 +20,7 @@ from session_store import (
     SessionStore,
     StoreError,
 )
-from tests.clock import Clock
+from session_store.testing import Clock
 from tests.hosts import contents
 
 KEY: Final = "telegram_ann"

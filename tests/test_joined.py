@@ -18,7 +18,7 @@ from session_store import (
     StoreError,
     models,
 )
-from tests.clock import Clock
+from session_store.testing import Clock
 from tests.conftest import Database
 from tests.hosts import (
     ORDERS,

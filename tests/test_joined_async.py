@@ -22,7 +22,7 @@ from session_store import (
     StoreError,
     models,
 )
-from tests.clock import Clock
+from session_store.testing import Clock
 from tests.conftest import Database
 from tests.hosts import ORDERS, async_host_engine, contents, statements_of
 from tests.test_joined import DELETES, REFUSED, WRITES, Order, columns_of

@@ -28,6 +28,7 @@ ORDER = [
     "store",
     "jsonl",
     "cli",
+    "testing",
 ]
 """The modules and folders of the package, each importing only those above it, or within its own folder."""
 

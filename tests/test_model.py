@@ -24,8 +24,8 @@ from session_store import (
     SessionStore,
     StoredMessage,
 )
+from session_store.testing import Clock
 from session_store.types import as_utc
-from tests.clock import Clock
 from tests.conftest import examples
 from tests.model import BORN, Model
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, orm, select, text
 
 from session_store import ChatMessage, NewMessage, SessionQuery, SessionStore
 from session_store.models import Message, Session, State
-from tests.clock import Clock
+from session_store.testing import Clock
 from tests.conftest import Database, examples
 from tests.test_exact import any_json, any_text, new_key, spelled
 

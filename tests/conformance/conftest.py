@@ -2,24 +2,28 @@
 
 A test here that takes ``store`` runs on both databases and each way a host may come in: through the store,
 blocking or on an event loop, through ``begin()``, and joined to what the host has open; the host's engine is as
-`create_engine` made it, on another driver where there is one, and with foreign keys off on SQLite.
+`create_engine` made it, on another driver where there is one, and with foreign keys off on SQLite. On PostgreSQL it
+also runs on tables in a schema of the host's choice, where the default search path finds none of them.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, cast
 
 import pytest
 from sqlalchemy import Connection, Engine, NullPool, event, orm, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from session_store import AsyncSessionStore, SessionStore
-from tests.blocking import Blocking
-from tests.clock import Clock
+from session_store import AsyncSessionStore, SessionStore, migrations
+from session_store.testing import Blocking, Clock
 from tests.conftest import Database
 from tests.hosts import ASYNC_DRIVERS, SYNC_DRIVERS, async_host_engine, host_engine
+from tests.servers import Server
+
+SCHEMA = "chat"
 
 Sql = Callable[..., list[Any]]
 """Runs a statement with named parameters, and gives its rows if it has any."""
@@ -48,8 +52,8 @@ def _on(db: Connection | orm.Session) -> Sql:
     return run
 
 
-def _beside(database: Database) -> Sql:
-    engine = host_engine(database, poolclass=NullPool)
+def _beside(database: Database, **options: Any) -> Sql:
+    engine = host_engine(database, poolclass=NullPool, **options)
 
     def run(statement: str, **values: Any) -> list[Any]:
         with engine.begin() as db:
@@ -117,6 +121,28 @@ def _on_a_hosts_engine(database: Database, clock: Clock) -> Iterator[Way]:
         yield Way(store, _beside(database))
 
 
+@contextmanager
+def _in_a_schema(database: Database, clock: Clock) -> Iterator[Way]:
+    with SessionStore(database.url, clock=clock, schema=SCHEMA) as store:
+        yield Way(store, _beside(database, connect_args={"options": f"-c search_path={SCHEMA}"}))
+
+
+@contextmanager
+def _in_a_schema_and_a_hosts_session(database: Database, clock: Clock) -> Iterator[Way]:
+    with _engine(database) as engine, orm.Session(engine) as host:
+
+        def sql(statement: str, **values: Any) -> list[Any]:
+            # For this statement alone: the store must find its tables without.
+            host.execute(text(f"SET LOCAL search_path TO {SCHEMA}"))
+            rows = _on(host)(statement, **values)
+            host.execute(text("SET LOCAL search_path TO DEFAULT"))
+            return rows
+
+        store = SessionStore(engine, clock=clock, schema=SCHEMA).joined_to(host)
+        yield Way(cast("SessionStore", store), sql)
+        host.commit()
+
+
 WAYS = {
     "sync": _through_the_store,
     "async": _on_an_event_loop,
@@ -126,13 +152,48 @@ WAYS = {
     "connection": _in_a_hosts_connection,
     "host": _on_a_hosts_engine,
 }
+WAYS_TO_A_SCHEMA = {
+    "schema": _in_a_schema,
+    "schema-session": _in_a_schema_and_a_hosts_session,
+}
+DOORS = [*product(["sqlite", "postgresql"], WAYS), *product(["postgresql"], WAYS_TO_A_SCHEMA)]
+"""Each database with each way into it."""
 
 
-@pytest.fixture(params=WAYS)
-def way(request: pytest.FixtureRequest, database: Database, clock: Clock) -> Iterator[Way]:
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test through every door, instead of on each database that the fixture ``database`` has."""
+    if "door" in metafunc.fixturenames:
+        ids = ["-".join(door) for door in DOORS]
+        doors = pytest.mark.parametrize(("database", "door"), DOORS, indirect=True, ids=ids)
+        metafunc.definition.add_marker(doors)
+
+
+@pytest.fixture
+def door(request: pytest.FixtureRequest) -> str:
+    """The name of the way this test goes."""
+    return cast("str", request.param)
+
+
+@pytest.fixture(scope="session")
+def schema_template(postgresql_server: Server) -> Iterator[Server]:
+    """A database with everything in the schema, to be cloned."""
+    with postgresql_server.clone(postgresql_server.template_dbname) as url:
+        migrations.upgrade(url, schema=SCHEMA)
+        yield replace(postgresql_server, template_dbname=url.database)
+
+
+@pytest.fixture
+def postgresql_template(request: pytest.FixtureRequest, door: str) -> Any:
+    """What the database of a test is a clone of."""
+    return request.getfixturevalue("schema_template" if door in WAYS_TO_A_SCHEMA else "postgresql_template")
+
+
+@pytest.fixture
+def way(database: Database, door: str, clock: Clock) -> Iterator[Way]:
     """A way into an empty database."""
     with ExitStack() as stack:
-        yield stack.enter_context(WAYS[request.param](database, clock))
+        yield stack.enter_context((WAYS | WAYS_TO_A_SCHEMA)[door](database, clock))
 
 
 @pytest.fixture

@@ -29,14 +29,6 @@ def append(url: str, key: str, messages: str) -> None:
         say([store.append(key, ChatMessage.user(f"message {n}")).seq for n in range(int(messages))])
 
 
-def open_(url: str, rounds: str) -> None:
-    """Open a database, several times, and append one message each time."""
-    for _ in range(int(rounds)):
-        ready()
-        with SessionStore.open(url) as store:
-            say(store.append("telegram_ann", ChatMessage.user("Hello")).seq)
-
-
 def write(url: str, key: str) -> None:
     """Append for ever, now alone and now together with a change of state, and say each seq once it is stored."""
     with SessionStore(url) as store:
@@ -51,4 +43,4 @@ def write(url: str, key: str) -> None:
             say(seqs[-1])
 
 
-{"append": append, "open": open_, "write": write}[sys.argv[1]](*sys.argv[2:])
+{"append": append, "write": write}[sys.argv[1]](*sys.argv[2:])

@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from session_store import ChatMessage, SessionMetadata, SessionStore, StoredMessage
+from session_store.protocols import SessionBackend
+from session_store.values import ChatMessage, SessionMetadata, StoredMessage
 
 KEY = "telegram_ann"
 HELLO = ChatMessage.user("hello")
@@ -10,33 +11,33 @@ OTHER = ChatMessage.assistant("hi", {"model": "m-1"})
 LONG_AGO = datetime(2001, 2, 3, 4, 5, 6, 789, tzinfo=UTC)
 
 
-def say(store: SessionStore, texts: str, key: str = KEY) -> list[StoredMessage]:
+def say(store: SessionBackend, texts: str, key: str = KEY) -> list[StoredMessage]:
     """Append a message for each word."""
     return [store.append(key, ChatMessage.user(text)) for text in texts.split()]
 
 
-def said(store: SessionStore, key: str = KEY) -> list[str]:
+def said(store: SessionBackend, key: str = KEY) -> list[str]:
     """What a session holds."""
     return [message.content for message in store.load(key)]
 
 
-def seqs(store: SessionStore, key: str = KEY) -> list[int]:
+def seqs(store: SessionBackend, key: str = KEY) -> list[int]:
     """The numbers of a session's messages."""
     return [message.seq for message in store.history(key)]
 
 
-def head(store: SessionStore, key: str = KEY) -> SessionMetadata:
+def head(store: SessionBackend, key: str = KEY) -> SessionMetadata:
     """The metadata of a session that is there."""
     metadata = store.get_session_metadata(key)
     assert metadata is not None, f"there is no session {key!r}"
     return metadata
 
 
-def last_activity(store: SessionStore, key: str = KEY) -> datetime:
+def last_activity(store: SessionBackend, key: str = KEY) -> datetime:
     """When a session was last used."""
     return head(store, key).last_activity
 
 
-def counts(store: SessionStore, key: str = KEY) -> tuple[int, int]:
+def counts(store: SessionBackend, key: str = KEY) -> tuple[int, int]:
     """How many messages the head says there are, and the last seq it gave."""
     return head(store, key).message_count, head(store, key).last_seq

@@ -2,31 +2,22 @@
 
 import pytest
 
-from session_store import ChatMessage, SessionMetadata, SessionQuery, SessionStore
-from tests.clock import Clock
-from tests.conformance.conftest import Sql
-from tests.conformance.talk import KEY, head, said, say
-
-
-def rows(sql: Sql, key: str) -> list[int]:
-    """How many heads, messages and states a key has in the tables."""
-    return [
-        sql(f"SELECT count(*) FROM session_store_{table} WHERE {column} = :key", key=key)[0][0]  # noqa: S608
-        for table, column in (("sessions", "key"), ("messages", "session_key"), ("states", "session_key"))
-    ]
-
+from session_store.protocols import SessionBackend
+from session_store.testing.clock import Clock
+from session_store.testing.conformance.talk import KEY, head, said, say
+from session_store.values import ChatMessage, SessionMetadata, SessionQuery
 
 # create_session, session_exists, get_session_metadata
 
 
-def test_create_session_says_whether_it_is_new(store: SessionStore) -> None:
+def test_create_session_says_whether_it_is_new(store: SessionBackend) -> None:
     """The first call makes the session, the others find it."""
     assert not store.session_exists(KEY)
     assert [store.create_session(KEY) for _ in range(3)] == [True, False, False]
     assert store.session_exists(KEY)
 
 
-def test_a_new_session_has_what_it_was_given(store: SessionStore, clock: Clock) -> None:
+def test_a_new_session_has_what_it_was_given(store: SessionBackend, clock: Clock) -> None:
     """Metadata of a session made with everything: what was given, the time, and zeros."""
     store.create_session(KEY, name="Ann", owner="ann", attributes={"channel": "telegram", "none": None})
 
@@ -45,7 +36,7 @@ def test_a_new_session_has_what_it_was_given(store: SessionStore, clock: Clock) 
     )
 
 
-def test_a_new_session_needs_nothing(store: SessionStore) -> None:
+def test_a_new_session_needs_nothing(store: SessionBackend) -> None:
     """Without name, owner and attributes there are none; an empty name is none as well."""
     store.create_session(KEY)
     store.create_session("unnamed", name="")
@@ -54,7 +45,7 @@ def test_a_new_session_needs_nothing(store: SessionStore) -> None:
     assert head(store, "unnamed").name is None
 
 
-def test_create_session_leaves_an_existing_one_alone(store: SessionStore, clock: Clock) -> None:
+def test_create_session_leaves_an_existing_one_alone(store: SessionBackend, clock: Clock) -> None:
     """Neither what it was given nor its times change, whether it was made on purpose or by a message."""
     store.create_session(KEY, name="Ann", owner="ann", attributes={"a": 1})
     say(store, "x", "bob")
@@ -66,7 +57,7 @@ def test_create_session_leaves_an_existing_one_alone(store: SessionStore, clock:
     assert store.list_sessions_with_metadata() == before
 
 
-def test_an_unknown_session_has_no_metadata(store: SessionStore) -> None:
+def test_an_unknown_session_has_no_metadata(store: SessionBackend) -> None:
     """None for what is not there, and asking does not make it."""
     assert store.get_session_metadata(KEY) is None
     assert store.get_session_name(KEY) is None
@@ -74,7 +65,7 @@ def test_an_unknown_session_has_no_metadata(store: SessionStore) -> None:
     assert store.count_sessions() == 0
 
 
-def test_metadata_is_the_same_wherever_it_comes_from(store: SessionStore) -> None:
+def test_metadata_is_the_same_wherever_it_comes_from(store: SessionBackend) -> None:
     """One session is told the same by itself, in a list, in a search and among the running."""
     store.create_session(KEY, name="\ud800", owner="ann", attributes={"a": [1, {"b": None}]})
     store.set_session_state(KEY, "running", "t1")
@@ -86,7 +77,7 @@ def test_metadata_is_the_same_wherever_it_comes_from(store: SessionStore) -> Non
     assert store.list_running_sessions() == [one]
 
 
-def test_keys_are_told_apart_byte_by_byte(store: SessionStore) -> None:
+def test_keys_are_told_apart_byte_by_byte(store: SessionBackend) -> None:
     """Case, accents, spaces and ways to compose a letter all make another session."""
     keys = ["ann", "Ann", "ann ", " ann", "änn", "a\u0308nn", "ANN", "\uff41nn", "ann\n", "an'n", 'a"n;--', "%", "_"]
     for key in keys:
@@ -99,7 +90,7 @@ def test_keys_are_told_apart_byte_by_byte(store: SessionStore) -> None:
 # names, owners, attributes
 
 
-def test_a_name_is_set_changed_and_taken_away(store: SessionStore) -> None:
+def test_a_name_is_set_changed_and_taken_away(store: SessionBackend) -> None:
     """The last name given is the name; the empty one is none."""
     told = []
     for name in ("Ann", "Ann, again", "", "Ann", ""):
@@ -110,7 +101,7 @@ def test_a_name_is_set_changed_and_taken_away(store: SessionStore) -> None:
     assert told == ["Ann", "Ann, again", None, "Ann", None]
 
 
-def test_an_owner_is_set_changed_and_taken_away(store: SessionStore) -> None:
+def test_an_owner_is_set_changed_and_taken_away(store: SessionBackend) -> None:
     """The last owner given is the owner; None is nobody."""
     told = []
     for owner in ("ann", "bob", None):
@@ -120,7 +111,7 @@ def test_an_owner_is_set_changed_and_taken_away(store: SessionStore) -> None:
     assert told == ["ann", "bob", None]
 
 
-def test_setting_creates_the_session(store: SessionStore, clock: Clock) -> None:
+def test_setting_creates_the_session(store: SessionBackend, clock: Clock) -> None:
     """What is set on a session that is not there makes it, now and without messages."""
     for field, value, told in (
         ("name", "Ann", "Ann"),
@@ -140,7 +131,7 @@ def test_setting_creates_the_session(store: SessionStore, clock: Clock) -> None:
         assert (made.created_at, made.last_activity, made.message_count) == (clock.now, clock.now, 0)
 
 
-def test_setting_one_thing_leaves_the_others(store: SessionStore, clock: Clock) -> None:
+def test_setting_one_thing_leaves_the_others(store: SessionBackend, clock: Clock) -> None:
     """Name, owner, attributes and state do not touch each other, nor the messages."""
     store.create_session(KEY, name="Ann", owner="ann", attributes={"a": 1})
     say(store, "a b")
@@ -155,7 +146,7 @@ def test_setting_one_thing_leaves_the_others(store: SessionStore, clock: Clock) 
     assert head(store) == before._replace(name="Bob", owner="bob", attributes={"a": 1, "b": 2})
 
 
-def test_attributes_merge_at_the_top_level(store: SessionStore) -> None:
+def test_attributes_merge_at_the_top_level(store: SessionBackend) -> None:
     """What is given is set, None removes, the rest stays; a value that is an object is replaced as a whole."""
     told = []
     for change in (
@@ -180,21 +171,25 @@ def test_attributes_merge_at_the_top_level(store: SessionStore) -> None:
 # delete_session
 
 
-def test_delete_session_takes_everything(store: SessionStore, sql: Sql) -> None:
-    """Head, messages and states go; the other session keeps all of its own."""
+def test_delete_session_takes_everything(store: SessionBackend) -> None:
+    """However asked, nothing of it is left; made anew it is empty; the other session keeps all of its own."""
     for key in (KEY, "bob"):
         store.set_session_state(key, "running", "t1")
         say(store, "a b", key)
-        store.set_session_state(key, "idle")
-    assert rows(sql, KEY) == [1, 2, 2]
+    other = head(store, "bob")
 
     assert [store.delete_session(KEY) for _ in range(2)] == [True, False]
-    assert rows(sql, KEY) == [0, 0, 0]
-    assert rows(sql, "bob") == [1, 2, 2]
     assert not store.session_exists(KEY)
+    assert (store.load(KEY), store.get_session_metadata(KEY), store.get_session_state(KEY)) == ([], None, None)
+    assert store.list_sessions_with_metadata() == store.list_running_sessions() == [other]
+    assert said(store, "bob") == ["a", "b"]
+
+    assert store.create_session(KEY)
+    assert store.load(KEY) == []
+    assert head(store)[6:] == (0, 0, "idle", None, None)
 
 
-def test_a_session_without_messages_can_be_deleted(store: SessionStore) -> None:
+def test_a_session_without_messages_can_be_deleted(store: SessionBackend) -> None:
     """Nothing but a head is enough to be there and to go."""
     store.create_session(KEY)
 
@@ -203,7 +198,7 @@ def test_a_session_without_messages_can_be_deleted(store: SessionStore) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 10_000])
-def test_delete_sessions_takes_all_of_an_owner(store: SessionStore, sql: Sql, batch_size: int) -> None:
+def test_delete_sessions_takes_all_of_an_owner(store: SessionBackend, batch_size: int) -> None:
     """Whatever the batch, every session of the owner goes, running or not, and no other one."""
     mine = [f"s{n}" for n in range(6)]
     for key in (*mine, "not mine", "nobody's"):
@@ -215,18 +210,17 @@ def test_delete_sessions_takes_all_of_an_owner(store: SessionStore, sql: Sql, ba
 
     assert store.delete_sessions(owner="ann", batch_size=batch_size) == 6
     assert sorted(store.list_sessions()) == ["nobody's", "not mine"]
-    assert [rows(sql, key) for key in mine] == [[0, 0, 0]] * 6
-    assert rows(sql, "not mine") == [1, 1, 1]
+    assert [said(store, key) for key in mine] == [[]] * 6
+    assert said(store, "not mine") == ["a"]
     assert store.delete_sessions(owner="ann", batch_size=batch_size) == 0
 
 
 # check
 
 
-def test_check_tells_what_serves(store: SessionStore) -> None:
-    """A healthy store names its revision and its search, and took some time."""
+def test_check_tells_what_serves(store: SessionBackend) -> None:
+    """A healthy backend names what serves its searches, and took some time."""
     health = store.check()
 
-    assert health.schema == "ss_0001"
-    assert health.search == "like"
-    assert 0 < health.latency < 60
+    assert health.search
+    assert 0 <= health.latency < 60

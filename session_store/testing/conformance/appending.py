@@ -1,24 +1,26 @@
 """Messages come to a session: one, many, and none twice."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import product
+from typing import Any
 
 import pytest
 
-from session_store import ChatMessage, IdempotencyConflict, NewMessage, SessionStore, StoredMessage
-from tests.clock import Clock
-from tests.conformance.conftest import Sql
-from tests.conformance.talk import HELLO, KEY, LONG_AGO, OTHER, counts, head, last_activity, said, say
+from session_store.errors import IdempotencyConflict
+from session_store.protocols import SessionBackend
+from session_store.testing.clock import Clock
+from session_store.testing.conformance.talk import HELLO, KEY, LONG_AGO, OTHER, counts, head, last_activity, said, say
+from session_store.values import ChatMessage, NewMessage, StoredMessage
 
 
-def test_seq_counts_from_one(store: SessionStore) -> None:
+def test_seq_counts_from_one(store: SessionBackend) -> None:
     """The first message has seq 1 and each next one follows on, in each session for itself."""
     assert [message.seq for message in say(store, "a b c")] == [1, 2, 3]
     assert [message.seq for message in say(store, "a b", "telegram_bob")] == [1, 2]
     assert [message.seq for message in say(store, "d")] == [4]
 
 
-def test_append_returns_what_history_gives(store: SessionStore, clock: Clock) -> None:
+def test_append_returns_what_history_gives(store: SessionBackend, clock: Clock) -> None:
     """What append and append_many return is what is read later."""
     one = store.append(KEY, OTHER)
     clock.advance(1)
@@ -29,13 +31,14 @@ def test_append_returns_what_history_gives(store: SessionStore, clock: Clock) ->
     assert many == [StoredMessage(2, clock.now, None, HELLO), StoredMessage(3, LONG_AGO, None, OTHER)]
 
 
-def test_a_message_is_loaded_as_it_was_said(store: SessionStore) -> None:
+def test_a_message_is_loaded_as_it_was_said(store: SessionBackend) -> None:
     """Role, content and payload come back, an empty content, an empty payload and one of null's kin too."""
+    payloads: list[Any] = [{}, [], "", 0, False, 1.5, [None]]
     messages = [
         ChatMessage.system("be kind"),
         ChatMessage.user(""),
         ChatMessage.tool("42", {"tool_call_id": "c1", "tool_calls": [{"name": "sum"}], "usage": {}}),
-        *(ChatMessage("critic", "x", payload) for payload in ({}, [], "", 0, False, 1.5, [None])),
+        *(ChatMessage("critic", "x", payload) for payload in payloads),
     ]
     store.append_many(KEY, messages[:4])
     for message in messages[4:]:
@@ -45,7 +48,7 @@ def test_a_message_is_loaded_as_it_was_said(store: SessionStore) -> None:
     assert [type(m.payload) for m in store.load(KEY)] == [type(m.payload) for m in messages]
 
 
-def test_appending_creates_the_session_as_of_its_first_message(store: SessionStore, clock: Clock) -> None:
+def test_appending_creates_the_session_as_of_its_first_message(store: SessionBackend, clock: Clock) -> None:
     """A session made by a message was created, and last active, when that message was made."""
     store.append(KEY, HELLO, created_at=LONG_AGO)
     store.append_many("many", [NewMessage(HELLO, LONG_AGO), HELLO])
@@ -55,7 +58,7 @@ def test_appending_creates_the_session_as_of_its_first_message(store: SessionSto
     assert head(store, "many").last_activity == clock.now
 
 
-def test_created_at_of_a_session_never_moves(store: SessionStore, clock: Clock) -> None:
+def test_created_at_of_a_session_never_moves(store: SessionBackend, clock: Clock) -> None:
     """A session that is there keeps the time of its birth, whatever is appended."""
     store.create_session(KEY)
     born = clock.now
@@ -66,7 +69,7 @@ def test_created_at_of_a_session_never_moves(store: SessionStore, clock: Clock) 
     assert head(store).created_at == born
 
 
-def test_last_activity_never_goes_backwards(store: SessionStore, clock: Clock) -> None:
+def test_last_activity_never_goes_backwards(store: SessionBackend, clock: Clock) -> None:
     """A message older than the last activity, by hours or by microseconds, does not move it."""
     store.append(KEY, HELLO)
     newest = clock.now
@@ -82,14 +85,14 @@ def test_last_activity_never_goes_backwards(store: SessionStore, clock: Clock) -
     assert last_activity(store) == newest
 
 
-def test_last_activity_is_the_newest_message_of_many(store: SessionStore, clock: Clock) -> None:
+def test_last_activity_is_the_newest_message_of_many(store: SessionBackend, clock: Clock) -> None:
     """Wherever the newest message stands in a call, it is the last activity."""
     store.append_many(KEY, [NewMessage(HELLO, LONG_AGO), HELLO, NewMessage(HELLO, LONG_AGO)])
 
     assert last_activity(store) == clock.now
 
 
-def test_only_messages_are_activity(store: SessionStore, clock: Clock) -> None:
+def test_only_messages_are_activity(store: SessionBackend, clock: Clock) -> None:
     """Names, owners, attributes, states and removals leave last_activity alone."""
     say(store, "a b c")
     born = clock.now
@@ -109,27 +112,7 @@ def test_only_messages_are_activity(store: SessionStore, clock: Clock) -> None:
     assert last_activity(store) == born
 
 
-def test_the_active_minute_follows_last_activity(store: SessionStore, clock: Clock, sql: Sql) -> None:
-    """The indexed minute is the last activity without its seconds, however that came about."""
-
-    def minute_is_right() -> bool:
-        ((minute, activity),) = sql("SELECT active_minute, last_activity FROM session_store_sessions")
-        return str(minute)[:16] == str(activity)[:16] and str(minute)[17:19] == "00"
-
-    clock.set(datetime(2026, 1, 5, 12, 0, 59, 999999, tzinfo=UTC))
-    for step in (
-        lambda: store.set_session_name(KEY, "Ann"),
-        lambda: store.append(KEY, HELLO),
-        lambda: store.append(KEY, HELLO, created_at=LONG_AGO),
-        lambda: store.append_many(KEY, [HELLO, NewMessage(HELLO, clock.advance(70))]),
-        lambda: clock.advance(61) and store.update_last(KEY, OTHER),
-        lambda: clock.advance(-500) and store.update_last(KEY, OTHER),
-    ):
-        step()
-        assert minute_is_right()
-
-
-def test_created_at_may_go_backwards(store: SessionStore, clock: Clock) -> None:
+def test_created_at_may_go_backwards(store: SessionBackend, clock: Clock) -> None:
     """The order of messages is that of their seq, not of their times."""
     times = [clock.now, LONG_AGO, clock.now + timedelta(days=1)]
     for time in times:
@@ -141,13 +124,13 @@ def test_created_at_may_go_backwards(store: SessionStore, clock: Clock) -> None:
 # append_many
 
 
-def test_append_many_of_nothing_does_nothing(store: SessionStore) -> None:
+def test_append_many_of_nothing_does_nothing(store: SessionBackend) -> None:
     """No message, no session."""
     assert store.append_many(KEY, []) == []
     assert not store.session_exists(KEY)
 
 
-def test_append_many_takes_any_iterable(store: SessionStore) -> None:
+def test_append_many_takes_any_iterable(store: SessionBackend) -> None:
     """A generator serves as well as a list."""
     stored = store.append_many(KEY, (ChatMessage.user(text) for text in "abc"))
 
@@ -155,7 +138,7 @@ def test_append_many_takes_any_iterable(store: SessionStore) -> None:
     assert said(store) == ["a", "b", "c"]
 
 
-def test_append_many_follows_on(store: SessionStore) -> None:
+def test_append_many_follows_on(store: SessionBackend) -> None:
     """The numbers of many go on where the last one stood, and count."""
     say(store, "a")
     stored = store.append_many(KEY, [HELLO] * 300)
@@ -165,12 +148,16 @@ def test_append_many_follows_on(store: SessionStore) -> None:
 
 
 @pytest.mark.parametrize("born", [True, False], ids=["known", "new"])
-def test_append_many_is_all_or_nothing(store: SessionStore, born: bool) -> None:  # noqa: FBT001 - a parameter
+def test_append_many_is_all_or_nothing(store: SessionBackend, born: bool) -> None:  # noqa: FBT001 - a parameter
     """If one of the messages conflicts, none is there: not the others, and not their session."""
     if born:
         store.append(KEY, HELLO, idempotency_key="taken")
     before = store.get_session_metadata(KEY)
-    same_key = [NewMessage(HELLO, None, "taken"), HELLO, NewMessage(OTHER, None, "taken")]
+    same_key: list[ChatMessage | NewMessage] = [
+        NewMessage(HELLO, None, "taken"),
+        HELLO,
+        NewMessage(OTHER, None, "taken"),
+    ]
 
     with pytest.raises(IdempotencyConflict):
         store.append_many(KEY, same_key)
@@ -182,7 +169,7 @@ def test_append_many_is_all_or_nothing(store: SessionStore, born: bool) -> None:
 # idempotency
 
 
-def test_the_same_message_again_is_the_first_one(store: SessionStore, clock: Clock) -> None:
+def test_the_same_message_again_is_the_first_one(store: SessionBackend, clock: Clock) -> None:
     """The same idempotency key and message return the first row; nothing is written, its time and turn stay."""
     store.set_session_state(KEY, "running", "t1")
     first = store.append(KEY, OTHER, idempotency_key="once")
@@ -198,7 +185,7 @@ def test_the_same_message_again_is_the_first_one(store: SessionStore, clock: Clo
     assert last_activity(store) == before.last_activity
 
 
-def test_another_message_under_a_key_conflicts(store: SessionStore) -> None:
+def test_another_message_under_a_key_conflicts(store: SessionBackend) -> None:
     """The same idempotency key and another message is an error that names both keys; nothing is written."""
     first = store.append(KEY, ChatMessage.user("hello", {"a": 1}), idempotency_key="once")
     before = head(store)
@@ -220,7 +207,7 @@ def test_another_message_under_a_key_conflicts(store: SessionStore) -> None:
     assert head(store) == before
 
 
-def test_same_is_what_comes_back_the_same(store: SessionStore) -> None:
+def test_same_is_what_comes_back_the_same(store: SessionBackend) -> None:
     """Messages are compared as they are decoded: the order of keys and 1 beside 1.0 make no difference."""
     first = store.append(KEY, ChatMessage.user("x\0", {"a": 1, "b": (2, "\ud800")}), idempotency_key="once")
 
@@ -228,14 +215,14 @@ def test_same_is_what_comes_back_the_same(store: SessionStore) -> None:
     assert store.append(KEY, again, idempotency_key="once") == first
 
 
-def test_idempotency_keys_are_of_one_session(store: SessionStore) -> None:
+def test_idempotency_keys_are_of_one_session(store: SessionBackend) -> None:
     """Another session may use the same key for another message."""
     store.append(KEY, HELLO, idempotency_key="once")
 
     assert store.append("telegram_bob", OTHER, idempotency_key="once").seq == 1
 
 
-def test_a_key_is_free_again_when_its_message_is_gone(store: SessionStore) -> None:
+def test_a_key_is_free_again_when_its_message_is_gone(store: SessionBackend) -> None:
     """What was removed is not there, so its idempotency key may be used anew."""
     for remove in (store.remove_last, store.clear_messages, store.delete_session):
         store.append(KEY, HELLO, idempotency_key="once")
@@ -246,7 +233,7 @@ def test_a_key_is_free_again_when_its_message_is_gone(store: SessionStore) -> No
     assert store.load(KEY) == []
 
 
-def test_many_with_keys_old_new_and_twice(store: SessionStore) -> None:
+def test_many_with_keys_old_new_and_twice(store: SessionBackend) -> None:
     """In one call each message is the first of its key: from before, from this call, or itself."""
     old = store.append(KEY, HELLO, idempotency_key="old")
     new = NewMessage(OTHER, LONG_AGO, "new")
@@ -257,13 +244,3 @@ def test_many_with_keys_old_new_and_twice(store: SessionStore) -> None:
     assert stored[0] == stored[3]
     assert counts(store) == (4, 4)
     assert store.append_many(KEY, [new, NewMessage(HELLO, None, "old")]) == [stored[0], old]
-
-
-def test_any_number_of_keys_is_found(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More keys than one statement is given are all found."""
-    monkeypatch.setattr("session_store.repositories.messages._KEYS_AT_ONCE", 3)
-    messages = [NewMessage(ChatMessage.user(str(n)), None, f"line {n}") for n in range(8)]
-    first = store.append_many(KEY, messages)
-
-    assert store.append_many(KEY, messages) == first
-    assert counts(store) == (8, 8)

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from session_store import ChatMessage, SessionMetadata, SessionQuery, SessionStore
-from tests.clock import Clock
-from tests.conformance.talk import HELLO, KEY, head, say
+from session_store.protocols import SessionBackend
+from session_store.testing.clock import Clock
+from session_store.testing.conformance.talk import HELLO, KEY, head, say
+from session_store.values import ChatMessage, SessionMetadata, SessionQuery
 
 
-def found(store: SessionStore, **query: Any) -> list[str]:
+def found(store: SessionBackend, **query: Any) -> list[str]:
     """The keys a query finds, told alike by all calls that take one."""
     asked = SessionQuery(**query)
     keys = store.list_sessions(asked)
@@ -24,7 +25,7 @@ def found(store: SessionStore, **query: Any) -> list[str]:
 # order
 
 
-def test_no_session_no_list(store: SessionStore) -> None:
+def test_no_session_no_list(store: SessionBackend) -> None:
     """A new store is empty, asked in any way."""
     assert store.list_sessions() == []
     assert store.list_sessions_with_metadata() == []
@@ -32,7 +33,7 @@ def test_no_session_no_list(store: SessionStore) -> None:
     assert found(store, keyword="x", owner="y") == []
 
 
-def test_newest_activity_comes_first(store: SessionStore, clock: Clock) -> None:
+def test_newest_activity_comes_first(store: SessionBackend, clock: Clock) -> None:
     """Sessions are ordered by their last activity, to the microsecond, within a minute and across minutes."""
     steps = {"d": 0.0, "a": 0.000001, "c": 59.0, "e": 0.999999, "b": 0.000001, "f": 3600.0}
     for key, step in steps.items():
@@ -46,7 +47,7 @@ def test_newest_activity_comes_first(store: SessionStore, clock: Clock) -> None:
     assert store.list_sessions() == list("afbecd")
 
 
-def test_ties_are_ordered_by_key(store: SessionStore) -> None:
+def test_ties_are_ordered_by_key(store: SessionBackend) -> None:
     """Sessions of one moment come in the order of their keys, byte by byte, the last one first."""
     keys = ["a", "B", "é", "Z", "\U0001f600", "\uffff", "a b", "ab", "A"]
     for key in keys:
@@ -58,7 +59,7 @@ def test_ties_are_ordered_by_key(store: SessionStore) -> None:
 # pages
 
 
-def test_a_walk_by_cursor_visits_each_session_once(store: SessionStore, clock: Clock) -> None:
+def test_a_walk_by_cursor_visits_each_session_once(store: SessionBackend, clock: Clock) -> None:
     """Page after page the whole list comes, in its order, ties and equal minutes included."""
     for n, key in enumerate("hgfedcba"):
         clock.advance(n % 3 * 0.5)
@@ -76,7 +77,7 @@ def test_a_walk_by_cursor_visits_each_session_once(store: SessionStore, clock: C
         assert walked == whole
 
 
-def test_a_cursor_is_safe_in_a_url(store: SessionStore) -> None:
+def test_a_cursor_is_safe_in_a_url(store: SessionBackend) -> None:
     """A cursor has letters, digits, - and _ only, whatever the key."""
     for key in ("a/b?c=d&e#f", "\U0001f600" * 128, "\x01\x1f\n "):
         store.create_session(key)
@@ -86,7 +87,7 @@ def test_a_cursor_is_safe_in_a_url(store: SessionStore) -> None:
         assert cursor.replace("-", "").replace("_", "").isalnum()
 
 
-def test_a_cursor_outlives_its_session(store: SessionStore, clock: Clock) -> None:
+def test_a_cursor_outlives_its_session(store: SessionBackend, clock: Clock) -> None:
     """It names a place in the order, so the walk goes on when the session there is gone or was used."""
     for key in "abcd":
         store.create_session(key)
@@ -99,7 +100,7 @@ def test_a_cursor_outlives_its_session(store: SessionStore, clock: Clock) -> Non
     assert found(store, after=place) == ["a"]
 
 
-def test_pages_and_filters_go_together(store: SessionStore, clock: Clock) -> None:
+def test_pages_and_filters_go_together(store: SessionBackend, clock: Clock) -> None:
     """A page is of what the filters leave; the count is of all pages."""
     for n in range(6):
         store.create_session(f"s{n}", owner="ann" if n % 2 else "bob")
@@ -111,7 +112,7 @@ def test_pages_and_filters_go_together(store: SessionStore, clock: Clock) -> Non
     assert store.count_sessions(SessionQuery(owner="ann", limit=1, after=first[-1].cursor)) == 3
 
 
-def test_limits(store: SessionStore) -> None:
+def test_limits(store: SessionBackend) -> None:
     """A limit of 0 gives nothing, one that is larger than there are sessions gives all."""
     for key in "abc":
         store.create_session(key)
@@ -122,7 +123,7 @@ def test_limits(store: SessionStore) -> None:
 # filters
 
 
-def test_owners_are_matched_exactly(store: SessionStore) -> None:
+def test_owners_are_matched_exactly(store: SessionBackend) -> None:
     """Only the same bytes are the same owner; a session of nobody belongs to none."""
     for owner in ("ann", "Ann", "ann ", "änn"):
         store.create_session(f"of {owner}", owner=owner)
@@ -132,7 +133,7 @@ def test_owners_are_matched_exactly(store: SessionStore) -> None:
     assert found(store, owner="eve") == []
 
 
-def test_states_are_the_current_ones(store: SessionStore) -> None:
+def test_states_are_the_current_ones(store: SessionBackend) -> None:
     """A session is found by the state it is in now; one that was never told is idle."""
     store.create_session("new")
     for key, states in {"a": ["running"], "b": ["running", "waiting"], "c": ["running", "idle"]}.items():
@@ -153,7 +154,7 @@ SCALARS: list[Any] = [
 ]  # fmt: skip
 
 
-def test_attributes_are_compared_as_json(store: SessionStore) -> None:
+def test_attributes_are_compared_as_json(store: SessionBackend) -> None:
     """A value finds what is the same JSON: 1 is 1.0, but neither true nor "1"."""
     for n, value in enumerate(SCALARS):
         store.create_session(f"s{n}", attributes={"it": value, "other": "x"})
@@ -170,7 +171,7 @@ def test_attributes_are_compared_as_json(store: SessionStore) -> None:
         assert sorted(store.list_sessions(query)) == sorted(expected), repr(wanted)
 
 
-def test_every_attribute_asked_for_must_be_there(store: SessionStore) -> None:
+def test_every_attribute_asked_for_must_be_there(store: SessionBackend) -> None:
     """All of several must hold; none at all is no condition; what is no scalar equals none."""
     store.create_session("both", attributes={"a": 1, "b": "x", 'q"\\\n\x1a.$': "\0"})
     store.create_session("one", attributes={"a": 1, "b": "y"})
@@ -185,7 +186,7 @@ def test_every_attribute_asked_for_must_be_there(store: SessionStore) -> None:
 
 
 @pytest.mark.parametrize("offset", [timedelta(0), timedelta(microseconds=1), timedelta(seconds=59)])
-def test_active_since_and_before_share_no_session(store: SessionStore, clock: Clock, offset: timedelta) -> None:
+def test_active_since_and_before_share_no_session(store: SessionBackend, clock: Clock, offset: timedelta) -> None:
     """Since means then or later, before means earlier: together they are all, to the microsecond."""
     base = clock.now + offset
     microsecond = timedelta(microseconds=1)
@@ -203,7 +204,7 @@ def test_active_since_and_before_share_no_session(store: SessionStore, clock: Cl
     ]
 
 
-def test_all_conditions_must_hold(store: SessionStore, clock: Clock) -> None:
+def test_all_conditions_must_hold(store: SessionBackend, clock: Clock) -> None:
     """Each filter that is given narrows the others."""
     start = clock.now
     store.create_session(KEY, owner="ann", attributes={"a": 1})

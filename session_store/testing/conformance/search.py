@@ -1,27 +1,22 @@
 """Finding sessions by words: each occurs, as it is written, in one message."""
 
-import re
-
 import pytest
 
-from session_store import ChatMessage, SessionQuery, SessionStore
-from session_store.search import MAX_WORDS
-from tests.clock import Clock
-from tests.conformance.talk import head, say
+from session_store.protocols import SessionBackend
+from session_store.testing.clock import Clock
+from session_store.testing.conformance.talk import head, say
+from session_store.values import ChatMessage, SessionQuery
 
 ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
 def is_in(keyword: str, content: str) -> bool:
-    """The law: every word occurs somewhere; A to Z are a to z, nothing else is folded.
-
-    Between words is white space, or one of the control characters that stand for others in a stored text.
-    """
-    words = re.split(r"[\s\x01-\x08\x0e-\x15]+", keyword.translate(ASCII_LOWER))
+    """The law: every word occurs somewhere; A to Z are a to z, nothing else is folded."""
+    words = keyword.translate(ASCII_LOWER).split()
     return all(word in content.translate(ASCII_LOWER) for word in words)
 
 
-def found(store: SessionStore, keyword: str | None) -> list[str]:
+def found(store: SessionBackend, keyword: str | None) -> list[str]:
     """The keys a keyword finds; the count agrees."""
     query = SessionQuery(keyword=keyword)
     keys = [session.key for session in store.search(query)]
@@ -29,7 +24,7 @@ def found(store: SessionStore, keyword: str | None) -> list[str]:
     return keys
 
 
-def test_every_word_must_be_in_one_message(store: SessionStore) -> None:
+def test_every_word_must_be_in_one_message(store: SessionBackend) -> None:
     """Words may stand in any order and anywhere in a message, but all in the same one."""
     say(store, "the quick brown fox", "four")
     store.append("one", ChatMessage.user("the quick brown fox"))
@@ -47,12 +42,12 @@ CONTENTS = [
     *("100% sure", "100 sure", "snake_case", "snakeXcase", r"C:\new", "C:new", r"\%", "%", "_", "\\", "'", '"', "--"),
     *("[a-z]", "*?", "Straße STRASSE", "ÄÖÜ", "äöü", "İstanbul", "istanbul", "K", "k", "\u212a", "\u017f", "S"),
     *("Σίσυφος", "σίσυφοσ", "a\u0308", "ä", "Привет", "привет", "你好、世界", "\U0001f600!", "a\0b", "\0", "\ud800"),
-    *("\udc00", "a\udfffB", "\x1a", "\x1a\x01\x01\x01", "\ufffd", "line one\nline two", "tab\tbed", "nbsp\u00a0here"),
+    *("\udc00", "a\udfffB", "\x1a", "\ufffd", "line one\nline two", "tab\tbed", "nbsp\u00a0here"),
     *("\x1cx", "\u3000x"),
 ]
 
 
-def test_words_are_literal(store: SessionStore) -> None:
+def test_words_are_literal(store: SessionBackend) -> None:
     """No character is a wildcard, only ASCII letters are folded, and what cannot be stored is still found."""
     for content in CONTENTS:
         store.append(ascii(content), ChatMessage.user(content))
@@ -62,17 +57,8 @@ def test_words_are_literal(store: SessionStore) -> None:
         assert {session.key for session in store.search(SessionQuery(keyword=keyword))} == expected, keyword
 
 
-def test_how_a_character_is_stored_is_not_found(store: SessionStore) -> None:
-    """The control characters that stand for others in a stored text separate words: nothing is found by them."""
-    for content in ("a\0b", "\ud83d", "\x1a"):
-        store.append(ascii(content), ChatMessage.user(content))
-
-    assert len(found(store, "\x01\x0e\x04\x0e")) == 3
-    assert found(store, "\x01a\x02") == found(store, "a") == [ascii("a\0b")]
-
-
 @pytest.mark.parametrize("keyword", [None, "", " ", "\n\t\u3000\x1c\u2028"])
-def test_without_a_word_all_are_found(store: SessionStore, clock: Clock, keyword: str | None) -> None:
+def test_without_a_word_all_are_found(store: SessionBackend, clock: Clock, keyword: str | None) -> None:
     """A blank keyword is no keyword: sessions without messages are found too."""
     store.create_session("empty")
     clock.advance(1)
@@ -81,7 +67,7 @@ def test_without_a_word_all_are_found(store: SessionStore, clock: Clock, keyword
     assert found(store, keyword) == ["full", "empty"]
 
 
-def test_only_content_is_searched(store: SessionStore) -> None:
+def test_only_content_is_searched(store: SessionBackend) -> None:
     """A word in a key, name, owner, attribute, role or payload finds nothing."""
     store.create_session("word", name="word", owner="word", attributes={"word": "word"})
     store.append("word", ChatMessage("word", "nothing", {"word": "word"}), idempotency_key="word")
@@ -90,7 +76,7 @@ def test_only_content_is_searched(store: SessionStore) -> None:
     assert found(store, "word") == []
 
 
-def test_sessions_come_newest_activity_first(store: SessionStore, clock: Clock) -> None:
+def test_sessions_come_newest_activity_first(store: SessionBackend, clock: Clock) -> None:
     """What is found is in the order of the list, and pages like it."""
     for key in "bca":
         say(store, "hit hit", key)
@@ -105,7 +91,7 @@ def test_sessions_come_newest_activity_first(store: SessionStore, clock: Clock) 
     assert [session.key for session in rest] == ["c"]
 
 
-def test_search_sees_the_messages_as_they_are_now(store: SessionStore) -> None:
+def test_search_sees_the_messages_as_they_are_now(store: SessionBackend) -> None:
     """What was updated, removed or cleared is found no more; what it became is."""
     say(store, "first draft", "a")
     store.update_last("a", ChatMessage.user("answer"))
@@ -117,9 +103,9 @@ def test_search_sees_the_messages_as_they_are_now(store: SessionStore) -> None:
     assert found(store, "first") == []
 
 
-def test_many_words_and_long_ones(store: SessionStore) -> None:
-    """As many words as are allowed and one of a hundred thousand letters are words like others."""
-    words = " ".join(f"w{n}," for n in range(MAX_WORDS))
+def test_many_words_and_long_ones(store: SessionBackend) -> None:
+    """Twenty words and one of a hundred thousand letters are words like others."""
+    words = " ".join(f"w{n}," for n in range(20))
     store.append("many", ChatMessage.user(words))
     store.append("long", ChatMessage.user("x" * 100_000 + "y"))
 
