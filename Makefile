@@ -2,6 +2,11 @@
 # make test    every test, on SQLite and on a real PostgreSQL, both brought along
 # make check   lint, format and types; changes nothing
 # make fix     let ruff mend what it can
+#
+# make example-fastapi, make example-flask    an application with session_store in it, installed from the wheel
+#
+# make matrix        the long suite: each way to install by each way to migrate, the examples end to end, ...
+# make conformance   the conformance suite on every Python that is here
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -21,7 +26,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Without its cached bytecode pytest rewrites every test module again at each start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-older check fix coverage
+HOSTS := .venv-hosts
+REQUIREMENTS := $(wildcard examples/*/requirements.txt)
+SOURCES := $(shell find session_store -name '*.py')
+PYTHONS := $(foreach version,3.11 3.12 3.13,$(if $(shell python$(version) -c 'print(1)' 2>/dev/null),python$(version)))
+
+.PHONY: demo test test-older matrix conformance example-fastapi example-flask check fix coverage
 
 demo: $(VENV)/cli.stamp
 	$(BIN)/python examples/demo.py
@@ -33,6 +43,27 @@ test: $(VENV)/dev.stamp
 test-older: export SESSION_STORE_TEST_POSTGRES_VERSION = 16
 test-older:
 	$(MAKE) test VENV=.venv-sqlalchemy20 SQLALCHEMY=$(SQLALCHEMY_OLDER)
+
+# Two example hosts, and the tests that need environments of their own or more time than a change allows.
+matrix: export SESSION_STORE_TEST_HOSTS_PYTHON = $(CURDIR)/$(HOSTS)/bin/python
+matrix: $(VENV)/dev.stamp
+	$(MAKE) VENV=$(HOSTS) $(HOSTS)/hosts.stamp
+	$(BIN)/python -m pytest --numprocesses $(JOBS) -m 'matrix or hosts or long' --verbose $(ARGS)
+
+conformance:
+	for python in $(PYTHONS); do \
+		$(MAKE) test PYTHON=$$python VENV=.venv-$$python ARGS=tests/conformance || exit 1; \
+	done
+
+example-fastapi:
+	$(MAKE) VENV=$(HOSTS) $(HOSTS)/hosts.stamp
+	cd examples/fastapi_shop && $(CURDIR)/$(HOSTS)/bin/alembic upgrade heads
+	cd examples/fastapi_shop && exec $(CURDIR)/$(HOSTS)/bin/uvicorn shop.app:app $(ARGS)
+
+example-flask:
+	$(MAKE) VENV=$(HOSTS) $(HOSTS)/hosts.stamp
+	cd examples/flask_support && $(CURDIR)/$(HOSTS)/bin/flask --app support db upgrade
+	cd examples/flask_support && exec $(CURDIR)/$(HOSTS)/bin/flask --app support run $(ARGS)
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check
@@ -53,6 +84,14 @@ $(VENV)/cli.stamp: $(VENV)/constraints.txt pyproject.toml
 $(VENV)/dev.stamp: $(VENV)/constraints.txt pyproject.toml
 	$(INSTALL) '.[dev]'
 	touch $@ $(VENV)/cli.stamp
+
+# As a host has it: from the wheel. Its version stays the same from build to build, so it is installed by force.
+$(VENV)/hosts.stamp: $(VENV)/constraints.txt pyproject.toml $(REQUIREMENTS) $(SOURCES)
+	rm -rf $(VENV)/wheel
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $(VENV)/wheel .
+	$(BIN)/python -m pip install --quiet $(REQUIREMENTS:%=--requirement %) $(VENV)/wheel/*.whl
+	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall $(VENV)/wheel/*.whl
+	touch $@
 
 $(VENV)/constraints.txt: constraints.txt
 	PIP_CONSTRAINT= $(PYTHON) -m venv $(VENV)

@@ -19,7 +19,8 @@ HEAD: Final = "ss_0001"
 VERSION_TABLE: Final = "session_store_alembic_version"
 """Where all ways of our own keep the revision."""
 
-_OURS: Final = "ss_"
+OURS: Final = "ss_"
+"""How the name of each of our revisions begins."""
 
 
 def place(db: Connection) -> str | None:
@@ -60,7 +61,7 @@ def _kept(db: Connection) -> tuple[str, str | None]:
     names = names_of_version_tables(db, place(db))
     for name in sorted(names, key=lambda name: (name != VERSION_TABLE, name)):
         version = Table(name, MetaData(), Column("version_num", String(32))).c.version_num
-        ours = db.scalars(select(version).where(version.startswith(_OURS, autoescape=True))).all()
+        ours = db.scalars(select(version).where(version.startswith(OURS, autoescape=True))).all()
         if ours:
             return name, max(ours)
     return VERSION_TABLE, None

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from sqlalchemy import orm
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_scoped_session
 
     from session_store.dialects.engines import Durability
     from session_store.operations import Repositories
@@ -111,7 +111,7 @@ class SessionStore(Operations):
         with self._gate(Access.WRITE, begin=True), self._transactions.begin() as joined:
             yield SessionTransaction(joined, self._repositories)
 
-    def joined_to(self, db: orm.Session | Connection) -> SessionTransaction:
+    def joined_to(self, db: orm.Session | orm.scoped_session[Any] | Connection) -> SessionTransaction:
         """Give the same operations within the transaction the host has open; it is the host who commits."""
         return SessionTransaction(Joined(_blocking_side(db), self._schema), self._repositories)
 
@@ -209,7 +209,7 @@ class AsyncSessionStore(AsyncOperations):
                 raise
             await _finished(greenlet_spawn(transaction.__exit__, None, None, None))
 
-    def joined_to(self, db: AsyncSession | AsyncConnection) -> AsyncSessionTransaction:
+    def joined_to(self, db: AsyncSession | async_scoped_session[Any] | AsyncConnection) -> AsyncSessionTransaction:
         """Give the same operations within the transaction the host has open; it is the host who commits."""
         return AsyncSessionTransaction(Joined(_blocking_side(db), self._schema), self._repositories)
 

@@ -193,13 +193,14 @@ def told(error: BaseException, *, ours: bool = False, ask: Connection | None = N
 
 def _outdated(db: Connection) -> SchemaOutOfDate | None:
     try:
-        schema.require(db)
+        if schema.require(db) is not None:
+            return None
     except SchemaOutOfDate as outdated:
         return outdated
     except driver_errors():
         # A transaction that PostgreSQL gave up on answers nothing any more: what the tables are at stays unknown.
-        return SchemaOutOfDate(None, schema.HEAD, schema.place(db))
-    return None
+        pass
+    return SchemaOutOfDate(None, schema.HEAD, schema.place(db))
 
 
 def _reasons_to_run_again() -> tuple[type[Exception], ...]:

@@ -22,7 +22,7 @@ from sqlalchemy import URL, Engine, NullPool, Pool, create_engine, event, make_u
 from session_store import AsyncSessionStore, SessionStore, migrations
 from session_store.testing import Blocking, Clock
 from session_store.testing.conformance import clock
-from tests.servers import Server, start_postgresql
+from tests.servers import Server, memory, start_postgresql
 
 __all__ = ["clock"]  # the fixture of the published suite, for all tests
 
@@ -47,6 +47,11 @@ def examples(usual: int) -> hypothesis.settings:
 
 POSTGRESQL_VERSION = int(os.environ.get("SESSION_STORE_TEST_POSTGRES_VERSION", "18"))
 POSTGRESQL_URL = os.environ.get("SESSION_STORE_TEST_POSTGRESQL")
+
+
+def pytest_configure() -> None:
+    """Let temporary directories be in memory, unless somebody said where; read when the first one is made."""
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory() or ""))
 
 
 def pytest_report_header() -> str:

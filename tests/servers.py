@@ -78,12 +78,16 @@ class Server:
             yield self.url.set(database=janitor.dbname)
 
 
+def memory() -> Path | None:
+    """A directory in memory, if there is one with room: at each commit SQLite waits for the disk, PostgreSQL too."""
+    return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM else None
+
+
 @contextmanager
 def start_postgresql(version: int) -> Iterator[Server]:
     """A new server of the version given, from the wheel; stopped and deleted at the end."""
     # A database is 300 files: 15 ms in memory, up to 300 ms on a throttled disk, for every test.
-    in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
-    with tempfile.TemporaryDirectory(prefix="session_store-", dir=MEMORY if in_memory else None) as directory:
+    with tempfile.TemporaryDirectory(prefix="session_store-", dir=memory()) as directory:
         # Read once, when the wheel is imported: there it keeps one lock for all servers of the machine, and
         # platformdirs warns if it is unset. A private one also lets two test processes start at once.
         runtime = Path(directory, "runtime")

@@ -119,7 +119,7 @@ def test_missing_tables_are_told_to_a_host(empty_database: Database, call: Calla
         call(store.joined_to(db))
     engine.dispose()
 
-    assert told_connection.value.args == told_session.value.args == (None, "ss_0001")
+    assert told_connection.value.args == told_session.value.args == (None, "ss_0001", None)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_an_old_schema_is_told(database: Database) -> None:
         db.execute(text("UPDATE session_store_alembic_version SET version_num = 'ss_0000'"))
         db.execute(text("ALTER TABLE session_store_sessions DROP COLUMN name"))
 
-    with pytest.raises(SchemaOutOfDate, match="session-store upgrade") as told:
+    with pytest.raises(SchemaOutOfDate, match="session_store.migrations upgrade") as told:
         SessionStore(engine).get_session_name(KEY)
     with pytest.raises(SchemaOutOfDate):
         SessionStore(engine).check()

@@ -14,7 +14,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Engine, MetaData, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from session_store import ChatMessage, SessionStore, StoreError, migrations, schema
+from session_store import ChatMessage, SchemaOutOfDate, SessionStore, StoreError, migrations, schema
 from session_store.tables import METADATA
 from tests.conftest import Database
 from tests.hosts import HOST, NOTES, host_engine
@@ -171,7 +171,7 @@ def test_whatever_it_calls_its_version_table(host: Host, name: str) -> None:
 
 
 def test_a_revision_that_depends_on_ours(host: Host) -> None:
-    """Alembic then keeps no row for ours: the store serves, nothing is made twice, and who asks is told why."""
+    """Alembic then keeps no row for ours: the tables tell what they are at, and nothing is made twice."""
     host.carries_our_branch()
     host.revision("h2", down="h1", depends_on=schema.HEAD)
     command.upgrade(host.config, "heads")
@@ -179,13 +179,22 @@ def test_a_revision_that_depends_on_ours(host: Host) -> None:
     store.append("a", HELLO)
 
     assert host.versions() == {"h2"}
+    for upgrade in (lambda: migrations.upgrade(host.engine), lambda: command.upgrade(host.config, "heads")):
+        upgrade()
+        assert migrations.current(host.engine) == schema.HEAD
+        assert migrations.check(host.engine) == []
+        assert (store.check().schema, store.load("a")) == (None, [HELLO])
+        assert host.versions() == {"h2"}
+    assert schema.VERSION_TABLE not in host.tables()
+
+    with host.engine.begin() as db:
+        db.execute(text("DROP INDEX session_store_sessions_owner_recency"))
+        db.execute(text("ALTER TABLE session_store_sessions DROP COLUMN owner"))
     assert migrations.current(host.engine) is None
-    assert migrations.check(host.engine) == []
-    assert store.check().schema is None
     with pytest.raises(StoreError, match="alembic upgrade heads"):
         migrations.upgrade(host.engine)
-    command.upgrade(host.config, "heads")
-    assert store.load("a") == [HELLO]
+    with pytest.raises(SchemaOutOfDate):
+        store.list_sessions_with_metadata()
 
 
 def test_a_branch_that_is_missing_is_told(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,6 +205,9 @@ def test_a_branch_that_is_missing_is_told(host: Host, tmp_path: Path, monkeypatc
     assert host.tables() == {"alembic_version", "host_h1"}
 
     host.env(before="migrations.require_branch(context.script)")
+    with pytest.raises(StoreError, match=r"'migrations/versions'.*path_separator = newline"):
+        command.upgrade(host.config, "heads")
+    host.revision("h2", down="h1", depends_on=schema.HEAD)
     with pytest.raises(StoreError, match=r"'migrations/versions'.*path_separator = newline"):
         command.upgrade(host.config, "heads")
     for separator in ("newline", "space"):

@@ -1,5 +1,6 @@
 """Engines a host made in its own way: the store leaves them so, and its calls stay whole."""
 
+import sys
 from typing import Any
 
 import pytest
@@ -137,3 +138,25 @@ def test_a_query_that_took_too_long_is_not_asked_again(database: Database, clock
     assert len(asked) == 1
     engine.dispose()
     neighbour.dispose()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="sqlite3 has this mode from Python 3.12 on")
+@pytest.mark.parametrize("tuned", [True, False], ids=["tuned", "as it is"])
+@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+def test_an_engine_whose_transaction_is_always_open(empty_database: Database, clock: Clock, tuned: bool) -> None:  # noqa: FBT001
+    """SQLAlchemy's documentation recommends this mode of sqlite3: all is as elsewhere, tuned or not."""
+    engine = host_engine(empty_database, tuned=tuned, connect_args={"autocommit": False})
+    migrations.upgrade(engine)
+    store = SessionStore(engine, clock=clock)
+    store.append("a", HELLO)
+    with store.begin() as transaction:
+        assert transaction.load("a") == [HELLO]
+        transaction.append("a", HELLO)
+    with orm.Session(engine) as db:
+        with db.begin_nested():
+            store.joined_to(db).append("a", HELLO)
+        db.rollback()
+
+    assert store.load("a") == [HELLO, HELLO]
+    assert migrations.check(engine) == []
+    engine.dispose()

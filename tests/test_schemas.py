@@ -147,6 +147,9 @@ def test_a_joined_call_leaves_the_host_s_own_statements(engine: Engine) -> None:
         store.joined_to(host).append(KEY, HELLO)
         assert store.joined_to(host).load(KEY) == [HELLO]
         host.execute(text("INSERT INTO notes VALUES ('two')"))
+        assert "schema_translate_map" not in host.connection().get_execution_options()
+        ours = select(Message.content).execution_options(**IN_CHAT)
+        assert host.scalars(ours).all() == [HELLO.content]
         host.rollback()
         assert host.scalars(text("SELECT note FROM notes")).all() == []
     assert not store.session_exists(KEY)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Connection, Executable
+    from sqlalchemy.engine import Dialect
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.ext.asyncio import AsyncEngine
     from sqlalchemy.pool import ConnectionPoolEntry
@@ -97,6 +98,12 @@ def configure_sqlite(engine: Engine | AsyncEngine, *, durability: Durability = "
         message = f"durability must be 'full' or 'relaxed': {durability!r}"
         raise InvalidQuery(message)
 
+    @event.listens_for(sync_engine, "do_connect")
+    def begin_when_written(_dialect: Dialect, _entry: ConnectionPoolEntry, _args: Any, options: dict[str, Any]) -> None:
+        # From Python 3.12 on a host may have asked for a transaction that is always open. In it no pragma can be set,
+        # and a write that comes after a read fails if somebody else wrote in between.
+        options.pop("autocommit", None)
+
     @event.listens_for(sync_engine, "connect")
     def tune(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
         connection.isolation_level = "IMMEDIATE"
@@ -133,12 +140,13 @@ def translated(connection: Connection, schema: str | None) -> Iterator[None]:
     if schema is None:
         yield
         return
-    before = connection.get_execution_options().get("schema_translate_map")
+    before = connection.get_execution_options()
     connection.execution_options(schema_translate_map={None: schema_name(schema, connection.dialect.name)})
     try:
         yield
     finally:
-        connection.execution_options(schema_translate_map=before)
+        # An option cannot be taken back in public, and set to None it would go before that of a host's statement.
+        connection._execution_options = before  # noqa: SLF001
 
 
 def make_schema(connection: Connection, schema: str | None) -> None:

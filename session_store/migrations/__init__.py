@@ -77,7 +77,8 @@ def upgrade(bind: Bind, *, schema: str | None = None) -> None:
 
     Raises:
         StoreUnavailable: The database cannot be reached, or was locked for too long.
-        StoreError: The tables are there, but no version table beside them knows their revision.
+        StoreError: The tables are there and not as they should be, and no version table beside them knows their
+            revision.
         InvalidQuery: The schema cannot have that name, or the database has no schemas.
     """
     with _connected(bind, schema, make=True) as db:
@@ -93,9 +94,9 @@ def upgrade(bind: Bind, *, schema: str | None = None) -> None:
 
 
 def current(bind: Bind, *, schema: str | None = None) -> str | None:
-    """Return the revision the tables are at; None if no version table beside them names one of ours."""
-    with _connected(bind, schema) as db, _rolled_back(db), engines.translated(db, schema):
-        return schemas.current(db)
+    """Return the revision the tables are at; None if there are none, or nobody can tell."""
+    with _connected(bind, schema) as db, _rolled_back(db), engines.search_path(db, schema):
+        return _current(db)
 
 
 def check(bind: Bind, *, schema: str | None = None) -> list[str]:
@@ -185,14 +186,15 @@ def _upgrade(db: Connection, schema: str | None) -> None:
     engines.lock_for_migration(db)
     engines.make_schema(db, schema)
     with engines.search_path(db, schema):
-        revision = schemas.current(db)
+        revision = _current(db)
         # A newer one is another process's, of a newer version of this package that is being rolled out.
         if revision is not None and revision >= schemas.HEAD:
             return
         if revision is None and schemas.exists(db):
             problem = (
-                "the tables of session_store are there, but no version table beside them knows their revision: a "
-                "host's Alembic run keeps them (`alembic upgrade heads`), or they were copied without it"
+                "the tables of session_store are there and not as this version needs them, but no version table beside "
+                "them knows their revision: a host's Alembic run keeps them (`alembic upgrade heads`), or they were "
+                "copied without it"
             )
             raise StoreError(problem)
 
@@ -200,6 +202,14 @@ def _upgrade(db: Connection, schema: str | None) -> None:
         from alembic.migration import MigrationContext  # noqa: PLC0415
 
         _run(MigrationContext.configure(db, opts=_options(schemas.version_table(db))))
+
+
+def _current(db: Connection) -> str | None:
+    revision = schemas.current(db)
+    # Alembic keeps no row for ours if a revision of the host's depends on it; then the tables themselves tell.
+    if revision is None and schemas.exists(db) and not any(_differences(db)):
+        return schemas.HEAD
+    return revision
 
 
 def _options(version_table: str) -> dict[str, Any]:
