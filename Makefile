@@ -29,9 +29,10 @@ unexport PYTHONDONTWRITEBYTECODE
 HOSTS := .venv-hosts
 REQUIREMENTS := $(wildcard examples/*/requirements.txt)
 SOURCES := $(shell find session_store -name '*.py')
+LONG := matrix or hosts or long
 PYTHONS := $(foreach version,3.11 3.12 3.13,$(if $(shell python$(version) -c 'print(1)' 2>/dev/null),python$(version)))
 
-.PHONY: demo test test-older matrix conformance example-fastapi example-flask check fix coverage
+.PHONY: demo test test-older matrix matrix-sample conformance example-fastapi example-flask check fix coverage
 
 demo: $(VENV)/cli.stamp
 	$(BIN)/python examples/demo.py
@@ -42,13 +43,17 @@ test: $(VENV)/dev.stamp
 # The older line of SQLAlchemy, together with the older PostgreSQL.
 test-older: export SESSION_STORE_TEST_POSTGRES_VERSION = 16
 test-older:
-	$(MAKE) test VENV=.venv-sqlalchemy20 SQLALCHEMY=$(SQLALCHEMY_OLDER)
+	$(MAKE) test VENV=.venv-sqlalchemy20 SQLALCHEMY=$(SQLALCHEMY_OLDER) ARGS='-m "not ($(LONG) or once)" $(ARGS)'
 
 # Two example hosts, and the tests that need environments of their own or more time than a change allows.
 matrix: export SESSION_STORE_TEST_HOSTS_PYTHON = $(CURDIR)/$(HOSTS)/bin/python
 matrix: $(VENV)/dev.stamp
 	$(MAKE) VENV=$(HOSTS) $(HOSTS)/hosts.stamp
-	$(BIN)/python -m pytest --numprocesses $(JOBS) -m 'matrix or hosts or long' --verbose $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --verbose -m '$(LONG)' $(ARGS)
+
+# One of each kind.
+matrix-sample:
+	$(MAKE) matrix ARGS='-m matrix_sample'
 
 conformance:
 	for python in $(PYTHONS); do \

@@ -12,6 +12,8 @@ from session_store.cli.display import in_a_block, in_a_line, without_password
 from tests.command_line import MAIN, ROOT, Command, chats, fill, on_a_terminal, process, running_in
 from tests.conftest import Database
 
+pytestmark = pytest.mark.once
+
 HOSTILE = "[red]a[/red] \x1b[31m \x9b \x07 \u202e :smile: \0 \ud800 \u2028"
 SHOWN = r"[red]a[/red] \x1b[31m \x9b \x07 \u202e :smile: \x00 \ud800 \u2028"
 SECRET = "s3cr3t"  # noqa: S105 - of nobody

@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from session_store import SessionQuery, SessionStore
+
+pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"

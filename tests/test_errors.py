@@ -153,7 +153,7 @@ def test_an_old_schema_is_told(database: Database) -> None:
         db.execute(text("UPDATE session_store_alembic_version SET version_num = 'ss_0000'"))
         db.execute(text("ALTER TABLE session_store_sessions DROP COLUMN name"))
 
-    with pytest.raises(SchemaOutOfDate, match="session_store.migrations upgrade") as told:
+    with pytest.raises(SchemaOutOfDate, match=r"session_store\.migrations upgrade") as told:
         SessionStore(engine).get_session_name(KEY)
     with pytest.raises(SchemaOutOfDate):
         SessionStore(engine).check()

@@ -82,6 +82,8 @@ WAYS: list[Callable[[Database, str | None], None]] = [
     by_async_store,
 ]
 
+pytestmark = pytest.mark.once
+
 barriers: list[Barrier] = []
 """In each process the one at which it waits for the others."""
 
@@ -143,7 +145,7 @@ def empty(database: Database) -> None:
     indirect=["empty_database"],
     ids=["sqlite", "postgresql", "postgresql-schema"],
 )
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [WAYS[0], *(pytest.param(way, marks=pytest.mark.long) for way in WAYS[1:])])
 def test_all_succeed(
     way: Callable[[Database, str | None], None],
     empty_database: Database,

@@ -4,8 +4,12 @@ import ast
 import importlib.metadata
 from pathlib import Path
 
+import pytest
+
 import session_store
 from session_store import errors
+
+pytestmark = pytest.mark.once
 
 
 def test_all_is_sorted_and_says_nothing_twice() -> None:

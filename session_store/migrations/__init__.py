@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import URL, Connection, Engine
+from sqlalchemy import URL, Connection, Engine, inspect
 
 from session_store import gates
 from session_store import schema as schemas
@@ -21,7 +21,7 @@ from session_store.dialects import engines
 from session_store.dialects.failures import driver_errors
 from session_store.errors import InvalidQuery, StoreError, StoreUnavailable
 from session_store.migrations.hosts import LOCATION, include_object, render_item, require_branch
-from session_store.tables import METADATA, POSTGRESQL_INDEXES
+from session_store.tables import MESSAGES, METADATA, POSTGRESQL_INDEXES
 from session_store.transactions import told
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def check(bind: Bind, *, schema: str | None = None) -> list[str]:
         revision = schemas.current(db)
         if not schemas.exists(db):
             return ["there are no tables of session_store"]
-        differences = [_in_words(difference) for difference in _differences(db)]
+        differences = _differences(db)
     if (revision or schemas.HEAD) < schemas.HEAD:
         differences.insert(0, f"the revision is {revision}, this package needs {schemas.HEAD}")
     return differences
@@ -207,7 +207,7 @@ def _upgrade(db: Connection, schema: str | None) -> None:
 def _current(db: Connection) -> str | None:
     revision = schemas.current(db)
     # Alembic keeps no row for ours if a revision of the host's depends on it; then the tables themselves tell.
-    if revision is None and schemas.exists(db) and not any(_differences(db)):
+    if revision is None and schemas.exists(db) and not _differences(db):
         return schemas.HEAD
     return revision
 
@@ -258,7 +258,7 @@ def _rolled_back(db: Connection) -> Iterator[None]:
             db.rollback()
 
 
-def _differences(db: Connection) -> Iterator[tuple[Any, ...]]:
+def _differences(db: Connection) -> list[str]:
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415
     from alembic.migration import MigrationContext  # noqa: PLC0415
 
@@ -267,9 +267,14 @@ def _differences(db: Connection) -> Iterator[tuple[Any, ...]]:
         "include_object": include_in_check,
         "compare_server_default": True,
     }
-    for found in compare_metadata(MigrationContext.configure(db, opts=options), METADATA):
+    found: list[str] = []
+    for difference in compare_metadata(MigrationContext.configure(db, opts=options), METADATA):
         # Changes of one column come as a list of their own.
-        yield from found if isinstance(found, list) else [found]
+        found += map(_in_words, difference if isinstance(difference, list) else [difference])
+    # Tables made by create_all have none, because the models do not.
+    if db.dialect.name == "sqlite" and all(column["name"] != "id" for column in inspect(db).get_columns(MESSAGES.name)):
+        found.append(f"column {MESSAGES.name}.id is missing")
+    return found
 
 
 def _in_words(difference: tuple[Any, ...]) -> str:

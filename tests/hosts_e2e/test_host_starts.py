@@ -9,7 +9,7 @@ import pytest
 
 from tests.hosts_e2e.running import ROOT, Client, Host
 
-pytestmark = pytest.mark.hosts
+pytestmark = [pytest.mark.hosts, pytest.mark.matrix_sample]
 
 HOSTS = ["fastapi_shop", "flask_support"]
 KEY = re.compile(r"web_[0-9a-f]+…?")
