@@ -2,7 +2,6 @@
 
 import asyncio
 import pickle
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Engine, select
@@ -21,31 +20,16 @@ from session_store import (
 )
 from session_store.testing import Clock
 from tests.conftest import Database
-from tests.hosts import statements_of
-from tests.shop import (
+from tests.guest.shop import (
     ANSWER,
     HELLO,
     KEY,
     Ticket,
-    engine_of_a_shop,
     on_each_driver,
     store_of_a_host,
 )
+from tests.hosts import statements_of
 from tests.test_joined import columns_of, prepare
-
-
-@pytest.fixture
-def engine(database: Database) -> Iterator[Engine]:
-    """The host's engine, on a database with its tables and ours."""
-    with engine_of_a_shop(database) as engine:
-        yield engine
-
-
-@pytest.fixture
-def store(engine: Engine, clock: Clock) -> SessionStore:
-    """A store on the host's engine."""
-    return SessionStore(engine, clock=clock)
-
 
 # Flushed.
 

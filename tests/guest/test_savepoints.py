@@ -1,7 +1,7 @@
 """What happens in a host's savepoint ends with it: writes, errors, and two stores in one transaction."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -22,32 +22,17 @@ from session_store import (
 )
 from session_store.testing import Clock
 from tests.conftest import Database
-from tests.hosts import ORDERS, contents, disagreements, host_engine
-from tests.shop import (
+from tests.guest.shop import (
     ANSWER,
     HELLO,
     KEY,
     Customer,
     Ticket,
-    engine_of_a_shop,
     on_each_driver,
     store_of_a_host,
 )
+from tests.hosts import ORDERS, contents, disagreements, host_engine
 from tests.test_joined import REFUSED, prepare
-
-
-@pytest.fixture
-def engine(database: Database) -> Iterator[Engine]:
-    """The host's engine, on a database with its tables and ours."""
-    with engine_of_a_shop(database) as engine:
-        yield engine
-
-
-@pytest.fixture
-def store(engine: Engine, clock: Clock) -> SessionStore:
-    """A store on the host's engine."""
-    return SessionStore(engine, clock=clock)
-
 
 # Savepoints.
 

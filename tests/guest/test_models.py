@@ -1,7 +1,7 @@
 """A host's own models are related to ours, loaded with them, and asked for together."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,34 +21,19 @@ from session_store import (
 )
 from session_store.testing import Clock
 from tests.conftest import Database
-from tests.hosts import statements_of
-from tests.shop import (
+from tests.guest.shop import (
     ANSWER,
     HELLO,
     KEY,
     Customer,
     Ticket,
-    engine_of_a_shop,
     on_each_driver,
     open_tickets,
     store_of_a_host,
     talk,
     talk_on_a_loop,
 )
-
-
-@pytest.fixture
-def engine(database: Database) -> Iterator[Engine]:
-    """The host's engine, on a database with its tables and ours."""
-    with engine_of_a_shop(database) as engine:
-        yield engine
-
-
-@pytest.fixture
-def store(engine: Engine, clock: Clock) -> SessionStore:
-    """A store on the host's engine."""
-    return SessionStore(engine, clock=clock)
-
+from tests.hosts import statements_of
 
 # Related.
 
