@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from session_store import identity, schema
-from session_store.dialects import engines
+from session_store.dialects import engines, places
 from session_store.dialects.failures import Failure, driver_errors, meaning, refused_by
 from session_store.dialects.sql import commits_itself
 from session_store.errors import Conflict, SchemaOutOfDate, SessionInUse, StoreError, StoreUnavailable
@@ -41,7 +41,7 @@ class Transactions:
     def __init__(
         self, engine: Engine, schema: str | None = None, sleep: Callable[[float], object] = time.sleep
     ) -> None:
-        self._engine = engines.in_schema(engine, schema)
+        self._engine = places.in_schema(engine, schema)
         self._autocommit = engines.autocommit(self._engine)
         self._transactional = engines.transactional(self._engine)
         self._sleep = sleep
@@ -134,7 +134,7 @@ class Joined:
     def run(self, work: Work[R], access: Access, key: str | None) -> R:
         """Run work on the session of this key (None: on several); what a host's ORM session holds follows."""
         db = self._connection()
-        with engines.translated(db, self._schema):
+        with places.translated(db, self._schema):
             try:
                 result = work(db)
                 if not isinstance(self._host, Connection) and access is not Access.READ:

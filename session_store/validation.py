@@ -19,6 +19,8 @@ from session_store.values import ChatMessage, NewMessage
 MAX_IDENTIFIER_BYTES: Final = 512
 MAX_WORD_BYTES: Final = 64
 MAX_NAME_CHARACTERS: Final = 1024
+MAX_SCHEMA_BYTES: Final = 63
+"""PostgreSQL cuts a longer name short, and two of them may then be one."""
 MAX_JSON_DEPTH: Final = 100
 MAX_INTEGER_BITS: Final = 13_000
 """Python writes and reads whole numbers of up to 4,300 digits, which is 14,284 bits."""
@@ -46,6 +48,15 @@ def identifier(value: object, what: str, limit: int = MAX_IDENTIFIER_BYTES) -> s
 def optional_identifier(value: object, what: str) -> str | None:
     """Return the value if it is None or can be an identifier."""
     return None if value is None else identifier(value, what)
+
+
+def schema_name(value: object) -> str:
+    """Return the value if it can be the name of a PostgreSQL schema.
+
+    Raises:
+        InvalidQuery: It is not a `str`, not of 1 to 63 bytes, or has a NUL or a lone surrogate.
+    """
+    return _short_text(value, "schema", MAX_SCHEMA_BYTES, InvalidQuery)
 
 
 def state_word(value: object) -> str:

@@ -354,7 +354,7 @@ def test_the_command_needs_only_the_package(empty_database: Database, empty: Eng
     )
 
 
-@pytest.mark.parametrize("name", [None, "chat"])
+@pytest.mark.parametrize("name", [None, 'a "quoted" one: %s :x'])
 def test_the_sql_it_prints_makes_the_tables(database: Database, empty_database: Database, name: str | None) -> None:
     """Run by somebody else, the script makes what ``upgrade`` makes, its version table included."""
     if database.name != empty_database.name or (name and database.name == "sqlite"):

@@ -5,36 +5,25 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from sqlalchemy import (
     URL,
     Engine,
-    Text,
-    bindparam,
     create_engine,
     event,
-    func,
-    inspect,
     make_url,
-    select,
-    text,
-    true,
 )
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import StaticPool
-from sqlalchemy.schema import CreateSchema
 
 from session_store.dialects.sql import OWN_TRANSACTION, commits_itself
 from session_store.errors import InvalidQuery, StoreError
 from session_store.work import Access
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sqlalchemy import Connection, Executable
+    from sqlalchemy import Connection
     from sqlalchemy.engine import Dialect
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -50,9 +39,6 @@ _JOURNAL_SIZE_LIMIT: Final = 64 * 1024 * 1024
 _MIGRATION_LOCK: Final = 0x5E55_1057_04E0
 """Any number, as long as nobody else in the database uses the same advisory lock."""
 _PREPARE_THRESHOLD: Final = "prepare_threshold"
-_MAX_NAME_BYTES: Final = 63
-"""PostgreSQL cuts a longer name short, and two of them may then be one."""
-_SET_SEARCH_PATH: Final = select(func.set_config("search_path", bindparam("path", type_=Text()), true()))
 _BLOCKING: Final = {
     "sqlite": "sqlite+pysqlite",
     "postgresql": "postgresql+psycopg",
@@ -125,62 +111,6 @@ def configure_sqlite(engine: Engine | AsyncEngine, *, durability: Durability = "
         # sqlite3 begins before the first write only: a savepoint that comes earlier is a transaction, which its
         # RELEASE commits, and no rollback of the host's could undo what was written in it.
         begin_writing(connection)
-
-
-def in_schema(engine: Engine, schema: str | None) -> Engine:
-    """Return an engine whose statements find our tables in a PostgreSQL schema; None: where the server looks."""
-    if schema is None:
-        return engine
-    return engine.execution_options(schema_translate_map={None: schema_name(schema, engine.dialect.name)})
-
-
-@contextmanager
-def translated(connection: Connection, schema: str | None) -> Iterator[None]:
-    """Let statements on a connection of the host's find our tables in a schema, as long as this lasts."""
-    if schema is None:
-        yield
-        return
-    before = connection.get_execution_options()
-    connection.execution_options(schema_translate_map={None: schema_name(schema, connection.dialect.name)})
-    try:
-        yield
-    finally:
-        # An option cannot be taken back in public, and set to None it would go before that of a host's statement.
-        connection._execution_options = before  # noqa: SLF001
-
-
-def make_schema(connection: Connection, schema: str | None) -> None:
-    """Make a PostgreSQL schema, unless it is there already."""
-    if schema is not None:
-        schema_name(schema, connection.dialect.name)
-        # Even with IF NOT EXISTS this needs the right to make one, which a host may not have.
-        if not inspect(connection).has_schema(schema):
-            connection.execute(CreateSchema(schema))
-
-
-@contextmanager
-def search_path(connection: Connection, schema: str | None) -> Iterator[None]:
-    """Let what a transaction makes and finds be in one schema, as long as this lasts: what follows is the host's."""
-    if schema is None:
-        yield
-        return
-    only = connection.dialect.identifier_preparer.quote_identifier(schema_name(schema, connection.dialect.name))
-    before = connection.scalar(select(func.current_setting("search_path")))
-    connection.execute(_SET_SEARCH_PATH, {"path": only})
-    try:
-        yield
-    finally:
-        # In a transaction that PostgreSQL gave up on this fails, and the rollback does it.
-        with suppress(DBAPIError):
-            connection.execute(_SET_SEARCH_PATH, {"path": before})
-
-
-def schema_statements(dialect: str, schema: str | None) -> Iterator[Executable]:
-    """Give what stands at the start of a script that makes everything in a schema."""
-    if schema is not None:
-        yield CreateSchema(schema_name(schema, dialect), if_not_exists=True)
-        quoted = make_url(f"{dialect}://").get_dialect()().identifier_preparer.quote_identifier(schema)
-        yield text(f"SET LOCAL search_path TO {quoted}")
 
 
 def missing_file(engine: Engine) -> str | None:
@@ -271,21 +201,6 @@ def lock_for_migration(connection: Connection) -> None:
             # Whatever the engine's level is: the revision must be read as it is after the wait.
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
-
-
-def schema_name(value: object, dialect: str) -> str:
-    """Return the value if it can be the name of a schema on this dialect.
-
-    Raises:
-        InvalidQuery: It cannot, or the database has no schemas.
-    """
-    if dialect != "postgresql":
-        problem = f"schema={value!r}: only PostgreSQL has schemas, this database is {dialect}"
-        raise InvalidQuery(problem)
-    if not isinstance(value, str) or "\0" in value or not 1 <= len(value.encode(errors="replace")) <= _MAX_NAME_BYTES:
-        problem = f"schema must be a name of 1 to {_MAX_NAME_BYTES} bytes: {value!r}"
-        raise InvalidQuery(problem)
-    return value
 
 
 def _driver(connection: Connection) -> Any:

@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, Engine, inspect
 
 from session_store import gates
 from session_store import schema as schemas
-from session_store.dialects import engines
+from session_store.dialects import engines, places
 from session_store.dialects.failures import driver_errors
 from session_store.errors import InvalidQuery, StoreError, StoreUnavailable
 from session_store.migrations.hosts import LOCATION, include_object, render_item, require_branch
@@ -95,7 +95,7 @@ def upgrade(bind: Bind, *, schema: str | None = None) -> None:
 
 def current(bind: Bind, *, schema: str | None = None) -> str | None:
     """Return the revision the tables are at; None if there are none, or nobody can tell."""
-    with _connected(bind, schema) as db, _rolled_back(db), engines.search_path(db, schema):
+    with _connected(bind, schema) as db, _rolled_back(db), places.search_path(db, schema):
         return _current(db)
 
 
@@ -105,7 +105,7 @@ def check(bind: Bind, *, schema: str | None = None) -> list[str]:
     Alembic compares columns, indexes and references; it does not see primary keys, conditions of indexes and
     collations.
     """
-    with _connected(bind, schema) as db, _rolled_back(db), engines.search_path(db, schema):
+    with _connected(bind, schema) as db, _rolled_back(db), places.search_path(db, schema):
         revision = schemas.current(db)
         if not schemas.exists(db):
             return ["there are no tables of session_store"]
@@ -131,10 +131,12 @@ def sql(dialect: str, *, schema: str | None = None) -> str:
         problem = f"dialect must be one of {', '.join(engines.DIALECTS)}: {dialect!r}"
         raise InvalidQuery(problem)
     script = io.StringIO()
-    options = {"as_sql": True, "output_buffer": script}
-    context = MigrationContext.configure(dialect_name=dialect, opts={**options, **_options(schemas.VERSION_TABLE)})
+    options = {"as_sql": True, "output_buffer": script, **_options(schemas.VERSION_TABLE)}
+    # Without it a percent sign is doubled, as the drivers want it and nobody else.
+    plain = {"paramstyle": "named"}
+    context = MigrationContext.configure(dialect_name=dialect, dialect_opts=plain, opts=options)
     with context.begin_transaction():
-        for statement in engines.schema_statements(dialect, schema):
+        for statement in places.schema_statements(dialect, schema):
             context.impl.execute(statement)
         _run(context)
     return script.getvalue()
@@ -174,7 +176,7 @@ def _connected(bind: Bind, schema: str | None, *, make: bool = False) -> Iterato
             engine.dispose()
         return
     if schema is not None:
-        engines.schema_name(schema, bind.dialect.name)
+        places.checked(schema, bind.dialect.name)
     try:
         with nullcontext(bind) if isinstance(bind, Connection) else engines.transactional(bind).connect() as db:
             yield db
@@ -184,8 +186,8 @@ def _connected(bind: Bind, schema: str | None, *, make: bool = False) -> Iterato
 
 def _upgrade(db: Connection, schema: str | None) -> None:
     engines.lock_for_migration(db)
-    engines.make_schema(db, schema)
-    with engines.search_path(db, schema):
+    places.make_schema(db, schema)
+    with places.search_path(db, schema):
         revision = _current(db)
         # A newer one is another process's, of a newer version of this package that is being rolled out.
         if revision is not None and revision >= schemas.HEAD:

@@ -1,0 +1,94 @@
+"""Where our tables are: in a PostgreSQL schema of the host's choice, or where the server's search path finds them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Text, bindparam, func, inspect, select, text, true
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateSchema
+
+from session_store.errors import InvalidQuery
+from session_store.validation import schema_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection, Engine, Executable
+
+_SET_SEARCH_PATH: Final = select(func.set_config("search_path", bindparam("path", type_=Text()), true()))
+
+
+def checked(schema: str, dialect: str) -> str:
+    """Return the name of a schema if a database of this dialect can have one of that name.
+
+    Raises:
+        InvalidQuery: It cannot, or has no schemas.
+    """
+    if dialect != "postgresql":
+        problem = f"schema={schema!r}: only PostgreSQL has schemas, this database is {dialect}"
+        raise InvalidQuery(problem)
+    return schema_name(schema)
+
+
+def in_schema(engine: Engine, schema: str | None) -> Engine:
+    """Return an engine whose statements find our tables in a PostgreSQL schema; None: where the server looks."""
+    if schema is None:
+        return engine
+    return engine.execution_options(schema_translate_map={None: checked(schema, engine.dialect.name)})
+
+
+@contextmanager
+def translated(connection: Connection, schema: str | None) -> Iterator[None]:
+    """Let statements on a connection of the host's find our tables in a schema, as long as this lasts."""
+    if schema is None:
+        yield
+        return
+    before = connection.get_execution_options()
+    connection.execution_options(schema_translate_map={None: checked(schema, connection.dialect.name)})
+    try:
+        yield
+    finally:
+        # An option cannot be taken back in public, and set to None it would go before that of a host's statement.
+        connection._execution_options = before  # noqa: SLF001
+
+
+def make_schema(connection: Connection, schema: str | None) -> None:
+    """Make a PostgreSQL schema, unless it is there already."""
+    if schema is not None:
+        checked(schema, connection.dialect.name)
+        # Even with IF NOT EXISTS this needs the right to make one, which a host may not have.
+        if not inspect(connection).has_schema(schema):
+            connection.execute(CreateSchema(schema))
+
+
+@contextmanager
+def search_path(connection: Connection, schema: str | None) -> Iterator[None]:
+    """Let what a transaction makes and finds be in one schema, as long as this lasts: what follows is the host's."""
+    if schema is None:
+        yield
+        return
+    only = _quoted(checked(schema, connection.dialect.name))
+    before = connection.scalar(select(func.current_setting("search_path")))
+    connection.execute(_SET_SEARCH_PATH, {"path": only})
+    try:
+        yield
+    finally:
+        # In a transaction that PostgreSQL gave up on this fails, and the rollback does it.
+        with suppress(DBAPIError):
+            connection.execute(_SET_SEARCH_PATH, {"path": before})
+
+
+def schema_statements(dialect: str, schema: str | None) -> Iterator[Executable]:
+    """Give what stands at the start of a script that makes everything in a schema."""
+    if schema is not None:
+        yield CreateSchema(checked(schema, dialect), if_not_exists=True)
+        # A colon would begin a parameter.
+        yield text(f"SET LOCAL search_path TO {_quoted(schema)}".replace(":", r"\:"))
+
+
+def _quoted(name: str) -> str:
+    # Not by the dialect, which doubles a percent sign for drivers that would take it for a parameter.
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
