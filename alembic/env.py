@@ -24,7 +24,7 @@ url = (
 )
 
 if context.is_offline_mode():
-    context.configure(url=url, literal_binds=True, **OPTIONS)
+    context.configure(url=url, literal_binds=True, dialect_opts={"paramstyle": "named"}, **OPTIONS)
     with context.begin_transaction():
         context.run_migrations()
 else:

@@ -35,6 +35,11 @@ def database_url(database: Database) -> str:
     return database.url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
+def only_postgresql(section: Section) -> bool:
+    """Whether the heading says so."""
+    return "postgresql" in section.name
+
+
 def reader(**given: str) -> dict[str, str]:
     """The environment of a reader who has this checkout."""
     return environment(PROGRAMS, PYTHONPATH=str(ROOT), CHECKOUT=str(ROOT), **given)
@@ -51,10 +56,10 @@ def test_a_section_does_what_it_says(section: Section, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("section", "empty_database"),
     [
-        pytest.param(section, name, id=f"{section}-{name}")
+        pytest.param(section, name, id=f"{section}-{name}", marks=marks)
         for section in SECTIONS
-        for name in ("sqlite", "postgresql")
-        if section.any_database and (name == "postgresql" or "postgresql" not in section.name)
+        for name, marks in (("sqlite", ()), ("postgresql", () if only_postgresql(section) else pytest.mark.long))
+        if section.any_database and (name == "postgresql" or not only_postgresql(section))
     ],
     indirect=["empty_database"],
 )
