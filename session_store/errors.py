@@ -15,6 +15,8 @@ After an `Invalid...` error nothing was written, and a transaction it was raised
 
 from __future__ import annotations
 
+import shlex
+
 
 class StoreError(Exception):
     """Whatever the store could not do; ``__cause__`` is the driver's error where there was one."""
@@ -77,9 +79,11 @@ class SchemaOutOfDate(StoreError):
         self.schema = schema
 
     def __str__(self) -> str:
-        where, option, argument = "", "", ""
+        where = option = argument = ""
         if self.schema is not None:
-            where, option, argument = f" in {self.schema!r}", f" --schema {self.schema}", f", schema={self.schema!r}"
+            where = f" in {self.schema!r}"
+            option = f" --schema {shlex.quote(self.schema)}"
+            argument = f", schema={self.schema!r}"
         return (
             f"the schema of session_store{where} is at {self.current or 'no revision'}, this package needs {self.head};"
             f" run `python -m session_store.migrations upgrade --db URL{option}`,"

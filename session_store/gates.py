@@ -72,17 +72,27 @@ def process_turn() -> Iterator[None]:
     """Let one thread or task of this process in at a time; in a greenlet of an event loop waiting does not block it.
 
     Raises:
+        StoreError: The one that is in waits for this thread: to wait for it would be for ever.
         StoreUnavailable: Another one was in for too long.
     """
     deadline = time.monotonic() + _PATIENCE_SECS
-    while not _process.acquire(timeout=0 if _in_a_greenlet() else _PATIENCE_SECS):
+    awaiting = _in_a_greenlet()
+    while not _process.acquire(blocking=False):
+        if _inside == [threading.get_ident()] and not awaiting:
+            problem = "a migration is under way on this event loop: await this one too, in run_sync"
+            raise StoreError(problem)
         if time.monotonic() > deadline:
             problem = f"another migration of this process took more than {_PATIENCE_SECS:g} s"
             raise StoreUnavailable(problem)
-        await_only(asyncio.sleep(_POLL_SECS))
+        if awaiting:
+            await_only(asyncio.sleep(_POLL_SECS))
+        else:
+            time.sleep(_POLL_SECS)
+    _inside.append(threading.get_ident())
     try:
         yield
     finally:
+        _inside.clear()
         _process.release()
 
 
@@ -123,6 +133,8 @@ _of_threads: WeakKeyDictionary[Pool, threading.Lock] = WeakKeyDictionary()
 _of_tasks: WeakKeyDictionary[Pool, WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]] = WeakKeyDictionary()
 _registering = threading.Lock()
 _process = threading.Lock()
+_inside: list[int] = []
+"""The thread of the one that is in."""
 
 
 def _in_a_greenlet() -> bool:

@@ -115,5 +115,5 @@ def _refuse_old_counts(_mapper: Mapper[Session], _db: Connection, head: Session)
     # append would take a number that is taken.
     changed = [name for name in _COUNTED if inspect(head).attrs[name].history.has_changes()]
     if changed:
-        problem = f"{', '.join(changed)} of session {head.key!r} are counted by the store: refresh the object first"
+        problem = f"{', '.join(changed)} of session {head.key!r} is counted by the store: refresh the object first"
         raise StoreError(problem)

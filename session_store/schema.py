@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Column, MetaData, String, Table, inspect, select
 
+from session_store.dialects import places
 from session_store.dialects.sql import names_of_version_tables
 from session_store.errors import SchemaOutOfDate
 from session_store.tables import SESSIONS
@@ -19,14 +21,12 @@ HEAD: Final = "ss_0001"
 VERSION_TABLE: Final = "session_store_alembic_version"
 """Where all ways of our own keep the revision."""
 
-OURS: Final = "ss_"
-"""How the name of each of our revisions begins."""
+_OURS: Final = re.compile(r"ss_\d{4}")
 
 
-def place(db: Connection) -> str | None:
-    """Return the PostgreSQL schema in which statements on this connection look for our tables; None: any visible."""
-    translated: dict[str | None, str | None] = db.get_execution_options().get("schema_translate_map") or {}
-    return translated.get(None)
+def is_ours(revision: str) -> bool:
+    """Whether a revision is one of this package, by its name."""
+    return _OURS.fullmatch(revision) is not None
 
 
 def current(db: Connection) -> str | None:
@@ -41,7 +41,7 @@ def version_table(db: Connection) -> str:
 
 def exists(db: Connection) -> bool:
     """Whether our tables are there, of whatever revision."""
-    return inspect(db).has_table(SESSIONS.name, schema=place(db))
+    return inspect(db).has_table(SESSIONS.name, schema=places.of(db))
 
 
 def require(db: Connection) -> str | None:
@@ -52,16 +52,16 @@ def require(db: Connection) -> str | None:
     """
     revision = current(db)
     if (revision is None and not exists(db)) or (revision is not None and revision < HEAD):
-        raise SchemaOutOfDate(revision, HEAD, place(db))
+        raise SchemaOutOfDate(revision, HEAD, places.of(db))
     return revision
 
 
 def _kept(db: Connection) -> tuple[str, str | None]:
     # A host that carries our branch in its own run may call its version table anything.
-    names = names_of_version_tables(db, place(db))
+    names = names_of_version_tables(db, places.of(db))
     for name in sorted(names, key=lambda name: (name != VERSION_TABLE, name)):
         version = Table(name, MetaData(), Column("version_num", String(32))).c.version_num
-        ours = db.scalars(select(version).where(version.startswith(OURS, autoescape=True))).all()
+        ours = [revision for revision in db.scalars(select(version)) if is_ours(revision)]
         if ours:
             return name, max(ours)
     return VERSION_TABLE, None

@@ -78,7 +78,7 @@ class Transactions:
         COMMIT would be a rollback that says nothing.
         """
         with self._border():
-            connection = self._connect(self._transactional)
+            connection = engines.connect(self._transactional)
         with connection as db:
             with self._border():
                 engines.begin_writing(db)
@@ -91,19 +91,13 @@ class Transactions:
 
     def _attempt(self, work: Work[R], access: Access) -> R:
         if access in self._plain:
-            with self._connect(self._autocommit) as db:
+            with engines.connect(self._autocommit) as db:
                 return work(db)
-        with self._connect(self._transactional) as db:
+        with engines.connect(self._transactional) as db:
             engines.begin(db)
             result = work(db)
             engines.commit(db)
             return result
-
-    def _connect(self, engine: Engine) -> Connection:
-        if engines.shared_transaction_is_open(engine):
-            problem = "a transaction is open on the one connection of this database in memory: use joined_to"
-            raise StoreError(problem)
-        return engine.connect()
 
     @contextmanager
     def _border(self) -> Iterator[None]:
@@ -200,7 +194,7 @@ def _outdated(db: Connection) -> SchemaOutOfDate | None:
     except driver_errors():
         # A transaction that PostgreSQL gave up on answers nothing any more: what the tables are at stays unknown.
         pass
-    return SchemaOutOfDate(None, schema.HEAD, schema.place(db))
+    return SchemaOutOfDate(None, schema.HEAD, places.of(db))
 
 
 def _reasons_to_run_again() -> tuple[type[Exception], ...]:

@@ -35,6 +35,8 @@ Durability = Literal["full", "relaxed"]
 BUSY_TIMEOUT_SECS: Final = 5.0
 
 _SYNCHRONOUS: Final = {"full": "FULL", "relaxed": "NORMAL"}
+_LEGACY_TRANSACTION_CONTROL: Final = -1
+"""What sqlite3 calls so from Python 3.12 on."""
 _JOURNAL_SIZE_LIMIT: Final = 64 * 1024 * 1024
 _MIGRATION_LOCK: Final = 0x5E55_1057_04E0
 """Any number, as long as nobody else in the database uses the same advisory lock."""
@@ -74,7 +76,8 @@ def configure_sqlite(engine: Engine | AsyncEngine, *, durability: Durability = "
     """Tune every connection an engine of the host's will make from now on, as the store does with its own.
 
     That is: wait for a lock instead of failing, write-ahead log, a disk flush for each commit (unless
-    ``durability`` is ``"relaxed"``), foreign keys, and transactions that take the write lock when they begin.
+    ``durability`` is ``"relaxed"``), foreign keys, and transactions that take the write lock when they begin, which is
+    with their first write or savepoint.
     """
     sync_engine = engine if isinstance(engine, Engine) else engine.sync_engine
     if sync_engine.dialect.name != "sqlite":
@@ -92,6 +95,8 @@ def configure_sqlite(engine: Engine | AsyncEngine, *, durability: Durability = "
 
     @event.listens_for(sync_engine, "connect")
     def tune(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        if hasattr(connection, "autocommit"):  # a host's own `creator` was not asked by the event above
+            connection.autocommit = _LEGACY_TRANSACTION_CONTROL
         connection.isolation_level = "IMMEDIATE"
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_SECS * 1000)}")
@@ -157,10 +162,15 @@ def begin(connection: Connection) -> None:
 
 def begin_writing(connection: Connection) -> None:
     """Begin a transaction that will write although its first statement may be a SELECT, unless one is open."""
-    if not connection.in_transaction():
+    ours = not connection.in_transaction()
+    if ours:
         connection.begin()
-    if connection.dialect.name == "sqlite" and not _driver(connection).in_transaction:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if connection.dialect.name == "sqlite":
+        if ours and _driver(connection).in_transaction:
+            # A host's event, or a driver told to, has begun one that does not have the lock yet.
+            connection.exec_driver_sql("ROLLBACK")
+        if not _driver(connection).in_transaction:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def commit(connection: Connection) -> None:
@@ -176,13 +186,18 @@ def commit(connection: Connection) -> None:
         raise
 
 
-def shared_transaction_is_open(engine: Engine) -> bool:
-    """Whether the one connection of a database in memory is in a transaction, which then is a host's.
+def connect(engine: Engine) -> Connection:
+    """Check out a connection.
 
-    To check it out and in again would end that transaction.
+    Raises:
+        StoreError: The one connection of a database in memory is in a transaction, which then is a host's: to check
+            it out and in again would end it.
     """
     pool = engine.pool
-    return isinstance(pool, StaticPool) and bool(getattr(pool.connection.driver_connection, "in_transaction", False))
+    if isinstance(pool, StaticPool) and getattr(pool.connection.driver_connection, "in_transaction", False):
+        problem = "a transaction is open on the one connection of this database in memory: use it, or joined_to"
+        raise StoreError(problem)
+    return engine.connect()
 
 
 def lock_for_migration(connection: Connection) -> None:
@@ -211,10 +226,16 @@ def _url(path_or_url: str | os.PathLike[str] | URL, drivers: dict[str, str]) -> 
     try:
         text = path_or_url if isinstance(path_or_url, URL) else os.fspath(path_or_url)
         url = make_url(text) if isinstance(text, URL) or "://" in text else URL.create("sqlite", database=text)
-    except (ArgumentError, TypeError, ValueError):
+    except TypeError:
+        problem = f"neither the URL of a database nor the path of a SQLite file, but {type(path_or_url).__name__}"
+        raise InvalidQuery(problem) from None
+    except (ArgumentError, ValueError):
         # Without what it says, and without the URL: there may be a password in it.
         problem = "not the URL of a database, nor the path of a SQLite file"
         raise InvalidQuery(problem) from None
+    if text == "":
+        problem = "an empty path: SQLite would keep it in a temporary file"
+        raise InvalidQuery(problem)
     if url.get_backend_name() not in drivers:
         problem = f"session_store keeps sessions in SQLite or PostgreSQL, not in {url.get_backend_name()!r}"
         raise InvalidQuery(problem)

@@ -9,7 +9,8 @@ from sqlalchemy import Text, bindparam, func, inspect, select, text, true
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
 
-from session_store.errors import InvalidQuery
+from session_store.dialects.sql import commits_itself
+from session_store.errors import InvalidQuery, StoreError
 from session_store.validation import schema_name
 
 if TYPE_CHECKING:
@@ -39,19 +40,20 @@ def in_schema(engine: Engine, schema: str | None) -> Engine:
     return engine.execution_options(schema_translate_map={None: checked(schema, engine.dialect.name)})
 
 
+def of(connection: Connection) -> str | None:
+    """Return the schema in which statements on this connection look for our tables; None: any that is visible."""
+    names: dict[str | None, str | None] = connection.get_execution_options().get("schema_translate_map") or {}
+    return names.get(None)
+
+
 @contextmanager
 def translated(connection: Connection, schema: str | None) -> Iterator[None]:
     """Let statements on a connection of the host's find our tables in a schema, as long as this lasts."""
     if schema is None:
         yield
-        return
-    before = connection.get_execution_options()
-    connection.execution_options(schema_translate_map={None: checked(schema, connection.dialect.name)})
-    try:
-        yield
-    finally:
-        # An option cannot be taken back in public, and set to None it would go before that of a host's statement.
-        connection._execution_options = before  # noqa: SLF001
+    else:
+        with _mapped(connection, {None: checked(schema, connection.dialect.name)}):
+            yield
 
 
 def make_schema(connection: Connection, schema: str | None) -> None:
@@ -65,19 +67,29 @@ def make_schema(connection: Connection, schema: str | None) -> None:
 
 @contextmanager
 def search_path(connection: Connection, schema: str | None) -> Iterator[None]:
-    """Let what a transaction makes and finds be in one schema, as long as this lasts: what follows is the host's."""
+    """Let what a transaction makes and finds be in one schema, as long as this lasts: what follows is the host's.
+
+    Raises:
+        StoreError: There is no transaction that the search path could be limited to.
+    """
     if schema is None:
         yield
         return
     only = _quoted(checked(schema, connection.dialect.name))
+    if commits_itself(connection):
+        problem = "a schema needs a transaction to be looked into, and on this connection each statement commits itself"
+        raise StoreError(problem)
     before = connection.scalar(select(func.current_setting("search_path")))
     connection.execute(_SET_SEARCH_PATH, {"path": only})
     try:
-        yield
+        # Text in a revision is not translated, so nothing else may be.
+        with _mapped(connection, None):
+            yield
     finally:
-        # In a transaction that PostgreSQL gave up on this fails, and the rollback does it.
-        with suppress(DBAPIError):
-            connection.execute(_SET_SEARCH_PATH, {"path": before})
+        if not connection.invalidated:
+            # In a transaction that PostgreSQL gave up on this fails, and the rollback does it.
+            with suppress(DBAPIError):
+                connection.execute(_SET_SEARCH_PATH, {"path": before})
 
 
 def schema_statements(dialect: str, schema: str | None) -> Iterator[Executable]:
@@ -86,6 +98,17 @@ def schema_statements(dialect: str, schema: str | None) -> Iterator[Executable]:
         yield CreateSchema(checked(schema, dialect), if_not_exists=True)
         # A colon would begin a parameter.
         yield text(f"SET LOCAL search_path TO {_quoted(schema)}".replace(":", r"\:"))
+
+
+@contextmanager
+def _mapped(connection: Connection, names: dict[str | None, str] | None) -> Iterator[None]:
+    before = connection.get_execution_options()
+    connection.execution_options(schema_translate_map=names)
+    try:
+        yield
+    finally:
+        # An option cannot be taken back in public, and set to None it would go before that of a host's statement.
+        connection._execution_options = before  # noqa: SLF001
 
 
 def _quoted(name: str) -> str:

@@ -170,6 +170,7 @@ _VERSION_TABLES: Final = {
         JOIN pg_namespace AS place ON place.oid = made.relnamespace
         JOIN pg_attribute AS its ON its.attrelid = made.oid
         WHERE made.relkind = 'r' AND made.relnatts = 1
+        AND has_table_privilege(made.oid, 'SELECT')
         AND its.attname = 'version_num' AND its.atttypid IN ('varchar'::regtype, 'text'::regtype)
         AND CASE WHEN CAST(:place AS text) IS NULL THEN pg_table_is_visible(made.oid) ELSE place.nspname = :place END
     """).bindparams(bindparam("place", type_=String())),

@@ -20,7 +20,7 @@ from session_store import schema as schemas
 from session_store.dialects import engines, places
 from session_store.dialects.failures import driver_errors
 from session_store.errors import InvalidQuery, StoreError, StoreUnavailable
-from session_store.migrations.hosts import LOCATION, include_object, render_item, require_branch
+from session_store.migrations.hosts import LOCATION, PREFIX, include_object, render_item, require_branch
 from session_store.tables import MESSAGES, METADATA, POSTGRESQL_INDEXES
 from session_store.transactions import told
 
@@ -38,11 +38,9 @@ __all__ = [
     "LOCATION",
     "check",
     "current",
-    "include_in_check",
     "include_object",
     "render_item",
     "require_branch",
-    "scripts",
     "sql",
     "upgrade",
 ]
@@ -63,30 +61,41 @@ NOT_ON_SQLITE: Final = {("index", index.name) for index in POSTGRESQL_INDEXES}
 def upgrade(bind: Bind, *, schema: str | None = None) -> None:
     """Bring the tables to the revision this package needs; do nothing where they are.
 
-    Any number of processes may do it at once. The revision is read and written where it is kept already: in
-    ``session_store_alembic_version``, or in the version table of a host that carries our branch in its own run.
+    Any number of processes may do it at once: one does, the others wait for as long as it takes. The revision is read
+    and written where it is kept already: in ``session_store_alembic_version``, or in the version table of a host that
+    carries our branch in its own run.
 
     In a host's ``env.py`` call it before ``context.configure``, and not from a revision: what that makes would depend
     on the version installed when it runs. On an event loop: ``await connection.run_sync(upgrade)``.
 
     Args:
         bind: A connection, an engine, or a URL or the path of a SQLite file. If the connection is in a transaction,
-            all happens in it and its owner commits; if not, in one of its own, as with Alembic itself.
+            all happens in it, to a savepoint, and its owner commits; if not, in one of its own, as with Alembic itself.
         schema: The PostgreSQL schema to hold the tables and their version table, made if it is not there. None:
-            the first one of the search path.
+            the one of the search path in which they are, or else the first of it.
 
     Raises:
-        StoreUnavailable: The database cannot be reached, or was locked for too long.
+        Conflict: The connection's own transaction met another one; run it again from its start.
+        InvalidQuery: The bind is nothing to connect with, the schema cannot have that name, or the database has none.
         StoreError: The tables are there and not as they should be, and no version table beside them knows their
-            revision.
-        InvalidQuery: The schema cannot have that name, or the database has no schemas.
+            revision; or there is no transaction to do it in.
+        StoreUnavailable: The database cannot be reached, or was locked for too long.
     """
     with _connected(bind, schema, make=True) as db:
+        # Who finds all as it should be waits for nobody, and needs no right but to read.
+        with _rolled_back(db), places.translated(db, schema):
+            revision = schemas.current(db)
+        # A newer one is another process's, of a newer version of this package that is being rolled out.
+        if revision is not None and revision >= schemas.HEAD:
+            return
         if db.in_transaction():
-            _upgrade(db, schema)
+            engines.lock_for_migration(db)
+            with db.begin_nested():
+                _upgrade(db, schema or places.of(db))
             return
         try:
-            _upgrade(db, schema)
+            engines.lock_for_migration(db)
+            _upgrade(db, schema or places.of(db))
         except BaseException:
             db.rollback()
             raise
@@ -95,7 +104,7 @@ def upgrade(bind: Bind, *, schema: str | None = None) -> None:
 
 def current(bind: Bind, *, schema: str | None = None) -> str | None:
     """Return the revision the tables are at; None if there are none, or nobody can tell."""
-    with _connected(bind, schema) as db, _rolled_back(db), places.search_path(db, schema):
+    with _connected(bind, schema) as db, _rolled_back(db), places.search_path(db, schema or places.of(db)):
         return _current(db)
 
 
@@ -105,7 +114,7 @@ def check(bind: Bind, *, schema: str | None = None) -> list[str]:
     Alembic compares columns, indexes and references; it does not see primary keys, conditions of indexes and
     collations.
     """
-    with _connected(bind, schema) as db, _rolled_back(db), places.search_path(db, schema):
+    with _connected(bind, schema) as db, _rolled_back(db), places.search_path(db, schema or places.of(db)):
         revision = schemas.current(db)
         if not schemas.exists(db):
             return ["there are no tables of session_store"]
@@ -177,19 +186,22 @@ def _connected(bind: Bind, schema: str | None, *, make: bool = False) -> Iterato
         return
     if schema is not None:
         places.checked(schema, bind.dialect.name)
+    if isinstance(bind, Connection) and bind.closed:
+        problem = "this connection is closed"
+        raise StoreError(problem)
+    ours = isinstance(bind, Engine) or not bind.in_transaction()
     try:
-        with nullcontext(bind) if isinstance(bind, Connection) else engines.transactional(bind).connect() as db:
+        with nullcontext(bind) if isinstance(bind, Connection) else engines.connect(engines.transactional(bind)) as db:
             yield db
     except driver_errors() as error:
-        raise told(error, ours=isinstance(bind, Engine)) from getattr(error, "orig", error)
+        raise told(error, ours=ours) from getattr(error, "orig", error)
 
 
 def _upgrade(db: Connection, schema: str | None) -> None:
-    engines.lock_for_migration(db)
     places.make_schema(db, schema)
     with places.search_path(db, schema):
+        # Again, under the lock: somebody else may have done it meanwhile.
         revision = _current(db)
-        # A newer one is another process's, of a newer version of this package that is being rolled out.
         if revision is not None and revision >= schemas.HEAD:
             return
         if revision is None and schemas.exists(db):
@@ -209,7 +221,7 @@ def _upgrade(db: Connection, schema: str | None) -> None:
 def _current(db: Connection) -> str | None:
     revision = schemas.current(db)
     # Alembic keeps no row for ours if a revision of the host's depends on it; then the tables themselves tell.
-    if revision is None and schemas.exists(db) and not _differences(db):
+    if revision is None and schemas.exists(db) and not _differences(db, strangers=False):
         return schemas.HEAD
     return revision
 
@@ -260,23 +272,30 @@ def _rolled_back(db: Connection) -> Iterator[None]:
             db.rollback()
 
 
-def _differences(db: Connection) -> list[str]:
+def _differences(db: Connection, *, strangers: bool = True) -> list[str]:
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415
     from alembic.migration import MigrationContext  # noqa: PLC0415
 
     options = {
         "version_table": schemas.VERSION_TABLE,
+        "include_name": _may_be_ours,
         "include_object": include_in_check,
         "compare_server_default": True,
     }
     found: list[str] = []
     for difference in compare_metadata(MigrationContext.configure(db, opts=options), METADATA):
         # Changes of one column come as a list of their own.
-        found += map(_in_words, difference if isinstance(difference, list) else [difference])
+        changes = difference if isinstance(difference, list) else [difference]
+        found += [_in_words(change) for change in changes if strangers or not change[0].startswith("remove_")]
     # Tables made by create_all have none, because the models do not.
     if db.dialect.name == "sqlite" and all(column["name"] != "id" for column in inspect(db).get_columns(MESSAGES.name)):
         found.append(f"column {MESSAGES.name}.id is missing")
     return found
+
+
+def _may_be_ours(name: str | None, kind: str, _parents: object) -> bool:
+    # Without it Alembic reads every table of the host's.
+    return kind != "table" or (name or "").startswith(PREFIX)
 
 
 def _in_words(difference: tuple[Any, ...]) -> str:

@@ -70,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
         command.set_defaults(run=run)
         if run in _OF_A_DATABASE:
-            url = os.environ.get(_DATABASE_URL)
+            # An empty variable is one that was not set where it was to be.
+            url = os.environ.get(_DATABASE_URL) or None
             command.add_argument(
                 "--db",
                 metavar="URL",
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.add_argument(
                 "--schema",
                 metavar="NAME",
-                default=os.environ.get(_SCHEMA),
+                default=os.environ.get(_SCHEMA) or None,
                 help=f"the PostgreSQL schema that holds the tables; else {_SCHEMA} says it",
             )
 
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(asked.run(asked))
     except InvalidQuery as error:
         parser.error(str(error))
-    except StoreError as error:
+    except (StoreError, ImportError) as error:  # a driver that is not installed
         print(error, file=sys.stderr)
         return 1
 

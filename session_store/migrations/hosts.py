@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from session_store.errors import StoreError
-from session_store.schema import HEAD, OURS
+from session_store.schema import HEAD, is_ours
 from session_store.types import ExactJson, ExactText, UtcDateTime
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 LOCATION: Final = "session_store:migrations/versions"
 """Where the revisions are, as ``version_locations`` of a host's ``alembic.ini`` says it."""
 
-_PREFIX: Final = "session_store_"
+PREFIX: Final = "session_store_"
+"""How the name of every table of ours begins."""
 _POSTGRESQL: Final = "from sqlalchemy.dialects import postgresql"
 _PLAIN: Final = {
     ExactText: "sa.Text()",
@@ -38,10 +39,11 @@ def include_object(
 ) -> bool:
     """Say that a host's autogenerate is to look at this: at anything but our tables and what is on them.
 
-    Names that start with ``session_store_`` are ours, those of revisions this version does not know yet included.
+    Names that start with ``session_store_`` are ours, those of revisions this version does not know yet included: a
+    host's own table of such a name is not looked at either.
     """
     table = name if kind == "table" else getattr(getattr(item, "table", None), "name", None)
-    return not (table or "").startswith(_PREFIX)
+    return not (table or "").startswith(PREFIX)
 
 
 def render_item(kind: str, item: Any, autogen_context: AutogenContext) -> str | Literal[False]:
@@ -70,7 +72,7 @@ def require_branch(script: ScriptDirectory) -> None:
         known = {revision.revision for revision in script.walk_revisions()}
     except KeyError as missing:
         # A revision of the host's depends on one of ours, and without it Alembic cannot draw its map.
-        if not str(missing.args[0]).startswith(OURS):
+        if not is_ours(str(missing.args[0])):
             raise
         known = set()
     if HEAD in known:
