@@ -6,7 +6,7 @@ from alembic import context
 
 from session_store import migrations
 from session_store.dialects import engines
-from session_store.schema import VERSION_TABLE
+from session_store.revisions import VERSION_TABLE
 from session_store.tables import METADATA
 
 OPTIONS = {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from session_store import identity, schema
+from session_store import identity, revisions
 from session_store.dialects import engines, places
 from session_store.dialects.failures import Failure, driver_errors, meaning, refused_by
 from session_store.dialects.sql import commits_itself
@@ -187,14 +187,14 @@ def told(error: BaseException, *, ours: bool = False, ask: Connection | None = N
 
 def _outdated(db: Connection) -> SchemaOutOfDate | None:
     try:
-        if schema.require(db) is not None:
+        if revisions.require(db) is not None:
             return None
     except SchemaOutOfDate as outdated:
         return outdated
     except driver_errors():
         # A transaction that PostgreSQL gave up on answers nothing any more: what the tables are at stays unknown.
         pass
-    return SchemaOutOfDate(None, schema.HEAD, places.of(db))
+    return SchemaOutOfDate(None, revisions.HEAD, places.of(db))
 
 
 def _reasons_to_run_again() -> tuple[type[Exception], ...]:

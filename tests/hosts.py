@@ -73,6 +73,20 @@ def async_host_engine(database: Database, driver: str | None = None, **options: 
     return engine
 
 
+def begins_by_event(engine: Engine) -> Engine:
+    """Let SQLAlchemy begin transactions on SQLite, as its documentation shows."""
+
+    @event.listens_for(engine, "connect")
+    def leave_it_to_us(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
 @contextmanager
 def host_of(database: Database, **options: Any) -> Iterator[Engine]:
     """An engine of the host's, with its table, closed at the end."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from session_store import ChatMessage, SessionStore, schema
+from session_store import ChatMessage, SessionStore, revisions
 from session_store.cli import main
 from session_store.cli.commands import run
 from tests.command_line import MAIN, ROOT, WHEN, Command, chats, fill, running_in
@@ -198,7 +198,7 @@ def test_upgrade_makes_the_tables(empty_database: Database, command: Command) ->
     assert before.code == 1
     assert "migrations upgrade --db URL" in before.err
     assert before.err.count("\n") == 1
-    assert command("upgrade", "--db", empty_database) == (0, f"the schema is at {schema.HEAD}\n", "")
+    assert command("upgrade", "--db", empty_database) == (0, f"the schema is at {revisions.HEAD}\n", "")
     assert command("list", "--db", empty_database) == (0, "", "no session\n")
 
 

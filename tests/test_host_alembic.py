@@ -14,7 +14,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Engine, MetaData, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from session_store import ChatMessage, SchemaOutOfDate, SessionStore, StoreError, migrations, schema
+from session_store import ChatMessage, SchemaOutOfDate, SessionStore, StoreError, migrations, revisions
 from session_store.tables import METADATA
 from tests.conftest import Database
 from tests.hosts import HOST, NOTES, host_engine
@@ -138,8 +138,8 @@ def test_a_branch_of_the_host_s_run(host: Host) -> None:
     store = SessionStore(host.engine)
     store.append("a", HELLO)
     assert host.tables() == OURS | {"alembic_version", "host_h1"}
-    assert host.versions() == {"h1", schema.HEAD}
-    assert store.check().schema == schema.HEAD
+    assert host.versions() == {"h1", revisions.HEAD}
+    assert store.check().schema == revisions.HEAD
 
     command.downgrade(host.config, "h1@base")
     assert host.tables() == OURS | {"alembic_version"}
@@ -166,14 +166,14 @@ def test_whatever_it_calls_its_version_table(host: Host, name: str) -> None:
     migrations.upgrade(host.engine)
 
     assert host.tables() == OURS | {name, "host_h1", "editions", "books"}
-    assert host.versions(name) == {"h1", schema.HEAD}
-    assert migrations.current(host.engine) == SessionStore(host.engine).check().schema == schema.HEAD
+    assert host.versions(name) == {"h1", revisions.HEAD}
+    assert migrations.current(host.engine) == SessionStore(host.engine).check().schema == revisions.HEAD
 
 
 def test_a_revision_that_depends_on_ours(host: Host) -> None:
     """Alembic then keeps no row for ours: the tables tell what they are at, and nothing is made twice."""
     host.carries_our_branch()
-    host.revision("h2", down="h1", depends_on=schema.HEAD)
+    host.revision("h2", down="h1", depends_on=revisions.HEAD)
     command.upgrade(host.config, "heads")
     store = SessionStore(host.engine)
     store.append("a", HELLO)
@@ -181,11 +181,11 @@ def test_a_revision_that_depends_on_ours(host: Host) -> None:
     assert host.versions() == {"h2"}
     for upgrade in (lambda: migrations.upgrade(host.engine), lambda: command.upgrade(host.config, "heads")):
         upgrade()
-        assert migrations.current(host.engine) == schema.HEAD
+        assert migrations.current(host.engine) == revisions.HEAD
         assert migrations.check(host.engine) == []
         assert (store.check().schema, store.load("a")) == (None, [HELLO])
         assert host.versions() == {"h2"}
-    assert schema.VERSION_TABLE not in host.tables()
+    assert revisions.VERSION_TABLE not in host.tables()
 
     with host.engine.begin() as db:
         db.execute(text("DROP INDEX session_store_sessions_owner_recency"))
@@ -207,7 +207,7 @@ def test_a_branch_that_is_missing_is_told(host: Host, tmp_path: Path, monkeypatc
     host.env(before="migrations.require_branch(context.script)")
     with pytest.raises(StoreError, match=r"'migrations/versions'.*path_separator = newline"):
         command.upgrade(host.config, "heads")
-    host.revision("h2", down="h1", depends_on=schema.HEAD)
+    host.revision("h2", down="h1", depends_on=revisions.HEAD)
     with pytest.raises(StoreError, match=r"'migrations/versions'.*path_separator = newline"):
         command.upgrade(host.config, "heads")
     for separator in ("newline", "space"):
@@ -220,7 +220,7 @@ def test_a_branch_that_is_older_is_told(tmp_path: Path) -> None:
     """Revisions copied into the host from an older version are not those this package needs."""
     Path(tmp_path, "ss_0000.py").write_text('revision, down_revision = "ss_0000", None')
 
-    with pytest.raises(StoreError, match=schema.HEAD):
+    with pytest.raises(StoreError, match=revisions.HEAD):
         migrations.require_branch(ScriptDirectory(str(tmp_path), version_locations=[str(tmp_path)]))
     migrations.require_branch(migrations.scripts())
 
@@ -235,12 +235,12 @@ def test_one_call_in_env_py(host: Host, place: str) -> None:
     host.env(**call)
     for _ in range(2):
         command.upgrade(host.config, "head")
-        assert host.tables() == OURS | {"alembic_version", schema.VERSION_TABLE, "host_h1"}
-        assert (host.versions(), host.versions(schema.VERSION_TABLE)) == ({"h1"}, {schema.HEAD})
+        assert host.tables() == OURS | {"alembic_version", revisions.VERSION_TABLE, "host_h1"}
+        assert (host.versions(), host.versions(revisions.VERSION_TABLE)) == ({"h1"}, {revisions.HEAD})
     SessionStore(host.engine).append("a", HELLO)
 
     command.downgrade(host.config, "base")
-    assert host.tables() == OURS | {"alembic_version", schema.VERSION_TABLE}
+    assert host.tables() == OURS | {"alembic_version", revisions.VERSION_TABLE}
     assert SessionStore(host.engine).load("a") == [HELLO]
 
 
@@ -251,7 +251,7 @@ def test_ours_alone_is_kept(host: Host, place: str) -> None:
     host.env(**{place: "migrations.upgrade(connection)"})
     command.upgrade(host.config, "head")
 
-    assert SessionStore(host.engine).check().schema == schema.HEAD
+    assert SessionStore(host.engine).check().schema == revisions.HEAD
 
 
 def test_within_a_revision_it_leaves_the_host_s_operations(host: Host) -> None:
@@ -260,7 +260,7 @@ def test_within_a_revision_it_leaves_the_host_s_operations(host: Host) -> None:
     host.revision("h2", down="h1", more=f"migrations.upgrade(op.get_bind()); {table}")
     command.upgrade(host.config, "head")
 
-    assert host.tables() == OURS | {"alembic_version", schema.VERSION_TABLE, "host_h1", "host_h2", "host_after"}
+    assert host.tables() == OURS | {"alembic_version", revisions.VERSION_TABLE, "host_h1", "host_h2", "host_after"}
     assert migrations.check(host.engine) == []
 
 
@@ -272,7 +272,7 @@ def test_a_host_s_run_that_fails_leaves_ours_whole(host: Host) -> None:
         command.upgrade(host.config, "head")
 
     assert migrations.check(host.engine) == []
-    assert migrations.current(host.engine) == schema.HEAD
+    assert migrations.current(host.engine) == revisions.HEAD
 
 
 # What autogenerate sees.
@@ -291,7 +291,7 @@ def test_autogenerate_leaves_ours_alone(host: Host) -> None:
         db.execute(text("CREATE TABLE session_store_of_tomorrow (id integer)"))
         db.execute(text("CREATE INDEX session_store_sessions_mine ON session_store_sessions (name)"))
     dropped = {difference[1].name for difference in differences(host.engine, MetaData()) if "table" in difference[0]}
-    assert dropped == OURS | {schema.VERSION_TABLE, "session_store_of_tomorrow"}
+    assert dropped == OURS | {revisions.VERSION_TABLE, "session_store_of_tomorrow"}
 
     assert differences(host.engine, MetaData(), include_object=migrations.include_object) == []
     assert differences(host.engine, METADATA, include_object=migrations.include_object) == []

@@ -1,34 +1,22 @@
 """Engines a host made in its own way: the store leaves them so, and its calls stay whole."""
 
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, orm, text
+from sqlalchemy import StaticPool, create_engine, event, orm, text
 
 from session_store import ChatMessage, NewMessage, SessionStore, StoreError, migrations
 from session_store.testing import Clock
 from tests.conftest import Database
-from tests.hosts import REFUSING_TRIGGER, host_engine
+from tests.hosts import REFUSING_TRIGGER, begins_by_event, host_engine
 
 HELLO = ChatMessage.user("hello")
 
 only_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 only_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-
-
-def begins_by_event(engine: Engine) -> Engine:
-    """Let SQLAlchemy begin transactions on SQLite, as its documentation shows."""
-
-    @event.listens_for(engine, "connect")
-    def leave_it_to_us(connection: Any, _record: object) -> None:
-        connection.isolation_level = None
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN")
-
-    return engine
 
 
 @only_sqlite
@@ -44,6 +32,15 @@ def test_a_host_that_begins_by_itself(database: Database, empty_database: Databa
         db.rollback()
 
     assert store.load("a") == [HELLO, HELLO]
+
+    with ThreadPoolExecutor(1) as thread:
+        with store.begin() as tx:
+            assert len(tx.load("a")) == 2
+            other = thread.submit(SessionStore(database.url, clock=clock).append, "a", HELLO)
+            time.sleep(0.1)
+            tx.append("a", HELLO)
+            assert not other.done(), "begin() has the lock from its beginning"
+        assert other.result().seq == 4
 
     new = begins_by_event(host_engine(empty_database, tuned=False))
     migrations.upgrade(new)

@@ -17,7 +17,7 @@ ORDER = [
     "models",
     "validation",
     "dialects",
-    "schema",
+    "revisions",
     "statements",
     "search",
     "repositories",

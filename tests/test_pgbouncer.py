@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import URL, Engine, NullPool, create_engine, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from session_store import AsyncSessionStore, ChatMessage, NewMessage, SessionQuery, SessionStore, migrations, schema
+from session_store import AsyncSessionStore, ChatMessage, NewMessage, SessionQuery, SessionStore, migrations, revisions
 from session_store.testing import Blocking, Clock
 from tests.conftest import Database
 from tests.hosts import ORDERS
@@ -206,7 +206,7 @@ LIFE: list[tuple[Callable[[Any, str], Any], Callable[[Any, str], bool]]] = [
         lambda listed, key: [(head.key, head.message_count, head.last_seq) for head in listed] == [(key, 3, 4)],
     ),
     (lambda store, _: store.cleanup_stale(1), lambda deleted, _: deleted == 0),
-    (lambda store, _: store.check(), lambda health, _: health.schema == schema.HEAD),
+    (lambda store, _: store.check(), lambda health, _: health.schema == revisions.HEAD),
     (lambda store, key: store.clear_messages(key), lambda cleared, _: cleared == 3),
     (lambda store, key: store.delete_sessions(owner=key), lambda deleted, _: deleted == 1),
 ]
@@ -291,7 +291,7 @@ def test_a_loop_upgrades(driver: str, empty_database: Database, pgbouncer: Serve
         for _ in range(2):
             async with engine.begin() as db:
                 await db.run_sync(migrations.upgrade)
-        assert (await AsyncSessionStore(engine).check()).schema == schema.HEAD
+        assert (await AsyncSessionStore(engine).check()).schema == revisions.HEAD
         await engine.dispose()
 
     with nothing_left(pooled, but_statements=driver == "asyncpg, named"):

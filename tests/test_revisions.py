@@ -11,7 +11,7 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, event, text
 
-from session_store import ChatMessage, SessionStore, migrations, schema
+from session_store import ChatMessage, SessionStore, migrations, revisions
 from tests.conftest import Database
 from tests.test_migrations import configured
 
@@ -54,7 +54,9 @@ class Walk(NamedTuple):
 
 def planted(directory: Path, body: str) -> Path:
     """A folder with one more revision, behind the last one."""
-    head = f'import sqlalchemy as sa\nfrom alembic import op\nrevision = "ss_9001"\ndown_revision = "{schema.HEAD}"\n'
+    head = (
+        f'import sqlalchemy as sa\nfrom alembic import op\nrevision = "ss_9001"\ndown_revision = "{revisions.HEAD}"\n'
+    )
     Path(directory, "ss_9001_planted.py").write_text(head + body)
     return directory
 
@@ -122,7 +124,7 @@ def test_every_revision_keeps_every_message(
     """All of ours, and one more behind them: nothing is lost on the way, and the sessions stay as they are."""
     walked = walk(database, engine, planted(tmp_path, planted_revision))
 
-    assert (walked.steps[0], walked.steps[-1]) == (f"downgrade {schema.HEAD}", "upgrade ss_9001")
+    assert (walked.steps[0], walked.steps[-1]) == (f"downgrade {revisions.HEAD}", "upgrade ss_9001")
     assert len(walked.steps) == 2 * len(list(migrations.scripts().walk_revisions()))
     assert (walked.lost, walked.rebuilt) == ([], [])
 

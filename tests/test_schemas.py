@@ -16,7 +16,7 @@ from session_store import (
     SessionStore,
     StoreError,
     migrations,
-    schema,
+    revisions,
 )
 from session_store.models import Message, Session
 from tests.conftest import Database
@@ -25,7 +25,7 @@ from tests.servers import Server
 
 HELLO = ChatMessage.user("hello")
 KEY = "telegram_ann"
-TABLES = {"session_store_sessions", "session_store_messages", "session_store_states", schema.VERSION_TABLE}
+TABLES = {"session_store_sessions", "session_store_messages", "session_store_states", revisions.VERSION_TABLE}
 IN_CHAT = {"schema_translate_map": {None: "chat"}}
 
 
@@ -72,7 +72,7 @@ def test_everything_is_in_it(engine: Engine, name: str) -> None:
     assert kinds_in(engine, "public") == set()
     assert kinds_in(engine, name) == {"r", "i"}
     assert store.load(KEY) == [HELLO]
-    assert store.check().schema == migrations.current(engine, schema=name) == schema.HEAD
+    assert store.check().schema == migrations.current(engine, schema=name) == revisions.HEAD
     assert migrations.check(engine, schema=name) == []
 
 
@@ -187,7 +187,7 @@ def test_on_an_event_loop(postgresql: Database, engine: Engine, driver: str) -> 
         async with AsyncSessionStore.open(postgresql.url, schema="support") as other:
             return *seen, await other.load(KEY)
 
-    assert asyncio.run(main()) == ([HELLO] * 3, schema.HEAD, [])
+    assert asyncio.run(main()) == ([HELLO] * 3, revisions.HEAD, [])
     assert made_in(engine) == {"public": set(), "chat": TABLES, "support": TABLES}
 
 
@@ -246,3 +246,51 @@ def test_sqlite_has_none(empty_database: Database) -> None:
         SessionStore.open("sqlite://", schema="chat")
     assert inspect(engine).get_table_names() == []
     engine.dispose()
+
+
+def test_a_look_on_a_connection_that_commits_by_itself_is_refused(engine: Engine) -> None:
+    """There it would look elsewhere, and say that nothing is there."""
+    migrations.upgrade(engine, schema="chat")
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+        for look in (migrations.current, migrations.check):
+            with pytest.raises(StoreError, match="commits itself"):
+                look(db, schema="chat")
+
+
+def test_a_map_of_the_host_s_is_followed_or_set_aside(engine: Engine) -> None:
+    """Without ``schema`` the tables are where the host's map says; with it they are there, whatever the map says."""
+    mapped = engine.execution_options(schema_translate_map={None: "tenant"})
+    migrations.upgrade(mapped)
+    assert made_in(engine) == {"public": set(), "tenant": TABLES}
+    assert migrations.current(mapped) == SessionStore(mapped).check().schema == revisions.HEAD
+
+    assert migrations.current(mapped, schema="chat") is None
+    migrations.upgrade(mapped, schema="chat")
+    assert made_in(engine) == {"public": set(), "tenant": TABLES, "chat": TABLES}
+    assert migrations.check(mapped, schema="chat") == migrations.check(mapped) == []
+    store = SessionStore(mapped, schema="chat")
+    store.append(KEY, HELLO)
+    assert (store.list_sessions(), SessionStore(mapped).list_sessions()) == ([KEY], [])
+
+
+@pytest.mark.parametrize("driver", ASYNC_DRIVERS["postgresql"])
+def test_an_upgrade_that_is_cancelled_is_told_as_that(postgresql: Database, driver: str) -> None:
+    """The timeout comes out, and not what became of the connection; the next one finds nothing in its way."""
+
+    async def main() -> list[str]:
+        awaited = async_host_engine(postgresql, driver)
+        told = []
+        for moment in range(12):
+            name = f"chat_{moment}"
+            try:
+                async with asyncio.timeout(moment / 200), awaited.begin() as db:
+                    await db.run_sync(migrations.upgrade, schema=name)
+                told.append("done")
+            except TimeoutError:
+                told.append("timeout")
+            async with awaited.begin() as db:
+                await db.run_sync(migrations.upgrade, schema=name)
+        await awaited.dispose()
+        return told
+
+    assert "timeout" in asyncio.run(main())

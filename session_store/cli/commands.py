@@ -17,7 +17,7 @@ from session_store.cli import display
 from session_store.dialects import engines
 from session_store.errors import InvalidQuery, StoreError, StoreUnavailable
 from session_store.jsonl import BrokenLine, import_jsonl
-from session_store.schema import HEAD
+from session_store.revisions import HEAD
 from session_store.store import SessionStore
 from session_store.values import SessionMetadata, SessionQuery
 

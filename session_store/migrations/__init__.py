@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, Connection, Engine, inspect
 
-from session_store import gates
-from session_store import schema as schemas
+from session_store import gates, revisions
 from session_store.dialects import engines, places
 from session_store.dialects.failures import driver_errors
 from session_store.errors import InvalidQuery, StoreError, StoreUnavailable
@@ -84,9 +83,9 @@ def upgrade(bind: Bind, *, schema: str | None = None) -> None:
     with _connected(bind, schema, make=True) as db:
         # Who finds all as it should be waits for nobody, and needs no right but to read.
         with _rolled_back(db), places.translated(db, schema):
-            revision = schemas.current(db)
+            revision = revisions.current(db)
         # A newer one is another process's, of a newer version of this package that is being rolled out.
-        if revision is not None and revision >= schemas.HEAD:
+        if revision is not None and revision >= revisions.HEAD:
             return
         if db.in_transaction():
             engines.lock_for_migration(db)
@@ -115,12 +114,12 @@ def check(bind: Bind, *, schema: str | None = None) -> list[str]:
     collations.
     """
     with _connected(bind, schema) as db, _rolled_back(db), places.search_path(db, schema or places.of(db)):
-        revision = schemas.current(db)
-        if not schemas.exists(db):
+        revision = revisions.current(db)
+        if not revisions.exists(db):
             return ["there are no tables of session_store"]
         differences = _differences(db)
-    if (revision or schemas.HEAD) < schemas.HEAD:
-        differences.insert(0, f"the revision is {revision}, this package needs {schemas.HEAD}")
+    if (revision or revisions.HEAD) < revisions.HEAD:
+        differences.insert(0, f"the revision is {revision}, this package needs {revisions.HEAD}")
     return differences
 
 
@@ -140,7 +139,7 @@ def sql(dialect: str, *, schema: str | None = None) -> str:
         problem = f"dialect must be one of {', '.join(engines.DIALECTS)}: {dialect!r}"
         raise InvalidQuery(problem)
     script = io.StringIO()
-    options = {"as_sql": True, "output_buffer": script, **_options(schemas.VERSION_TABLE)}
+    options = {"as_sql": True, "output_buffer": script, **_options(revisions.VERSION_TABLE)}
     # Without it a percent sign is doubled, as the drivers want it and nobody else.
     plain = {"paramstyle": "named"}
     context = MigrationContext.configure(dialect_name=dialect, dialect_opts=plain, opts=options)
@@ -202,9 +201,9 @@ def _upgrade(db: Connection, schema: str | None) -> None:
     with places.search_path(db, schema):
         # Again, under the lock: somebody else may have done it meanwhile.
         revision = _current(db)
-        if revision is not None and revision >= schemas.HEAD:
+        if revision is not None and revision >= revisions.HEAD:
             return
-        if revision is None and schemas.exists(db):
+        if revision is None and revisions.exists(db):
             problem = (
                 "the tables of session_store are there and not as this version needs them, but no version table beside "
                 "them knows their revision: a host's Alembic run keeps them (`alembic upgrade heads`), or they were "
@@ -215,27 +214,27 @@ def _upgrade(db: Connection, schema: str | None) -> None:
         # Alembic takes a third of a second to import, and a store whose tables are there does not need it.
         from alembic.migration import MigrationContext  # noqa: PLC0415
 
-        _run(MigrationContext.configure(db, opts=_options(schemas.version_table(db))))
+        _run(MigrationContext.configure(db, opts=_options(revisions.version_table(db))))
 
 
 def _current(db: Connection) -> str | None:
-    revision = schemas.current(db)
+    revision = revisions.current(db)
     # Alembic keeps no row for ours if a revision of the host's depends on it; then the tables themselves tell.
-    if revision is None and schemas.exists(db) and not _differences(db, strangers=False):
-        return schemas.HEAD
+    if revision is None and revisions.exists(db) and not _differences(db, strangers=False):
+        return revisions.HEAD
     return revision
 
 
 def _options(version_table: str) -> dict[str, Any]:
-    revisions = scripts()
-    ours = {script.revision for script in revisions.walk_revisions()}
+    chain = scripts()
+    ours = {script.revision for script in chain.walk_revisions()}
 
     def steps(heads: tuple[str, ...], _context: MigrationContext) -> Iterable[Any]:
         # A host's version table holds its own heads too, which these revisions know nothing of.
         # What `alembic.command.upgrade` calls; the command itself would take the names of the host's own run.
-        return revisions._upgrade_revs("heads", tuple(head for head in heads if head in ours))  # type: ignore[arg-type]  # noqa: SLF001
+        return chain._upgrade_revs("heads", tuple(head for head in heads if head in ours))  # type: ignore[arg-type]  # noqa: SLF001
 
-    return {"version_table": version_table, "transactional_ddl": True, "fn": steps, "script": revisions}
+    return {"version_table": version_table, "transactional_ddl": True, "fn": steps, "script": chain}
 
 
 def _run(context: MigrationContext) -> None:
@@ -277,7 +276,7 @@ def _differences(db: Connection, *, strangers: bool = True) -> list[str]:
     from alembic.migration import MigrationContext  # noqa: PLC0415
 
     options = {
-        "version_table": schemas.VERSION_TABLE,
+        "version_table": revisions.VERSION_TABLE,
         "include_name": _may_be_ours,
         "include_object": include_in_check,
         "compare_server_default": True,

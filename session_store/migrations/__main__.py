@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from session_store import migrations, schema
+from session_store import migrations, revisions
 from session_store.dialects import engines
 from session_store.errors import InvalidQuery, StoreError
 
@@ -29,7 +29,7 @@ def upgrade(asked: argparse.Namespace) -> int:
 def current(asked: argparse.Namespace) -> int:
     """Say which revision the tables are at."""
     revision = migrations.current(asked.db, schema=asked.schema)
-    print(f"{revision or 'no revision'}{' (head)' if revision == schema.HEAD else ''}")
+    print(f"{revision or 'no revision'}{' (head)' if revision == revisions.HEAD else ''}")
     return 0
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from session_store.errors import StoreError
-from session_store.schema import HEAD, is_ours
+from session_store.revisions import HEAD, is_ours
 from session_store.types import ExactJson, ExactText, UtcDateTime
 
 if TYPE_CHECKING:

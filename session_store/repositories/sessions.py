@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy.exc import DBAPIError
 
-from session_store import schema, search, statements
+from session_store import revisions, search, statements
 from session_store.dialects.failures import Failure, meaning
 from session_store.dialects.sql import check_references_at_once
 from session_store.errors import InvalidQuery, SessionInUse
@@ -249,7 +249,7 @@ class SessionRepository:
             SchemaOutOfDate: The tables are missing or old.
             StoreUnavailable: The database does not answer.
         """
-        revision = schema.require(db)
+        revision = revisions.require(db)
         asked = time.perf_counter()
         db.execute(statements.PING).close()
         return Health(revision, search.ENGINE, time.perf_counter() - asked)

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import text
 
-from session_store import SessionStore
+from session_store import ChatMessage, SessionStore
 from tests.hosts_e2e.running import Client, Host, Reply, until, words_of
 
 pytestmark = pytest.mark.hosts
@@ -102,6 +102,28 @@ def test_a_client_that_goes_away_leaves_what_it_heard(shop_client: Client, store
     assert [seq for seq, _, _ in said(shop_client, talk)] == [1, 2, 3, 4]
 
 
+def test_an_answer_that_was_overtaken_ends(shop: Host, store: SessionStore) -> None:
+    """Its turn is taken for dead and the next question answered: it stops with a warning, and the new turn goes on."""
+    shop.upgrade()
+    with shop.serving(SHOP_WORD_SECS="0.01") as served:
+        client = served.client
+        talk = conversation(client, ann(client))
+        key = talk.rpartition("/")[2]
+        with client.streamed(f"{talk}/messages", {"content": " ".join(["word"] * 1000)}) as overtaken:
+            words_of(overtaken, 20)
+            assert store.recover_stuck(0, to="idle") == [key]
+            with client.streamed(f"{talk}/messages", {"content": LONG}) as response:
+                words_of(response, 1)
+                rest = overtaken.read()
+                assert state_of(store, talk) == "running"
+        until(lambda: state_of(store, talk) == "idle", "that the second turn ends")
+
+        assert len(rest.split()) < 900
+        assert served.output.count(f"Answer 2 of {key} ends early") == 1
+        assert "Answer 4" not in served.output
+    assert [stored.message.role for stored in store.history(key)] == ["user", "assistant"] * 2
+
+
 def test_of_many_questions_at_once_one_is_answered(shop_client: Client, store: SessionStore) -> None:
     """The others are told to wait, and leave nothing."""
     talk = conversation(shop_client, ann(shop_client))
@@ -138,6 +160,19 @@ def test_an_order_and_its_messages_are_one(shop_client: Client, store: SessionSt
     assert f"{user}/conversations/{shown['session_key']}" == talk
     assert counts(store) == (1, 2)
     assert state_of(store, talk) == "idle"
+
+
+def test_an_order_shows_the_end_of_a_long_conversation(shop_client: Client, store: SessionStore) -> None:
+    """The newest fifty, oldest first; the others are read in pages."""
+    talk = conversation(shop_client, ann(shop_client))
+    placed = shop_client.post(f"{talk}/orders", order()).body
+    store.append_many(placed["session_key"], [ChatMessage.user(f"Hello {n}") for n in range(3, 121)])
+
+    shown = shop_client.get(f"/orders/{placed['id']}").body["messages"]
+    assert [(message["seq"], message["content"]) for message in shown] == [(n, f"Hello {n}") for n in range(71, 121)]
+    assert [seq for seq, _, _ in said(shop_client, talk)] == [*range(1, 51)]
+    page = shop_client.get(f"{talk}/messages?after_seq=50&limit=20").body
+    assert [message["seq"] for message in page] == [*range(51, 71)]
 
 
 def test_an_order_the_database_refuses_leaves_no_message(shop_client: Client, store: SessionStore) -> None:
@@ -187,6 +222,53 @@ def test_what_is_not_there_or_not_allowed_is_said(shop_client: Client) -> None:
     assert shop_client.post(f"{user}/conversations/web_nobody/messages", {"content": "Hi"}).status == 404
     assert shop_client.get("/orders/999").status == 404
     assert shop_client.get(f"{user}/conversations?after=nonsense").status == 422
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**31, 2**40, 2**70])
+def test_a_number_no_column_holds_is_refused(shop_client: Client, number: int) -> None:
+    """422 wherever it stands in a path, and not an error of the driver's."""
+    user = f"/users/{number}"
+    talk = f"{user}/conversations/web_nobody"
+    for reply in (
+        shop_client.get(f"/orders/{number}"),
+        shop_client.post(f"{user}/conversations"),
+        shop_client.get(f"{user}/conversations"),
+        shop_client.get(f"{user}/search?words=tea"),
+        shop_client.get(f"{talk}/messages"),
+        shop_client.post(f"{talk}/messages", {"content": "Hi"}),
+        shop_client.post(f"{talk}/orders", order()),
+    ):
+        assert reply.status == 422
+        assert {problem["loc"][0] for problem in reply.body["detail"]} == {"path"}
+
+
+@pytest.mark.parametrize("bad", ["\0", "a\0b", "a\n\0", "\ud800", "a\udfffb"])
+def test_a_text_no_column_holds_is_refused(shop_client: Client, store: SessionStore, bad: str) -> None:
+    """422 that names the field, and nothing is left."""
+    user = ann(shop_client)
+    talk = conversation(shop_client, user)
+    for path, body, field in (
+        ("/users", {"name": bad}, "name"),
+        (f"{user}/conversations", {"title": bad}, "title"),
+        (f"{talk}/orders", order(reference=bad), "reference"),
+        (f"{talk}/orders", order() | {"item": bad}, "item"),
+    ):
+        reply = shop_client.post(path, body)
+        assert (reply.status, [problem["loc"] for problem in reply.body["detail"]]) == (422, [["body", field]])
+    assert shop_client.post(f"{talk}/messages", {"content": "\ud800"}).status == 422
+    assert counts(store) == (0, 0)
+    assert store.list_sessions() == [talk.rpartition("/")[2]]
+
+
+def test_text_of_the_store_s_own_may_have_any_character(shop_client: Client, store: SessionStore) -> None:
+    """NUL in a question is kept, and looked for without an error."""
+    user = ann(shop_client)
+    talk = conversation(shop_client, user)
+    assert shop_client.post(f"{talk}/messages", {"content": "a\0b"}) == (200, "You asked: a\0b ")
+    assert store.load(talk.rpartition("/")[2])[0].content == "a\0b"
+    assert shop_client.get(f"{user}/search?words=a%00b").status == 200
+    assert shop_client.get(f"{user}/conversations/%00/messages").status == 422
+    assert shop_client.get(f"{talk}/messages?after_seq={2**70}").status == 422
 
 
 def test_health(shop: Host) -> None:

@@ -1,9 +1,12 @@
 """The Flask application answers, and writes its tickets and our messages together."""
 
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sqlalchemy import text
 
-from session_store import SessionStore
+from session_store import ChatMessage, SessionStore
 from tests.hosts_e2e.running import Client, Host, Reply
 
 pytestmark = pytest.mark.hosts
@@ -104,6 +107,64 @@ def test_what_is_not_there_or_not_allowed_is_said(support_client: Client, store:
     assert support_client.post("/tickets", MAIL | {"sender": "x" * 513}).status == 422
     assert support_client.post("/tickets/1/messages", {"role": "judge", "text": "Hi"}).status == 422
     assert counts(store) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("number", [2**31, 2**40, 2**70])
+def test_a_number_no_column_holds_is_no_ticket(support_client: Client, number: int) -> None:
+    """404, as for any other that is not there, and not an error of the driver's."""
+    for reply in (
+        support_client.get(f"/tickets/{number}"),
+        support_client.post(f"/tickets/{number}/close"),
+        support_client.post(f"/tickets/{number}/messages", {"role": "user", "text": "Hi"}),
+    ):
+        assert (reply.status, list(reply.body)) == (404, ["error"])
+
+
+@pytest.mark.parametrize("name", ["mail_id", "sender", "subject", "text"])
+@pytest.mark.parametrize("bad", ["\0", "a\0b", "\ud800", "a\udfffb"])
+def test_a_text_no_column_holds_is_refused(support_client: Client, store: SessionStore, name: str, bad: str) -> None:
+    """400 that names the field, and nothing is left."""
+    reply = support_client.post("/tickets", MAIL | {name: bad})
+    assert (reply.status, reply.body["error"].split()[0]) == (400, name)
+    assert counts(store) == (0, 0, 0)
+
+
+def test_a_mail_id_no_index_holds_is_refused(support_client: Client, store: SessionStore) -> None:
+    """Counted in bytes, so that the longest allowed goes in, however it is spelled."""
+    for too_long in (secrets.token_hex(5000), "x" * 999, "\u20ac" * 333):
+        assert support_client.post("/tickets", MAIL | {"mail_id": too_long}).status == 400
+    assert counts(store) == (0, 0, 0)
+    opened(support_client, mail_id=secrets.token_hex(499))
+    opened(support_client, mail_id="\u20ac" * 332)
+    assert counts(store) == (2, 2, 4)
+
+
+def test_a_long_conversation_comes_in_pages(support_client: Client, store: SessionStore) -> None:
+    """The newest fifty, oldest first, and from there back to the beginning."""
+    number = opened(support_client)
+    [key] = store.list_sessions()
+    store.append_many(key, [ChatMessage.user(f"Hello {n}") for n in range(3, 121)])
+
+    path = f"/tickets/{number}"
+    pages = [said(support_client.get(path))]
+    while pages[-1]:
+        pages.append(said(support_client.get(f"{path}?before_seq={pages[-1][0][0]}")))
+    assert [[seq for seq, _, _ in page] for page in pages] == [
+        [*range(71, 121)],
+        [*range(21, 71)],
+        [*range(1, 21)],
+        [],
+    ]
+    assert said(support_client.post(f"{path}/close"))[0][0] == 72
+    assert support_client.get(f"{path}?before_seq=-1").status == 422
+
+
+def test_more_requests_at_once_than_connections(support_client: Client) -> None:
+    """A request has one connection, so those that wait for theirs do not wait for each other."""
+    number = opened(support_client)
+    with ThreadPoolExecutor(40) as threads:
+        replies = list(threads.map(support_client.get, [f"/tickets/{number}"] * 120))
+    assert {reply.status for reply in replies} == {200}
 
 
 def test_health(support: Host) -> None:

@@ -1,4 +1,4 @@
-"""Where the tables of a database are, which revision they have, and which one this package needs."""
+"""Which revision the tables of a database have, where that is written, and which one this package needs."""
 
 from __future__ import annotations
 
