@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, event, text
 
 from session_store import ChatMessage, SessionStore, migrations, revisions
 from tests.conftest import Database
-from tests.test_migrations import configured
+from tests.migrations.steps import configured
 
 SESSIONS, EACH = 40, 25
 REBUILD = re.compile(r"(DROP TABLE|RENAME TO|CREATE TABLE) \W?(_alembic_tmp_)?session_store_sessions\b")
