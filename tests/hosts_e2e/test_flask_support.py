@@ -147,7 +147,7 @@ def test_a_long_conversation_comes_in_pages(support_client: Client, store: Sessi
 
     path = f"/tickets/{number}"
     pages = [said(support_client.get(path))]
-    while pages[-1]:
+    for _ in range(3):
         pages.append(said(support_client.get(f"{path}?before_seq={pages[-1][0][0]}")))
     assert [[seq for seq, _, _ in page] for page in pages] == [
         [*range(71, 121)],

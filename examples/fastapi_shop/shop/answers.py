@@ -1,5 +1,6 @@
 """An answer while it is written: its words go to the client at once and to the store every few words."""
 
+import logging
 from collections.abc import AsyncIterator
 from typing import Annotated, Final
 from uuid import uuid4
@@ -9,7 +10,9 @@ from fastapi import Depends, HTTPException, status
 from session_store import AsyncSessionBackend, ChatMessage, SessionMetadata
 from shop import model
 from shop.database import store
-from shop.schemas import Question
+from shop.schemas import Id, Question
+
+log = logging.getLogger(__name__)
 
 KEEP_EVERY: Final = 8
 """Words between two writes: what a killed process loses at most."""
@@ -33,23 +36,28 @@ class Answer:
             self._text += word
             number += 1
             yield word
-            if number % KEEP_EVERY == 0:
-                await store.update_last(self._key, self._message(complete=False), seq=self._seq)
+            if number % KEEP_EVERY == 0 and not await store.update_last(
+                self._key, self._message(complete=False), seq=self._seq
+            ):
+                # Its turn was taken for dead and another message has followed: what nobody can read again is not said.
+                return
         # Before the response ends: whoever has read all of it finds it stored, and may ask again.
         await self.end(complete=True)
 
     async def end(self, *, complete: bool) -> None:
         """Store what was said, and end the turn."""
         async with store.begin() as transaction:
-            await transaction.update_last(self._key, self._message(complete=complete), seq=self._seq)
+            kept = await transaction.update_last(self._key, self._message(complete=complete), seq=self._seq)
             await transaction.set_session_state(self._key, "idle", if_turn=self._turn_id)
         self.ended = True
+        if not kept:
+            log.warning("Answer %d of %s ends early: it is not the last message any more", self._seq, self._key)
 
     def _message(self, *, complete: bool) -> ChatMessage:
         return ChatMessage.assistant(self._text, {"model": model.NAME, "complete": complete})
 
 
-async def conversation(user_id: int, key: str) -> SessionMetadata:
+async def conversation(user_id: Id, key: str) -> SessionMetadata:
     """Find the conversation that the path names; somebody else's is none."""
     found = await store.get_session_metadata(key)
     if found is None or found.owner != str(user_id):

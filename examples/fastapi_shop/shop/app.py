@@ -7,15 +7,16 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import uuid4
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, status
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import selectinload
 
 from session_store import ChatMessage, SessionMetadata, SessionQuery, StoreError
+from session_store.models import Message
 from shop.answers import Answer, answer, begin_turn, conversation
 from shop.database import engine, sessions, store
 from shop.models import Order, User
@@ -23,6 +24,7 @@ from shop.schemas import (
     ConversationOut,
     ConversationPage,
     HealthOut,
+    Id,
     MessageOut,
     NewConversation,
     NewOrder,
@@ -33,6 +35,8 @@ from shop.schemas import (
 from shop.upkeep import upkeep
 
 logging.basicConfig(level=logging.INFO)
+
+PAGE: Final = 50
 
 Limit = Annotated[int, Query(ge=1, le=100)]
 
@@ -59,6 +63,13 @@ async def refused(_request: Request, error: StoreError) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, code)
 
 
+@app.exception_handler(RequestValidationError)
+async def misunderstood(_request: Request, error: RequestValidationError) -> JSONResponse:
+    """Say what is wrong with a request, without repeating it: a lone surrogate in it would not go into a response."""
+    problems = [{name: problem[name] for name in ("type", "loc", "msg")} for problem in error.errors()]
+    return JSONResponse({"detail": problems}, status.HTTP_422_UNPROCESSABLE_CONTENT)
+
+
 @app.get("/health")
 async def health() -> HealthOut:
     """Say that the store can serve; 503 with the reason where it cannot."""
@@ -79,7 +90,7 @@ async def add_user(new: NewUser) -> UserOut:
 
 
 @app.post("/users/{user_id}/conversations", status_code=status.HTTP_201_CREATED)
-async def start_conversation(user_id: int, new: NewConversation) -> ConversationOut:
+async def start_conversation(user_id: Id, new: NewConversation) -> ConversationOut:
     """Start a conversation of a user."""
     key = f"web_{uuid4().hex}"
     async with sessions.begin() as db:
@@ -91,20 +102,20 @@ async def start_conversation(user_id: int, new: NewConversation) -> Conversation
 
 
 @app.get("/users/{user_id}/conversations")
-async def list_conversations(user_id: int, limit: Limit = 20, after: str | None = None) -> ConversationPage:
+async def list_conversations(user_id: Id, limit: Limit = 20, after: str | None = None) -> ConversationPage:
     """Return a user's conversations, the newest activity first."""
     return await _page(SessionQuery(owner=str(user_id), limit=limit, after=after))
 
 
 @app.get("/users/{user_id}/search")
-async def search(user_id: int, words: str, limit: Limit = 20, after: str | None = None) -> ConversationPage:
+async def search(user_id: Id, words: str, limit: Limit = 20, after: str | None = None) -> ConversationPage:
     """Return the user's conversations with a message that has all the words."""
     return await _page(SessionQuery(keyword=words, owner=str(user_id), limit=limit, after=after))
 
 
 @app.get("/users/{user_id}/conversations/{key}/messages")
 async def read(
-    conversation: Annotated[SessionMetadata, Depends(conversation)], limit: Limit = 50, after_seq: int | None = None
+    conversation: Annotated[SessionMetadata, Depends(conversation)], limit: Limit = PAGE, after_seq: int | None = None
 ) -> list[MessageOut]:
     """Return a conversation's messages, the oldest first."""
     return [
@@ -127,7 +138,7 @@ async def ask(answer: Annotated[Answer, Depends(answer)]) -> StreamingResponse:
 
 @app.post("/users/{user_id}/conversations/{key}/orders", status_code=status.HTTP_201_CREATED)
 async def place_order(
-    user_id: int, conversation: Annotated[SessionMetadata, Depends(conversation)], new: NewOrder
+    user_id: Id, conversation: Annotated[SessionMetadata, Depends(conversation)], new: NewOrder
 ) -> OrderOut:
     """Place an order: its row and what is said about it are there together, or neither is."""
     key = conversation.key
@@ -147,13 +158,22 @@ async def place_order(
 
 
 @app.get("/orders/{order_id}")
-async def show_order(order_id: int) -> OrderOut:
-    """Return an order together with the conversation it was placed in."""
+async def show_order(order_id: Id) -> OrderOut:
+    """Return an order together with the end of the conversation it was placed in."""
     async with sessions() as db:
-        order = await db.get(Order, order_id, options=[selectinload(Order.messages)])
-    if order is None:
-        raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no order {order_id}")
-    return OrderOut.model_validate(order)
+        order = await db.get(Order, order_id)
+        if order is None:
+            raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no order {order_id}")
+        newest = (await db.scalars(order.messages.select().order_by(Message.seq.desc()).limit(PAGE))).all()
+    return OrderOut(
+        id=order.id,
+        user_id=order.user_id,
+        session_key=order.session_key,
+        reference=order.reference,
+        item=order.item,
+        amount_cents=order.amount_cents,
+        messages=[MessageOut.model_validate(message) for message in reversed(newest)],
+    )
 
 
 async def _page(query: SessionQuery) -> ConversationPage:

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from sqlalchemy import ForeignKey, MetaData, Text, orm
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, WriteOnlyMapped, mapped_column
 
 from session_store.models import Message, Session
 
@@ -46,11 +46,9 @@ class Order(Base):
     item: Mapped[str]
     amount_cents: Mapped[int]
 
-    # Never loaded by itself, which would be I/O behind no await; a query asks for it with selectinload. Only to be
-    # read: what is written to a conversation goes through the store, which numbers and counts the messages.
-    messages: Mapped[list[Message]] = orm.relationship(
-        primaryjoin=lambda: orm.foreign(Message.session_key) == Order.session_key,
-        order_by=Message.seq,
-        viewonly=True,
-        lazy="raise",
+    # Never loaded by itself, which would be I/O behind no await, nor as a whole, which may be long: it gives a SELECT
+    # to limit and to run. Only to be read: what is written to a conversation goes through the store, which numbers
+    # and counts the messages.
+    messages: WriteOnlyMapped[Message] = orm.relationship(
+        primaryjoin=lambda: orm.foreign(Message.session_key) == Order.session_key, viewonly=True
     )

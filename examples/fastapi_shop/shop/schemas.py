@@ -1,14 +1,22 @@
 """What goes in and out over HTTP."""
 
 from datetime import datetime
+from typing import Annotated
 
+from fastapi import Path
 from pydantic import BaseModel, Field
+
+Id = Annotated[int, Path(ge=1, lt=2**31)]
+"""What can be a row's id: a number past the column's range would be refused by the driver, not by us."""
+
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""What the shop's own columns can hold: PostgreSQL has no text with NUL in it. A lone surrogate is no `str` here."""
 
 
 class NewUser(BaseModel):
     """Somebody who wants to talk."""
 
-    name: str = Field(min_length=1, max_length=100)
+    name: Text = Field(min_length=1, max_length=100)
 
 
 class UserOut(NewUser):
@@ -20,7 +28,7 @@ class UserOut(NewUser):
 class NewConversation(BaseModel):
     """The beginning of a conversation."""
 
-    title: str | None = Field(default=None, max_length=200)
+    title: Text | None = Field(default=None, max_length=200)
 
 
 class ConversationOut(BaseModel):
@@ -59,13 +67,13 @@ class MessageOut(BaseModel, from_attributes=True):
 class NewOrder(BaseModel):
     """Something to buy; ``reference`` is the buyer's, and names this order alone."""
 
-    reference: str = Field(min_length=1, max_length=100)
-    item: str = Field(min_length=1, max_length=200)
+    reference: Text = Field(min_length=1, max_length=100)
+    item: Text = Field(min_length=1, max_length=200)
     amount_cents: int = Field(gt=0, lt=2**31)
 
 
-class OrderOut(NewOrder, from_attributes=True):
-    """Something bought, and the conversation in which it was."""
+class OrderOut(NewOrder):
+    """Something bought, and the end of the conversation in which it was."""
 
     id: int
     user_id: int

@@ -3,6 +3,7 @@
 Each request is one transaction: the ticket's row and the messages are committed together, or neither is.
 """
 
+import re
 from typing import Any, Final, cast
 from uuid import uuid4
 
@@ -15,6 +16,16 @@ from session_store import ChatMessage, SessionStore, StoreError
 from support.models import Ticket, db
 
 ROLES: Final = {"user", "assistant"}
+TICKET: Final = f"/tickets/<int(max={2**31 - 1}):number>"
+"""A number past the column's range is no ticket's; PostgreSQL would refuse to compare it."""
+
+PAGE: Final = 50
+LAST_SEQ: Final = 2**63 - 1
+MAX_MAIL_ID_BYTES: Final = 998
+"""As long as a line of a mail may be. A row of an index has room for it, which it has not for a text of any length."""
+
+UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
+"""JSON can spell NUL and lone surrogates, but PostgreSQL has no text with them."""
 
 tickets = Blueprint("tickets", __name__)
 
@@ -25,7 +36,7 @@ def refused(error: StoreError) -> tuple[dict[str, str], int]:
     return {"error": str(error)}, 422 if isinstance(error, ValueError) else 503
 
 
-@tickets.errorhandler(HTTPException)
+@tickets.app_errorhandler(HTTPException)
 def failed(error: HTTPException) -> tuple[dict[str, str | None], int]:
     """Say in JSON what is wrong."""
     return {"error": error.description}, error.code or 500
@@ -41,6 +52,8 @@ def health() -> dict[str, Any]:
 def open_ticket() -> tuple[dict[str, Any], int]:
     """Open a ticket with its first message."""
     mail_id, sender, subject, text = _fields("mail_id", "sender", "subject", "text")
+    if len(mail_id.encode()) > MAX_MAIL_ID_BYTES:
+        abort(400, f"mail_id must be at most {MAX_MAIL_ID_BYTES} bytes long")
     key = f"mail_{uuid4().hex}"
     conversation = _store().joined_to(db.session)
     conversation.create_session(key, name=subject, owner=sender, attributes={"channel": "mail"})
@@ -57,13 +70,13 @@ def open_ticket() -> tuple[dict[str, Any], int]:
     return _shown(ticket), 201
 
 
-@tickets.get("/tickets/<int:number>")
+@tickets.get(TICKET)
 def show_ticket(number: int) -> dict[str, Any]:
-    """Return a ticket and what was said about it."""
-    return _shown(_ticket(number))
+    """Return a ticket and the last that was said about it, or what was said before the ``before_seq`` given."""
+    return _shown(_ticket(number), request.args.get("before_seq", LAST_SEQ, type=int))
 
 
-@tickets.post("/tickets/<int:number>/messages")
+@tickets.post(f"{TICKET}/messages")
 def add_message(number: int) -> tuple[dict[str, Any], int]:
     """Add a message to an open ticket."""
     role, text = _fields("role", "text")
@@ -75,7 +88,7 @@ def add_message(number: int) -> tuple[dict[str, Any], int]:
     return {"seq": stored.seq}, 201
 
 
-@tickets.post("/tickets/<int:number>/close")
+@tickets.post(f"{TICKET}/close")
 def close_ticket(number: int) -> dict[str, Any]:
     """Close a ticket, and say so in its conversation."""
     key = _change(number, is_open=False, is_waiting=False)
@@ -95,6 +108,8 @@ def _fields(*names: str) -> list[str]:
     for name in names:
         if not isinstance(body, dict) or not isinstance(body.get(name), str) or not body[name]:
             abort(422, f"{name} must be a string that is not empty")
+        if UNSTORABLE.search(body[name]):
+            abort(400, f"{name} holds a NUL character or a lone surrogate")
     return [body[name] for name in names]
 
 
@@ -113,8 +128,13 @@ def _change(number: int, **values: bool) -> str:
     return key
 
 
-def _shown(ticket: Ticket) -> dict[str, Any]:
-    messages = _store().history(ticket.session_key) if ticket.session_key else []
+def _shown(ticket: Ticket, before_seq: int = LAST_SEQ) -> dict[str, Any]:
+    messages = []
+    if ticket.session_key is not None:
+        # Joined, though it only reads: by itself the store would take a second connection while the session holds one,
+        # and requests that wait for their second one in a full pool wait for each other.
+        conversation = _store().joined_to(db.session)
+        messages = conversation.history(ticket.session_key, before_seq=before_seq, limit=PAGE)
     return {
         "number": ticket.number,
         "subject": ticket.subject,
