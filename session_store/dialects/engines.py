@@ -87,15 +87,9 @@ def configure_sqlite(engine: Engine | AsyncEngine, *, durability: Durability = "
         message = f"durability must be 'full' or 'relaxed': {durability!r}"
         raise InvalidQuery(message)
 
-    @event.listens_for(sync_engine, "do_connect")
-    def begin_when_written(_dialect: Dialect, _entry: ConnectionPoolEntry, _args: Any, options: dict[str, Any]) -> None:
-        # From Python 3.12 on a host may have asked for a transaction that is always open. In it no pragma can be set,
-        # and a write that comes after a read fails if somebody else wrote in between.
-        options.pop("autocommit", None)
-
     @event.listens_for(sync_engine, "connect")
     def tune(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-        if hasattr(connection, "autocommit"):  # a host's own `creator` was not asked by the event above
+        if hasattr(connection, "autocommit"):  # a host's own `creator` asks nobody
             connection.autocommit = _LEGACY_TRANSACTION_CONTROL
         connection.isolation_level = "IMMEDIATE"
         cursor = connection.cursor()
@@ -111,11 +105,27 @@ def configure_sqlite(engine: Engine | AsyncEngine, *, durability: Durability = "
             _switch_to_wal(cursor)
         cursor.close()
 
-    @event.listens_for(sync_engine, "savepoint")
-    def begin_first(connection: Connection, _name: str) -> None:
+    _begin_when_written(sync_engine.dialect)
+
+
+def _begin_when_written(dialect: Dialect) -> None:
+    # Not by events: with one listener SQLAlchemy looks for others at every statement, a fifth of an append's time.
+    connect, savepoint = dialect.connect, dialect.do_savepoint
+
+    def connect_so(*args: Any, **options: Any) -> DBAPIConnection:
+        # From Python 3.12 on a host may have asked for a transaction that is always open. In it no pragma can be set,
+        # and a write that comes after a read fails if somebody else wrote in between.
+        options.pop("autocommit", None)
+        return connect(*args, **options)
+
+    def begin_first(connection: Connection, name: str) -> None:
         # sqlite3 begins before the first write only: a savepoint that comes earlier is a transaction, which its
         # RELEASE commits, and no rollback of the host's could undo what was written in it.
         begin_writing(connection)
+        savepoint(connection, name)
+
+    dialect.connect = connect_so  # type: ignore[method-assign]
+    dialect.do_savepoint = begin_first  # type: ignore[method-assign]
 
 
 def missing_file(engine: Engine) -> str | None:
