@@ -18,10 +18,12 @@ from session_store.values import (
     ChatMessage,
     Compaction,
     Health,
+    MessageHit,
     NewMessage,
     SessionMetadata,
     SessionQuery,
     SessionState,
+    Snippet,
     StoredMessage,
 )
 
@@ -38,6 +40,7 @@ __all__ = [
     "InvalidKey",
     "InvalidMessage",
     "InvalidQuery",
+    "MessageHit",
     "NewMessage",
     "SchemaOutOfDate",
     "SessionBackend",
@@ -46,6 +49,7 @@ __all__ = [
     "SessionQuery",
     "SessionState",
     "SessionStore",
+    "Snippet",
     "StoreError",
     "StoreUnavailable",
     "StoredMessage",

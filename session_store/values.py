@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -106,8 +106,7 @@ class SessionMetadata(NamedTuple):
     @property
     def cursor(self) -> str:
         """Where a list goes on after this session: opaque, safe in a URL, for ``SessionQuery.after``."""
-        place = json.dumps([self.last_activity.isoformat(), self.key])
-        return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+        return _cursor([self.last_activity.isoformat(), self.key])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +114,8 @@ class SessionQuery:
     """Which sessions to list, count or search; every condition given must hold.
 
     Attributes:
-        keyword: Words that must all occur in one message of the session; None or blank: any session.
+        keyword: What one message of the session must have, in the language of `session_store.search.language`: words,
+            ``"phrases"``, ``prefix*``, ``-without``, ``this OR that``. None, or without a word: any session.
         limit: At most so many, 0 or more; None: all.
         after: The ``cursor`` of a `SessionMetadata`: go on behind it.
         owner: Only sessions of this owner.
@@ -135,6 +135,52 @@ class SessionQuery:
     active_before: datetime | None = None
 
 
+class Snippet(NamedTuple):
+    """A piece of a message around what was found in it.
+
+    ``matches`` are the places of the matches in ``text``, start and end, in order and apart. An ellipsis at the start
+    or the end of ``text`` says that the message goes on there.
+    """
+
+    text: str
+    matches: tuple[tuple[int, int], ...]
+
+    def marked(self, before: str, after: str, *, escape: Callable[[str], str] = str) -> str:
+        """Return the text with each match between two marks.
+
+        Args:
+            before: What comes before a match, ``"<mark>"`` for example.
+            after: What comes after it.
+            escape: Applied to the text and not to the marks: `html.escape` for a page.
+        """
+        pieces: list[str] = []
+        done = 0
+        for start, end in self.matches:
+            pieces += (escape(self.text[done:start]), before, escape(self.text[start:end]), after)
+            done = end
+        return "".join((*pieces, escape(self.text[done:])))
+
+
+class MessageHit(NamedTuple):
+    """A message that a search found; its time is UTC.
+
+    ``rank`` is higher for a better match; its scale is that of the engine that served, so ranks of two databases do
+    not compare.
+    """
+
+    key: str
+    seq: int
+    role: str
+    created_at: datetime
+    rank: float
+    snippet: Snippet
+
+    @property
+    def cursor(self) -> str:
+        """Where a search goes on after this message: opaque, safe in a URL, for ``after``."""
+        return _cursor([self.created_at.isoformat(), self.rank, self.key, self.seq])
+
+
 class Compaction(NamedTuple):
     """What `compact` did, or would do: messages removed as doubles, and whether the head was wrong."""
 
@@ -152,3 +198,7 @@ class Health(NamedTuple):
     schema: str | None
     search: str
     latency: float
+
+
+def _cursor(place: list[Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")

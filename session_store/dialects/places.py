@@ -111,6 +111,11 @@ def _mapped(connection: Connection, names: dict[str | None, str] | None) -> Iter
         connection._execution_options = before  # noqa: SLF001
 
 
+def qualified(name: str, schema: str | None) -> str:
+    """Return a name as PostgreSQL reads it in a text: in this schema, or where the search path finds it."""
+    return _quoted(name) if schema is None else f"{_quoted(schema)}.{_quoted(name)}"
+
+
 def _quoted(name: str) -> str:
     # Not by the dialect, which doubles a percent sign for drivers that would take it for a parameter.
     doubled = name.replace('"', '""')

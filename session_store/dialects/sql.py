@@ -60,6 +60,46 @@ def _(element: has_word, compiler: SQLCompiler, **kw: Any) -> str:
     return f'strpos(lower({content} COLLATE "C"), {word}) > 0'
 
 
+class has_text(FunctionElement[bool]):  # noqa: N801
+    """Whether a text has another one in it."""
+
+    type = Boolean()
+    inherit_cache = True
+    name = "has_text"
+
+
+@compiles(has_text, "sqlite")
+def _(element: has_text, compiler: SQLCompiler, **kw: Any) -> str:
+    content, text = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"instr({content}, {text}) > 0"
+
+
+@compiles(has_text, "postgresql")
+def _(element: has_text, compiler: SQLCompiler, **kw: Any) -> str:
+    content, text = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"strpos({content}, {text}) > 0"
+
+
+class has_pattern(FunctionElement[bool]):  # noqa: N801
+    """Whether a text has a pattern in it: the second one is SQLite's GLOB, the third a regular expression."""
+
+    type = Boolean()
+    inherit_cache = True
+    name = "has_pattern"
+
+
+@compiles(has_pattern, "sqlite")
+def _(element: has_pattern, compiler: SQLCompiler, **kw: Any) -> str:
+    content, glob, _ = element.clauses
+    return f"{compiler.process(content, **kw)} GLOB {compiler.process(glob, **kw)}"
+
+
+@compiles(has_pattern, "postgresql")
+def _(element: has_pattern, compiler: SQLCompiler, **kw: Any) -> str:
+    content, _, regular = element.clauses
+    return f"{compiler.process(content, **kw)} ~ {compiler.process(regular, **kw)}"
+
+
 class has_attributes(FunctionElement[bool]):  # noqa: N801
     """Whether a JSON object has all the values of another one, of scalars, at its top level."""
 

@@ -9,29 +9,28 @@ branch in its own run; `include_object`, `render_item` and `require_branch` are 
 from __future__ import annotations
 
 import io
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import URL, Connection, Engine, inspect
+from sqlalchemy import inspect
 
 from session_store import gates, revisions
+from session_store.binds import connected, locked, rolled_back
 from session_store.dialects import engines, places
-from session_store.dialects.failures import driver_errors
-from session_store.errors import InvalidQuery, StoreError, StoreUnavailable
+from session_store.errors import InvalidQuery, StoreError
 from session_store.migrations.hosts import LOCATION, PREFIX, include_object, render_item, require_branch
+from session_store.search import fts5, tsvector
 from session_store.tables import MESSAGES, METADATA, POSTGRESQL_INDEXES
-from session_store.transactions import told
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
+    from sqlalchemy import Connection
     from sqlalchemy.schema import SchemaItem
 
-    Bind = Engine | Connection | URL | str | os.PathLike[str]
+    from session_store.binds import Bind
 
 __all__ = [
     "LOCATION",
@@ -50,6 +49,9 @@ NOT_IN_THE_MODELS: Final = {
     # SQLite's row number, which nothing shows, and the key that is the primary one elsewhere.
     ("column", "id"),
     ("unique_constraint", "session_store_messages_session_key_seq_key"),
+    # The search index, which may be left out.
+    *(("table", name) for name in fts5.TABLES),
+    ("index", tsvector.INDEX),
 }
 """What the database has and the tables of `session_store.tables` do not, by kind and exact name."""
 
@@ -80,30 +82,20 @@ def upgrade(bind: Bind, *, schema: str | None = None) -> None:
             revision; or there is no transaction to do it in.
         StoreUnavailable: The database cannot be reached, or was locked for too long.
     """
-    with _connected(bind, schema, make=True) as db:
+    with connected(bind, schema, make=True) as db:
         # Who finds all as it should be waits for nobody, and needs no right but to read.
-        with _rolled_back(db), places.translated(db, schema):
+        with rolled_back(db), places.translated(db, schema):
             revision = revisions.current(db)
         # A newer one is another process's, of a newer version of this package that is being rolled out.
         if revision is not None and revision >= revisions.HEAD:
             return
-        if db.in_transaction():
-            engines.lock_for_migration(db)
-            with db.begin_nested():
-                _upgrade(db, schema or places.of(db))
-            return
-        try:
-            engines.lock_for_migration(db)
+        with locked(db):
             _upgrade(db, schema or places.of(db))
-        except BaseException:
-            db.rollback()
-            raise
-        engines.commit(db)
 
 
 def current(bind: Bind, *, schema: str | None = None) -> str | None:
     """Return the revision the tables are at; None if there are none, or nobody can tell."""
-    with _connected(bind, schema) as db, _rolled_back(db), places.search_path(db, schema or places.of(db)):
+    with connected(bind, schema) as db, rolled_back(db), places.search_path(db, schema or places.of(db)):
         return _current(db)
 
 
@@ -113,7 +105,7 @@ def check(bind: Bind, *, schema: str | None = None) -> list[str]:
     Alembic compares columns, indexes and references; it does not see primary keys, conditions of indexes and
     collations.
     """
-    with _connected(bind, schema) as db, _rolled_back(db), places.search_path(db, schema or places.of(db)):
+    with connected(bind, schema) as db, rolled_back(db), places.search_path(db, schema or places.of(db)):
         revision = revisions.current(db)
         if not revisions.exists(db):
             return ["there are no tables of session_store"]
@@ -167,33 +159,6 @@ def include_in_check(
     """Say whether ``alembic check`` of our own looks at this: at our tables only, and not at what is SQLite's alone."""
     is_known = (kind, name) in (NOT_IN_THE_MODELS if reflected else NOT_ON_SQLITE)
     return not is_known and not include_object(item, name, kind, reflected, compare_to)
-
-
-@contextmanager
-def _connected(bind: Bind, schema: str | None, *, make: bool = False) -> Iterator[Connection]:
-    if not isinstance(bind, Connection | Engine):
-        engine = engines.blocking_engine(bind, "full")
-        path = None if make else engines.missing_file(engine)
-        if path is not None:
-            problem = f"there is no file {path!r}"
-            raise StoreUnavailable(problem)
-        try:
-            with _connected(engine, schema) as db:
-                yield db
-        finally:
-            engine.dispose()
-        return
-    if schema is not None:
-        places.checked(schema, bind.dialect.name)
-    if isinstance(bind, Connection) and bind.closed:
-        problem = "this connection is closed"
-        raise StoreError(problem)
-    ours = isinstance(bind, Engine) or not bind.in_transaction()
-    try:
-        with nullcontext(bind) if isinstance(bind, Connection) else engines.connect(engines.transactional(bind)) as db:
-            yield db
-    except driver_errors() as error:
-        raise told(error, ours=ours) from getattr(error, "orig", error)
 
 
 def _upgrade(db: Connection, schema: str | None) -> None:
@@ -261,16 +226,6 @@ def _run(context: MigrationContext) -> None:
                     pass
 
 
-@contextmanager
-def _rolled_back(db: Connection) -> Iterator[None]:
-    ours = not db.in_transaction()
-    try:
-        yield
-    finally:
-        if ours:
-            db.rollback()
-
-
 def _differences(db: Connection, *, strangers: bool = True) -> list[str]:
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415
     from alembic.migration import MigrationContext  # noqa: PLC0415
@@ -294,7 +249,7 @@ def _differences(db: Connection, *, strangers: bool = True) -> list[str]:
 
 def _may_be_ours(name: str | None, kind: str, _parents: object) -> bool:
     # Without it Alembic reads every table of the host's.
-    return kind != "table" or (name or "").startswith(PREFIX)
+    return kind != "table" or ((name or "").startswith(PREFIX) and (kind, name) not in NOT_IN_THE_MODELS)
 
 
 def _in_words(difference: tuple[Any, ...]) -> str:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from session_store import statements
 from session_store.dialects.sql import must_lock_first
 from session_store.errors import Conflict, IdempotencyConflict, InvalidMessage
+from session_store.repositories.finding import find_messages
 from session_store.repositories.rows import birth, chat_messages, fetch, same_message, stored_message
+from session_store.search.selects import HitQuery
 from session_store.types import minute_of
 from session_store.validation import (
     chat_message,
@@ -21,7 +23,7 @@ from session_store.validation import (
     optional_number,
     whole_number,
 )
-from session_store.values import ChatMessage, NewMessage, StoredMessage
+from session_store.values import ChatMessage, MessageHit, NewMessage, StoredMessage
 from session_store.work import Plan, Step, reads, writes_at_once
 
 if TYPE_CHECKING:
@@ -157,6 +159,38 @@ class MessageRepository:
         Callers at the same time each get a different one. ``last_activity`` stays.
         """
         return self._take_last(db, key, None)
+
+    @reads
+    def search_messages(  # noqa: PLR0913 - each is a filter
+        self,
+        db: Connection,
+        keyword: str,
+        *,
+        key: str | None = None,
+        role: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 20,
+        after: str | None = None,
+        order: str = "recency",
+    ) -> list[MessageHit]:
+        """Return the messages that have what a keyword asks for, each with the piece of it around the match.
+
+        Args:
+            keyword: As in ``search``; without a word in it every message is found.
+            key: Only messages of this session.
+            role: Only messages of this role.
+            since: Only messages made then or later; aware.
+            until: Only messages made before; aware.
+            limit: At most so many, 0 or more.
+            after: The ``cursor`` of a `MessageHit`: go on behind it, in the same order.
+            order: ``"recency"``: newest message first; ``"relevance"``: best match first, which reads all matches.
+
+        Raises:
+            InvalidQuery: An argument is not of its kind or out of its range.
+            InvalidKey: The key or the role cannot be one.
+        """
+        return find_messages(db, keyword, HitQuery(key, role, since, until, limit, after, order))
 
     def remove_last(self, db: Connection, key: str, *, seq: int | None = None) -> bool:
         """Remove the last message and say whether there was one.

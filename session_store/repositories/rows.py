@@ -62,34 +62,37 @@ def metadata_from(
     db: Connection, statement: Select[Any], values: Mapping[str, Any] | None = None
 ) -> list[SessionMetadata]:
     """Return the sessions a SELECT of `statements.METADATA` finds."""
-    return [
-        SessionMetadata(
-            key,
-            None if name is None else unescape(name),
-            owner,
-            load_json(attributes),
-            as_utc(created_at),
-            as_utc(last_activity),
-            message_count,
-            last_seq,
-            state,
-            turn_id,
-            None if state_entered_at is None else as_utc(state_entered_at),
-        )
-        for (
-            key,
-            name,
-            owner,
-            attributes,
-            created_at,
-            last_activity,
-            message_count,
-            last_seq,
-            state,
-            turn_id,
-            state_entered_at,
-        ) in fetch(db, statement, values)
-    ]
+    return [session_metadata(row) for row in fetch(db, statement, values)]
+
+
+def session_metadata(row: Any) -> SessionMetadata:
+    """Make a session of a row of `statements.METADATA`."""
+    (
+        key,
+        name,
+        owner,
+        attributes,
+        created_at,
+        last_activity,
+        message_count,
+        last_seq,
+        state,
+        turn_id,
+        state_entered_at,
+    ) = row
+    return SessionMetadata(
+        key,
+        None if name is None else unescape(name),
+        owner,
+        load_json(attributes),
+        as_utc(created_at),
+        as_utc(last_activity),
+        message_count,
+        last_seq,
+        state,
+        turn_id,
+        None if state_entered_at is None else as_utc(state_entered_at),
+    )
 
 
 def birth(key: str, created_at: datetime, last_activity: datetime | None = None) -> dict[str, Any]:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy.exc import DBAPIError
 
-from session_store import revisions, search, statements
+from session_store import revisions, statements
 from session_store.dialects.failures import Failure, meaning
 from session_store.dialects.sql import check_references_at_once
 from session_store.errors import InvalidQuery, SessionInUse
+from session_store.repositories.finding import count_sessions, find_sessions
 from session_store.repositories.rows import birth, fetch, metadata_from, same_message, stored_message
+from session_store.search import engines, selects
 from session_store.types import dump_json, escape, load_json, minute_of, unescape
 from session_store.validation import (
     before,
@@ -91,7 +93,10 @@ class SessionRepository:
 
         Source: ``SessionBackend::list_sessions`` of the interface this package implements.
         """
-        return [key for (key,) in fetch(db, search.keys(_checked(query)))]
+        query = _checked(query)
+        if query.keyword is not None:
+            return [session.key for session in find_sessions(db, query)]
+        return [key for (key,) in fetch(db, selects.keys(query))]
 
     @reads
     def list_sessions_with_metadata(self, db: Connection, query: SessionQuery | None = None) -> list[SessionMetadata]:
@@ -100,21 +105,27 @@ class SessionRepository:
         Raises:
             InvalidQuery: A part of the query is not of its kind or out of its range.
         """
-        return metadata_from(db, search.heads(_checked(query)))
+        return find_sessions(db, _checked(query))
 
     @reads
     def count_sessions(self, db: Connection, query: SessionQuery | None = None) -> int:
         """Return how many sessions a query finds on all its pages: ``limit`` and ``after`` do not count."""
-        return int(fetch(db, search.how_many(_checked(query)))[0][0])
+        return count_sessions(db, _checked(query))
 
     @reads
     def search(self, db: Connection, query: SessionQuery) -> list[SessionMetadata]:
-        """Return the sessions with a message that has every word of the keyword, newest activity first.
+        """Return the sessions with a message that has what the keyword asks for, newest activity first.
 
-        Words are split at white space and may stand inside longer ones; A to Z are the same as a to z. Without
-        a word this is the list.
+        ``words`` that are all in one message, ``"a phrase"``, ``prefix*``, ``-without``, ``this OR that``. Any text
+        may be a keyword; without a word in it this is the list. Where there is no search index, and for scripts
+        written without spaces, words are found within longer ones too.
+
+        Raises:
+            InvalidQuery: A part of the query is not of its kind or out of its range.
+
+        Source: ``SessionBackend::search`` of the interface this package implements.
         """
-        return metadata_from(db, search.heads(_checked(query)))
+        return find_sessions(db, _checked(query))
 
     @writes_at_once
     def set_session_name(self, db: Connection, key: str, name: str) -> None:
@@ -252,11 +263,14 @@ class SessionRepository:
         revision = revisions.require(db)
         asked = time.perf_counter()
         db.execute(statements.PING).close()
-        return Health(revision, search.ENGINE, time.perf_counter() - asked)
+        latency = time.perf_counter() - asked
+        return Health(revision, engines.serving(db).engine, latency)
 
 
-def _checked(query: object) -> SessionQuery | None:
-    if query is None or isinstance(query, SessionQuery):
+def _checked(query: object) -> SessionQuery:
+    if query is None:
+        return SessionQuery()
+    if isinstance(query, SessionQuery):
         return query
     problem = f"query must be a SessionQuery, not {type(query).__name__}"
     raise InvalidQuery(problem)
