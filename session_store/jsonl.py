@@ -22,6 +22,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, NoReturn
 
+from session_store import search_index
 from session_store.errors import (
     Conflict,
     IdempotencyConflict,
@@ -45,6 +46,9 @@ MAX_LINE_BYTES: Final = 32 * 1024 * 1024
 _BATCH_LINES: Final = 10_000
 _BATCH_BYTES: Final = 8 * 1024 * 1024
 """Some 10 MB of memory, and on SQLite a second for which other writers wait."""
+
+_LONG_IMPORT: Final = 50_000
+"""After so many messages added it pays to make the search index anew at the end."""
 
 _ATTEMPTS: Final = 5
 _LONGEST_PAUSE_SECS: Final = 0.5
@@ -86,6 +90,7 @@ def import_jsonl(
 
     They are committed in batches of up to 10,000 lines. Where this ends early, by a crash or an error, the batches
     before are there, and doing it again completes it. Memory grows by about 100 bytes a line of the longest file.
+    On SQLite a long import suspends the search index, and makes it anew at the end.
 
     Args:
         store: Where they go, migrated; not within its ``begin()``.
@@ -100,10 +105,13 @@ def import_jsonl(
         Conflict: The database gave way to other writers every time.
     """
     work = _Import(store, on_broken)
-    for file in files:
-        with ExitStack() as closing:
-            source = closing.enter_context(open(file, "rb")) if isinstance(file, str | os.PathLike) else file  # noqa: PTH123
-            work.read(str(getattr(source, "name", "<bytes>")), _uncompressed(source, on_read))
+    try:
+        for file in files:
+            with ExitStack() as closing:
+                source = closing.enter_context(open(file, "rb")) if isinstance(file, str | os.PathLike) else file  # noqa: PTH123
+                work.read(str(getattr(source, "name", "<bytes>")), _uncompressed(source, on_read))
+    finally:
+        work.finish()
     return Imported(work.lines, work.added, work.already_there, work.broken, len(work.last_seqs))
 
 
@@ -121,6 +129,8 @@ class _Import:
         self._store = store
         self._on_broken = on_broken
         self._refused_in_a_row = 0
+        # An import that was killed may have left it so.
+        self._index_is_suspended = search_index.is_suspended(store.engine)
         self.lines = self.added = self.already_there = self.broken = 0
         self.last_seqs: dict[str, int] = {}
         """The last seq of each session met: what comes back with a higher one has been added."""
@@ -149,6 +159,11 @@ class _Import:
                 self._write(batch)
                 batch, size = [], 0
         self._write(batch)
+
+    def finish(self) -> None:
+        """Make the search index anew, if the import went on without it."""
+        if self._index_is_suspended:
+            search_index.rebuild(self._store.engine)
 
     def _lines(self, file: str, source: BinaryIO) -> Iterator[tuple[int, bytes]]:
         number = 0
@@ -196,6 +211,8 @@ class _Import:
             self._refused_in_a_row = 0
 
     def _append(self, lines: Sequence[_Line]) -> None:
+        if self.added >= _LONG_IMPORT and not self._index_is_suspended:
+            self._index_is_suspended = search_index.suspend(self._store.engine)
         sessions: dict[str, list[NewMessage]] = {}
         for line in lines:
             sessions.setdefault(line.session_key, []).append(line.message)

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from session_store import IdempotencyConflict, NewMessage, SessionMetadata, SessionQuery, StoredMessage
 from session_store.testing import Clock
+from tests.search.queries import finds_with
 
 BORN: Final = {
     "name": None,
@@ -20,8 +21,10 @@ BORN: Final = {
 class Model:
     """Sessions by their keys: a head, and two logs."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, engine: str) -> None:
         self.clock = clock
+        self.engine = engine
+        """What serves words."""
         self.heads: dict[str, dict[str, Any]] = {}
         self.logs: dict[str, list[tuple[StoredMessage, str | None]]] = {}
         self.states: dict[str, list[tuple[str, str | None, datetime]]] = {}
@@ -103,16 +106,27 @@ class Model:
 
     def answers(self, session: SessionMetadata, asked: SessionQuery) -> bool:
         """Whether a session is what was asked for."""
-        parts = (asked.keyword or "").lower().split()
-        texts = [stored.message.content.lower() for stored in self.history(session.key)]
+        texts = [stored.message.content for stored in self.history(session.key)]
+        finds = finds_with(self.engine, asked.keyword or "")
         return (
             asked.owner in {None, session.owner}
             and asked.state in {None, session.state}
             and (asked.active_since is None or session.last_activity >= asked.active_since)
             and (asked.active_before is None or session.last_activity < asked.active_before)
             and all(is_same(session.attributes.get(label), value) for label, value in (asked.attributes or {}).items())
-            and (not parts or any(all(part in content for part in parts) for content in texts))
+            and (asked.keyword is None or any(map(finds, texts)))
         )
+
+    def hits(self, keyword: str, key: str | None = None, role: str | None = None) -> list[tuple[str, int]]:
+        """The messages a keyword finds, latest first: their keys and seqs."""
+        finds = finds_with(self.engine, keyword)
+        found = [
+            (stored.created_at, session, stored.seq)
+            for session in self.logs
+            for stored in self.history(session)
+            if key in {None, session} and role in {None, stored.message.role} and finds(stored.message.content)
+        ]
+        return [(session, seq) for _, session, seq in sorted(found, reverse=True)]
 
 
 def is_same(value: object, other: object) -> bool:

@@ -105,7 +105,7 @@ def test_missing_tables_are_told(empty_database: Database, call: Callable[[Any],
     with SessionStore(empty_database.url) as store, pytest.raises(SchemaOutOfDate, match="upgrade") as told:
         call(store)
 
-    assert (told.value.current, told.value.head) == (None, "ss_0001")
+    assert (told.value.current, told.value.head) == (None, "ss_0002")
 
 
 @each_call
@@ -119,7 +119,7 @@ def test_missing_tables_are_told_to_a_host(empty_database: Database, call: Calla
         call(store.joined_to(db))
     engine.dispose()
 
-    assert told_connection.value.args == told_session.value.args == (None, "ss_0001", None)
+    assert told_connection.value.args == told_session.value.args == (None, "ss_0002", None)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_an_old_schema_is_told(database: Database) -> None:
         SessionStore(engine).check()
     engine.dispose()
 
-    assert (told.value.current, told.value.head) == ("ss_0000", "ss_0001")
+    assert (told.value.current, told.value.head) == ("ss_0000", "ss_0002")
 
 
 @pytest.mark.parametrize("joined", [False, True], ids=["store", "joined"])
@@ -373,7 +373,7 @@ def test_a_host_s_own_error_comes_out_of_begin_on_a_loop(database: Database) -> 
         SessionInUse(KEY),
         SessionInUse(),
         Conflict("said"),
-        SchemaOutOfDate(None, "ss_0001"),
+        SchemaOutOfDate(None, "ss_0002"),
         StoreUnavailable("said"),
     ],
     ids=lambda error: f"{type(error).__name__}{len(error.args)}{error.args[0]}",

@@ -26,6 +26,8 @@ ORDER = [
     "identity",
     "gates",
     "transactions",
+    "binds",
+    "search_index",
     "migrations",
     "store",
     "jsonl",
@@ -34,7 +36,7 @@ ORDER = [
 ]
 """The modules and folders of the package, each importing only those above it, or within its own folder."""
 
-NAMES_DIALECTS = {"types", "tables", "dialects", "migrations"}
+NAMES_DIALECTS = {"types", "tables", "dialects", "search", "search_index", "migrations"}
 """Where a database is spoken of by name; elsewhere a difference between them has a name of its own."""
 
 MAX_LINES = 400

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import settings, target
+from hypothesis import Phase, settings, target
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from sqlalchemy import Engine, text
@@ -18,16 +18,19 @@ from session_store import (
     ChatMessage,
     Compaction,
     IdempotencyConflict,
+    MessageHit,
     NewMessage,
     SessionQuery,
     SessionState,
     SessionStore,
     StoredMessage,
+    search_index,
 )
 from session_store.testing import Clock
 from session_store.types import as_utc
 from tests.conftest import examples
 from tests.model import BORN, Model
+from tests.search.test_exact import check_integrity, through_the_index
 
 keys = st.sampled_from(["ann", "Bob", "é \U0001f600"])
 names = st.sampled_from(["", "Ann", "\0\ud800"])
@@ -41,6 +44,9 @@ messages = st.sampled_from(
         ChatMessage.user("hello", {"n": 1, "\ud800": ["\0"]}),
         ChatMessage.assistant("hello"),
         ChatMessage.assistant("Hello there, 100%\0\x1a"),
+        # An index sees the mark and the number otherwise than we do.
+        ChatMessage.tool("/etc/hello.d: \u041f\u0440\u0438\u0432\u0435\u0301\u0442 \u039f\u0394\u039f\u03a3 6e35d56a"),
+        ChatMessage.user("\u041f\u0440\u0438\u0432\u0435\u0442! \u4f60\u597d\u4e16\u754c hello-\u4f60"),
     ]
 )
 attributes = st.dictionaries(st.sampled_from("xy"), st.sampled_from([None, 1, True, "1", [1]]), max_size=2)
@@ -52,7 +58,26 @@ batches = st.sampled_from([1, 2, 500])
 places = st.sampled_from([None, None, 0, -1, -2])
 """Which seq to name: none, the last one, or one a bit off."""
 bounds = st.none() | st.integers(0, 6)
-words = st.sampled_from([None, "hello", "HELLO there", "% \0", "_", " "])
+KEYWORDS = [
+    "hello",
+    "HELLO there",
+    "hel*",
+    '"there 100%" OR "hello d"',
+    "hello -there",
+    "-hello",
+    "etc/hello",
+    "\u043f\u0440\u0438\u0432\u0435\u0442",
+    "\u041f\u0440\u0438* -\u4f60*",
+    "\u043f\u0440\u0438\u0432\u0435\u0301\u0442",
+    "\u03bf\u03b4\u03bf\u03c2 OR nowhere",
+    "6e35d56a",
+    "\u597d\u4e16",
+    "% \0",
+    "_",
+]
+words = st.sampled_from(KEYWORDS)
+
+FULL_TEXT = {"sqlite": "fts5", "postgresql": "tsvector"}
 
 
 class Rollback(Exception):
@@ -62,10 +87,15 @@ class Rollback(Exception):
 class Conversations(RuleBasedStateMachine):
     """A store, and beside it what should be in it."""
 
-    def __init__(self, store: SessionStore, engine: Engine, clock: Clock) -> None:
+    def __init__(self, store: SessionStore, engine: Engine, clock: Clock, model: Model | None = None) -> None:
         super().__init__()
         self.store, self.engine, self.clock = store, engine, clock
-        self.model = Model(clock)
+        self.full_text = FULL_TEXT[engine.dialect.name]
+        if model is not None:
+            self.model = model
+            return
+        search_index.create(engine)
+        self.model = Model(clock, self.full_text)
         clock.set(Clock().now)
         with engine.begin() as db:
             for table in ("states", "messages", "sessions"):
@@ -243,6 +273,16 @@ class Conversations(RuleBasedStateMachine):
             self.model.change(key, "running", turn)
             self.model.add(key, NewMessage(message))
 
+    @rule(there=st.booleans())
+    def search_index(self, there: bool) -> None:  # noqa: FBT001
+        """Removed, made anew, or made from what is there."""
+        if there:
+            change = search_index.create if self.model.engine == "like" else search_index.rebuild
+            assert change(self.engine).engine == self.full_text
+        else:
+            search_index.drop(self.engine)
+        self.model.engine = self.full_text if there else "like"
+
     # States.
 
     @rule(key=keys, state=states, turn=turns, guard=st.just("none given") | turns)
@@ -287,7 +327,7 @@ class Conversations(RuleBasedStateMachine):
 
     @rule(
         given=st.fixed_dictionaries(
-            {}, optional={"owner": owners, "state": states, "attributes": scalars, "keyword": words}
+            {}, optional={"owner": owners, "state": states, "attributes": scalars, "keyword": st.none() | words}
         ),
         moment=st.none() | st.sampled_from(["active_since", "active_before"]),
         offset=seconds,
@@ -309,6 +349,29 @@ class Conversations(RuleBasedStateMachine):
 
         assert self.store.search(asked) == page[:limit]
         assert self.store.count_sessions(asked) == len(found)
+
+    @rule(
+        keyword=words,
+        key=st.none() | keys,
+        role=st.sampled_from([None, None, "user", "assistant"]),
+        order=st.sampled_from(["recency", "relevance"]),
+        limit=st.integers(1, 6),
+    )
+    def search_messages(self, keyword: str, key: str | None, role: str | None, order: str, limit: int) -> None:
+        """Messages by words, page by page."""
+        found: list[MessageHit] = []
+        while page := self.store.search_messages(
+            keyword, key=key, role=role, order=order, limit=limit, after=found[-1].cursor if found else None
+        ):
+            found += page
+        expected = self.model.hits(keyword, key, role)
+        places = [(hit.key, hit.seq) for hit in found]
+
+        if order == "relevance":
+            assert [hit.rank for hit in found] == sorted((hit.rank for hit in found), reverse=True)
+            assert sorted(places) == sorted(expected)
+        else:
+            assert places == expected
 
     @invariant()
     def all_is_as_expected(self) -> None:
@@ -338,7 +401,18 @@ class Conversations(RuleBasedStateMachine):
             for key, log in self.model.states.items()
             for seq, (state, turn, time) in enumerate(log, 1)
         )
+        self.search_finds_what_is_there()
         target(sum(map(len, self.model.logs.values())), label="messages")
+
+    def search_finds_what_is_there(self) -> None:
+        """FTS5 itself says that the index has the messages there are, and every keyword finds its own."""
+        if self.model.engine == "fts5":
+            check_integrity(self.engine)
+        with through_the_index(self.engine) as db:
+            joined = SessionStore(self.engine).joined_to(db)
+            for keyword in KEYWORDS:
+                hits = joined.search_messages(keyword, limit=10_000)
+                assert [(hit.key, hit.seq) for hit in hits] == self.model.hits(keyword), keyword
 
 
 @pytest.mark.timeout(1800)
@@ -350,3 +424,31 @@ def test_a_store_does_what_the_model_does(store: SessionStore, engine: Engine, c
         lambda: Conversations(store, engine, clock),
         settings=settings(examples(200 if fastest else 30), stateful_step_count=40),
     )
+
+
+class Endless(Conversations):
+    """Goes on where another one ended."""
+
+    steps = 0
+
+    @invariant()
+    def count(self) -> None:
+        """After each step, and once before the first."""
+        Endless.steps += 1
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("store", ["sync"], indirect=True)
+def test_nothing_goes_wrong_little_by_little(store: SessionStore, engine: Engine, clock: Clock) -> None:
+    """After 5,000 operations on the same tables the index is whole, and every keyword finds its messages."""
+    Endless.steps = 0
+    first = Conversations(store, engine, clock)
+    # Not to be made shorter where it fails: what came before is not done again.
+    once = settings(max_examples=150, stateful_step_count=40, phases=[Phase.generate])
+    run_state_machine_as_test(lambda: Endless(store, engine, clock, first.model), settings=once)
+    first.model.engine = search_index.create(engine).engine
+    first.search_finds_what_is_there()
+    print(f"{Endless.steps} operations on {engine.dialect.name}")  # noqa: T201 - how much was done
+
+    assert Endless.steps - once.max_examples >= 5_000

@@ -19,6 +19,7 @@ from session_store import (
     StoreError,
     StoreUnavailable,
     models,
+    revisions,
 )
 from session_store.tables import SESSIONS
 from session_store.testing import Clock
@@ -115,7 +116,7 @@ def test_an_opened_store_is_awaited_or_entered(empty_database: Database, clock: 
         async with AsyncSessionStore.open(empty_database.url, clock=clock) as entered:
             return [first, (await entered.check()).schema]
 
-    assert asyncio.run(main()) == ["ss_0001", "ss_0001"]
+    assert asyncio.run(main()) == [revisions.HEAD, revisions.HEAD]
 
 
 def test_what_cannot_be_opened_is_unavailable(tmp_path: Path) -> None:

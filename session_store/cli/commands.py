@@ -1,10 +1,10 @@
-"""The commands over the store: import, list, show, search, upgrade."""
+"""The commands over the store: import, list, show, search, upgrade, index."""
 
 import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 
@@ -12,7 +12,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from session_store import migrations
+from session_store import migrations, search_index
 from session_store.cli import display
 from session_store.dialects import engines
 from session_store.errors import InvalidQuery, StoreError, StoreUnavailable
@@ -24,6 +24,7 @@ from session_store.values import SessionMetadata, SessionQuery
 _PROGRAM: Final = "session-store"
 _STDIN: Final = "-"
 _PAGE: Final = 500
+_HITS_SHOWN: Final = 3
 
 app = typer.Typer(
     add_completion=False,
@@ -32,6 +33,9 @@ app = typer.Typer(
     help="Conversations kept in SQLite or PostgreSQL.",
     epilog="Exit codes: 0 done; 1 not done, or not all of it; 2 the command was not understood.",
 )
+
+index = typer.Typer(help="The search index: what serves, make it, make it anew, remove it.", no_args_is_help=True)
+app.add_typer(index, name="index")
 
 Database = Annotated[
     str,
@@ -49,6 +53,10 @@ Schema = Annotated[
 Limit = Annotated[int, typer.Option(min=1, help="At most so many sessions.")]
 After = Annotated[
     str | None, typer.Option(metavar="CURSOR", help="Go on behind this place, which the page before named.")
+]
+
+Concurrently = Annotated[
+    bool, typer.Option("--concurrently", help="Let writers go on meanwhile (PostgreSQL); it takes longer.")
 ]
 
 DEFAULT_DATABASE: Final = "sqlite:///session_store.db"
@@ -104,7 +112,9 @@ def list_(  # noqa: PLR0913 - each is an option of the command
     """List sessions, newest activity first."""
     with _store(db, schema, must_exist=True) as store:
         query = SessionQuery(limit=limit, after=after, owner=owner, state=state)
-        _print_page(store.list_sessions_with_metadata(query), limit)
+        sessions = store.list_sessions_with_metadata(query)
+        display.print_sessions(display.output(), sessions)
+        _print_rest(sessions, limit)
 
 
 @app.command()
@@ -131,16 +141,26 @@ def show(
 
 @app.command()
 def search(
-    words: Annotated[list[str], typer.Argument(metavar="WORD", help="All of them occur in one message.")],
+    words: Annotated[list[str], typer.Argument(metavar="WORD", help="What one message has; see above.")],
     *,
     limit: Limit = 50,
     after: After = None,
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """List the sessions with a message that has all the words, newest activity first."""
+    """List the sessions with a message that has all the words, newest activity first, and show where.
+
+    "a phrase" in quotes, prefix*, and between two choices OR. A word with a minus must not be there: put -- before
+    the first word then, so that it is not taken for an option.
+    """
+    keyword = " ".join(words)
     with _store(db, schema, must_exist=True) as store:
-        _print_page(store.search(SessionQuery(keyword=" ".join(words), limit=limit, after=after)), limit)
+        sessions = store.search(SessionQuery(keyword=keyword, limit=limit, after=after))
+        found = {
+            session.key: store.search_messages(keyword, key=session.key, limit=_HITS_SHOWN) for session in sessions
+        }
+        display.print_found(display.output(), sessions, found)
+        _print_rest(sessions, limit)
 
 
 @app.command()
@@ -149,6 +169,37 @@ def upgrade(db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
     with _store(db, schema) as store:
         migrations.upgrade(store.engine, schema=schema)
     display.output().print(f"the schema is at {HEAD}")
+
+
+@index.command()
+def status(db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
+    """Say which engine finds words, why, and what the index takes."""
+    with _store(db, schema, must_exist=True) as store:
+        display.print_index(display.output(), search_index.status(store.engine, schema=schema))
+
+
+@index.command()
+def create(*, concurrently: Concurrently = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
+    """Make the index from the messages; nothing happens where one serves already."""
+    with _store(db, schema, must_exist=True) as store, _waiting("making the search index"):
+        made = search_index.create(store.engine, concurrently=concurrently, schema=schema)
+    display.print_index(display.output(), made)
+
+
+@index.command()
+def rebuild(*, concurrently: Concurrently = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
+    """Make the index anew, after somebody bypassed its triggers or it was damaged."""
+    with _store(db, schema, must_exist=True) as store, _waiting("making the search index anew"):
+        made = search_index.rebuild(store.engine, concurrently=concurrently, schema=schema)
+    display.print_index(display.output(), made)
+
+
+@index.command()
+def drop(db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
+    """Remove the index; words are then found by looking at every message."""
+    with _store(db, schema, must_exist=True) as store:
+        search_index.drop(store.engine, schema=schema)
+        display.print_index(display.output(), search_index.status(store.engine, schema=schema))
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -172,6 +223,13 @@ def run(arguments: Sequence[str]) -> int:
         display.complain(str(error))
         return 1
     return code if isinstance(code, int) else 0
+
+
+@contextmanager
+def _waiting(what: str) -> Iterator[None]:
+    console = display.messages_to_user()
+    with console.status(what) if console.is_terminal else nullcontext():
+        yield
 
 
 @contextmanager
@@ -221,8 +279,7 @@ def _seq_before(store: SessionStore, session: SessionMetadata, last: int) -> int
     return first - 1
 
 
-def _print_page(sessions: Sequence[SessionMetadata], limit: int) -> None:
-    display.print_sessions(display.output(), sessions)
+def _print_rest(sessions: Sequence[SessionMetadata], limit: int) -> None:
     console = display.messages_to_user()
     if not sessions:
         console.print("no session")

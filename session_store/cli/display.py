@@ -16,16 +16,18 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
 from session_store.values import IDLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from session_store.values import SessionMetadata, StoredMessage
+    from session_store.search_index import SearchIndex
+    from session_store.values import MessageHit, SessionMetadata, Snippet, StoredMessage
 
 _STEERING: Final = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff"
 _IN_A_LINE: Final = re.compile(f"[{_STEERING}]")
@@ -72,15 +74,7 @@ def print_sessions(console: Console, sessions: Sequence[SessionMetadata]) -> Non
     """Print sessions: as a table on a terminal, else as lines of fields parted by tabs, nothing cut off."""
     if not console.is_terminal:
         for session in sessions:
-            fields = (
-                session.key,
-                session.name or "",
-                session.owner or "",
-                session.state,
-                str(session.message_count),
-                session.last_activity.isoformat(),
-            )
-            _write(console, "\t".join(map(in_a_line, fields)))
+            _write(console, _fields(session))
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("session", overflow="fold", min_width=12)
@@ -99,6 +93,33 @@ def print_sessions(console: Console, sessions: Sequence[SessionMetadata]) -> Non
             Text(_when(session.last_activity)),
         )
     console.print(table)
+
+
+def print_found(
+    console: Console, sessions: Sequence[SessionMetadata], found: Mapping[str, Sequence[MessageHit]]
+) -> None:
+    """Print sessions with the pieces of their messages in which something was found, the matches in bold.
+
+    Not on a terminal each line is that of `print_sessions`, and as its last field the first piece.
+    """
+    for session in sessions:
+        hits = [hit for hit in found.get(session.key, ()) if hit.snippet.matches]
+        if not console.is_terminal:
+            piece = in_a_line(hits[0].snippet.text) if hits else ""
+            _write(console, f"{_fields(session)}\t{piece}")
+            continue
+        name = f"  {in_a_line(session.name)}" if session.name else ""
+        about = f"  {session.message_count:,} messages, {_when(session.last_activity)}"
+        console.print(Text.assemble((in_a_line(session.key), "bold"), name, (about, "dim")), soft_wrap=True)
+        for hit in hits:
+            line = Text.assemble((f"{hit.seq:>6}  ", "dim"), (in_a_line(hit.role), _style(hit.role)), "  ")
+            console.print(line.append_text(_marked(hit.snippet)), soft_wrap=True)
+
+
+def print_index(console: Console, index: SearchIndex) -> None:
+    """Print which engine finds words, why, and what the index takes."""
+    size = "" if index.size is None else f"; {decimal(index.size)}"
+    console.print(f"{index.engine}: {index.reason}{size}", soft_wrap=True)
 
 
 def print_head(console: Console, session: SessionMetadata) -> None:
@@ -124,7 +145,7 @@ def print_messages(console: Console, messages: Iterable[StoredMessage]) -> None:
         line = Text.assemble(
             "\n",
             (f"{seq:>4}  ", "dim"),
-            (in_a_line(message.role), _STYLES.get(message.role, "bold")),
+            (in_a_line(message.role), _style(message.role)),
             (f"  {_when(created_at)}", "dim"),
             (f"  turn {in_a_line(turn_id)}" if turn_id is not None else "", "dim"),
         )
@@ -164,6 +185,32 @@ class _Paged(Console):
     def on_broken_pipe(self) -> NoReturn:
         # Whoever leaves the pager has read enough; rich would exit with code 1.
         raise BrokenPipeError
+
+
+def _fields(session: SessionMetadata) -> str:
+    fields = (
+        session.key,
+        session.name or "",
+        session.owner or "",
+        session.state,
+        str(session.message_count),
+        session.last_activity.isoformat(),
+    )
+    return "\t".join(map(in_a_line, fields))
+
+
+def _style(role: str) -> str:
+    return _STYLES.get(role, "bold")
+
+
+def _marked(snippet: Snippet) -> Text:
+    shown = Text()
+    done = 0
+    for start, end in snippet.matches:
+        shown.append(in_a_line(snippet.text[done:start]))
+        shown.append(in_a_line(snippet.text[start:end]), "bold red")
+        done = end
+    return shown.append(in_a_line(snippet.text[done:]))
 
 
 def _write(console: Console, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -23,6 +24,8 @@ from session_store.errors import InvalidQuery, StoreError
 from session_store.work import Access
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import Connection
     from sqlalchemy.engine import Dialect
     from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -40,6 +43,8 @@ _LEGACY_TRANSACTION_CONTROL: Final = -1
 _JOURNAL_SIZE_LIMIT: Final = 64 * 1024 * 1024
 _MIGRATION_LOCK: Final = 0x5E55_1057_04E0
 """Any number, as long as nobody else in the database uses the same advisory lock."""
+_INDEX_LOCK: Final = 0x5E55_1057_04E1
+_LOCK_PAUSE_SECS: Final = 0.1
 _PREPARE_THRESHOLD: Final = "prepare_threshold"
 _BLOCKING: Final = {
     "sqlite": "sqlite+pysqlite",
@@ -226,6 +231,21 @@ def lock_for_migration(connection: Connection) -> None:
             # Whatever the engine's level is: the revision must be read as it is after the wait.
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+
+
+@contextmanager
+def alone(connection: Connection) -> Iterator[None]:
+    """Let nobody else on PostgreSQL make an index concurrently, on a connection whose statements commit themselves.
+
+    Tried again and again: one who waits within a statement is waited for by CREATE INDEX CONCURRENTLY.
+    """
+    while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_INDEX_LOCK})").scalar():
+        time.sleep(_LOCK_PAUSE_SECS)
+    try:
+        yield
+    finally:
+        if not connection.invalidated:
+            connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_INDEX_LOCK})")
 
 
 def _driver(connection: Connection) -> Any:

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, Select
+    from sqlalchemy import Connection, Executable
 
 
-def fetch(db: Connection, statement: Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[Any]:
-    """Return the rows of a SELECT as the driver gives them."""
+def fetch(db: Connection, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
+    """Return the rows of a statement that reads, as the driver gives them."""
     result = db.execute(statement, values)
     driver_error = db.dialect.loaded_dbapi.Error
     try:
@@ -59,7 +59,7 @@ def same_message(one: ChatMessage, other: ChatMessage) -> bool:
 
 
 def metadata_from(
-    db: Connection, statement: Select[Any], values: Mapping[str, Any] | None = None
+    db: Connection, statement: Executable, values: Mapping[str, Any] | None = None
 ) -> list[SessionMetadata]:
     """Return the sessions a SELECT of `statements.METADATA` finds."""
     return [session_metadata(row) for row in fetch(db, statement, values)]

@@ -96,7 +96,7 @@ class SessionRepository:
         query = _checked(query)
         if query.keyword is not None:
             return [session.key for session in find_sessions(db, query)]
-        return [key for (key,) in fetch(db, selects.keys(query))]
+        return [key for (key,) in fetch(db, *selects.keys(query))]
 
     @reads
     def list_sessions_with_metadata(self, db: Connection, query: SessionQuery | None = None) -> list[SessionMetadata]:

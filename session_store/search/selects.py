@@ -12,24 +12,25 @@ import binascii
 import json
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import (
     BigInteger,
     Float,
-    Text,
     bindparam,
     case,
     func,
-    literal,
+    literal_column,
     null,
     select,
     tuple_,
+    union_all,
 )
 
 from session_store.dialects.sql import has_attributes
 from session_store.errors import InvalidQuery
-from session_store.search.proposals import CONTENT
+from session_store.search.proposals import CONTENT, text
 from session_store.search.words import SEARCHED_CHARACTERS
 from session_store.statements import ITS_MESSAGES, METADATA
 from session_store.tables import MESSAGES, SESSIONS
@@ -45,11 +46,11 @@ from session_store.validation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy import BindParameter, ColumnElement, Executable, Select, Subquery
 
-    from session_store.search.proposals import Proposals
+    from session_store.search.proposals import Conditions, Proposals
     from session_store.values import SessionQuery
 
 Place = TypeVar("Place")
@@ -61,6 +62,47 @@ _TEXTS_AT_ONCE: Final = 100
 """Messages read to have a second look at: a text may be of 200,000 characters."""
 
 _SEARCHED: Final = func.substr(CONTENT, 1, SEARCHED_CHARACTERS).label("content")
+
+
+def _time(name: str) -> BindParameter[datetime]:
+    return bindparam(name, type_=UtcDateTime())
+
+
+def _number(name: str) -> BindParameter[int]:
+    return bindparam(name, type_=BigInteger())
+
+
+_RECENCY: Final = (SESSIONS.c.active_minute, SESSIONS.c.last_activity, SESSIONS.c.key)
+_OF_SESSIONS: Final[Mapping[str, tuple[ColumnElement[bool], ...]]] = {
+    "owner": (SESSIONS.c.owner == text("owner_is"),),
+    "state": (SESSIONS.c.state == text("state_is"),),
+    "attributes": (has_attributes(SESSIONS.c.attributes, text("attributes_have")),),
+    # The index holds the minute only; the second condition is exact.
+    "active_since": (SESSIONS.c.active_minute >= _time("since_minute"), SESSIONS.c.last_activity >= _time("since")),
+    "active_before": (SESSIONS.c.active_minute <= _time("before_minute"), SESSIONS.c.last_activity < _time("before")),
+}
+_BEHIND: Final = (
+    # The first condition is in the second; only the first lets the index start there.
+    SESSIONS.c.active_minute <= _time("after_minute"),
+    tuple_(*_RECENCY) < tuple_(_time("after_minute"), _time("after_activity"), text("after_key")),
+)
+_OF_HITS: Final[Mapping[str, ColumnElement[bool]]] = {
+    "key": MESSAGES.c.session_key == text("key_is"),
+    "role": MESSAGES.c.role == text("role_is"),
+    "since": MESSAGES.c.created_at >= _time("since"),
+    "until": MESSAGES.c.created_at < _time("until"),
+}
+_LIMIT: Final = _number("limit")
+
+Given = tuple[str, ...]
+"""The fields of a query that are not None: they decide what a statement is, and their values are its parameters."""
+
+
+class Bound(NamedTuple):
+    """A statement and the values of its parameters."""
+
+    statement: Executable
+    values: Mapping[str, Any]
 
 
 class Order(Enum):
@@ -82,113 +124,184 @@ class HitQuery(NamedTuple):
     order: str
 
 
-def keys(query: SessionQuery) -> Select[Any]:
+def keys(query: SessionQuery) -> Bound:
     """Select the keys of the sessions asked for by anything but words, newest activity first."""
-    return _page(select(SESSIONS.c.key), query)
+    given, values = _given(query)
+    return Bound(_keys(given), values)
 
 
-def heads(query: SessionQuery) -> Select[Any]:
+def heads(query: SessionQuery) -> Bound:
     """Select the metadata of the sessions asked for by anything but words, newest activity first."""
-    return _page(select(*METADATA), query)
+    given, values = _given(query)
+    return Bound(_heads(given), values)
 
 
-def how_many(query: SessionQuery) -> Select[Any]:
+def how_many(query: SessionQuery) -> Bound:
     """Count the sessions asked for by anything but words, on all pages together."""
-    return select(func.count()).select_from(SESSIONS).where(*_filters(query))
+    given, values = _given(query)
+    return Bound(_how_many(given), values)
 
 
-def walked(query: SessionQuery, proposals: Proposals) -> Select[Any]:
+def walked(query: SessionQuery, proposals: Proposals) -> Bound:
     """Select a page of the sessions asked for by anything but words, and whether their messages are proposed."""
-    settled = (
-        select(proposals.settled)
-        .select_from(MESSAGES)
-        .where(MESSAGES.c.session_key == SESSIONS.c.key, proposals.tested)
-        .limit(1)
-        .correlate(SESSIONS)
-        .scalar_subquery()
-    )
-    return _page(select(*METADATA, settled.label("settled")), query)
+    given, values = _given(query)
+    return Bound(_walked(given, proposals.conditions), {**values, **proposals.values})
 
 
-def grouped(query: SessionQuery, proposals: Proposals) -> Select[Any]:
-    """Select the sessions asked for that have a message proposed."""
-    found = _witnesses(proposals)
-    sessions = select(*METADATA, found.c.witness).join(found, found.c.session_key == SESSIONS.c.key)
-    page = _page(sessions, query).subquery("page")
-    *metadata, witness = page.c
-    return select(*metadata, _settled(proposals, page.c.key, witness)).order_by(
-        page.c.last_activity.desc(), page.c.key.desc()
-    )
+def grouped(query: SessionQuery, proposals: Proposals, *, if_few: bool = False) -> Bound:
+    """Select the sessions asked for that have a message proposed, perhaps only if few messages are."""
+    given, values = _given(query)
+    return Bound(_grouped(given, proposals.conditions, if_few=if_few), {**values, **proposals.values})
 
 
-def counted(query: SessionQuery, proposals: Proposals) -> Select[Any]:
+def counted(query: SessionQuery, proposals: Proposals) -> Bound:
     """Count the sessions asked for that have a message proposed, each one that needs a second look by itself."""
-    found = _witnesses(proposals)
-    settled = _settled(proposals, SESSIONS.c.key, found.c.witness)
-    unsettled = case((settled, null()), else_=SESSIONS.c.key).label("unsettled")
-    sessions = select(unsettled).join_from(SESSIONS, found, found.c.session_key == SESSIONS.c.key)
-    each = sessions.where(*_filters(query)).subquery("each")
-    return select(each.c.unsettled, func.count()).group_by(each.c.unsettled)
+    given, values = _given(query)
+    return Bound(_counted(given, proposals.conditions), {**values, **proposals.values})
 
 
-def proposed(proposals: Proposals) -> Select[Any]:
-    """Select the messages of a session that are proposed, a page behind ``after``: seq, settled, text."""
-    return (
-        select(MESSAGES.c.seq, proposals.settled, _SEARCHED)
-        .where(ITS_MESSAGES, MESSAGES.c.seq > bindparam("after", type_=BigInteger()), proposals.tested)
-        .order_by(MESSAGES.c.seq)
-        .limit(_TEXTS_AT_ONCE)
-    )
+def proposed(proposals: Proposals, key: str, after_seq: int) -> Bound:
+    """Select the messages of a session that are proposed, a page of them: seq, settled, text."""
+    return Bound(_proposed(proposals.conditions), {**proposals.values, "the_key": key, "after": after_seq})
 
 
-def hits(query: HitQuery, proposals: Proposals) -> Select[Any]:
+def hits(query: HitQuery, proposals: Proposals) -> Bound:
     """Select a page of the messages proposed.
 
     Raises:
         InvalidQuery: A part of the query is not of its kind or out of its range.
+        InvalidKey: The key or the role cannot be one.
     """
-    rank = proposals.rank.label("rank")
-    of_its_order: dict[Order, ColumnElement[Any]] = {Order.RECENCY: MESSAGES.c.created_at, Order.RELEVANCE: rank}
     try:
         order = Order(query.order)
     except ValueError:
-        problem = f"order must be one of {', '.join(order.value for order in Order)}: {query.order!r}"
+        problem = f"order must be one of {', '.join(order.value for order in Order)}: {ascii(query.order)[:60]}"
         raise InvalidQuery(problem) from None
-    columns = (MESSAGES.c.session_key, MESSAGES.c.seq, MESSAGES.c.role, MESSAGES.c.created_at, rank, _SEARCHED)
-    found = proposals.hits.add_columns(*columns, proposals.settled.label("settled"))
+    values: dict[str, Any] = {**proposals.values, "limit": whole_number(query.limit, "limit")}
     if query.key is not None:
-        found = found.where(MESSAGES.c.session_key == identifier(query.key, "key"))
+        values["key_is"] = identifier(query.key, "key")
     if query.role is not None:
-        found = found.where(MESSAGES.c.role == identifier(query.role, "role", MAX_WORD_BYTES))
+        values["role_is"] = identifier(query.role, "role", MAX_WORD_BYTES)
     if query.since is not None:
-        found = found.where(MESSAGES.c.created_at >= moment(query.since, "since"))
+        values["since"] = moment(query.since, "since")
     if query.until is not None:
-        found = found.where(MESSAGES.c.created_at < moment(query.until, "until"))
-    first = of_its_order[order]
-    place = (MESSAGES.c.session_key, MESSAGES.c.seq)
+        values["until"] = moment(query.until, "until")
     if query.after is not None:
-        created_at, last_rank, key, seq = _place_of_hit(query.after)
-        behind = (
-            literal(created_at, UtcDateTime()) if order is Order.RECENCY else literal(last_rank, Float(53)),
-            literal(key, Text()),
-            literal(seq, BigInteger()),
-        )
-        found = found.where(tuple_(proposals.rank if order is Order.RELEVANCE else first, *place) < tuple_(*behind))
-    return found.order_by(*(column.desc() for column in (first, *place))).limit(whole_number(query.limit, "limit"))
+        values |= zip(("after_time", "after_rank", "after_key", "after_seq"), _place_of_hit(query.after), strict=True)
+    given = tuple(name for name in (*_OF_HITS, "after") if getattr(query, name) is not None)
+    return Bound(_hits(given, order, proposals.conditions), values)
 
 
-def _witnesses(proposals: Proposals) -> Any:
-    return (
-        select(MESSAGES.c.session_key, func.max(MESSAGES.c.seq).label("witness"))
-        .where(proposals.listed)
-        .group_by(MESSAGES.c.session_key)
-        .subquery("found")
+def _given(query: SessionQuery) -> tuple[Given, dict[str, Any]]:
+    values: dict[str, Any] = {}
+    if query.owner is not None:
+        values["owner_is"] = identifier(query.owner, "owner")
+    if query.state is not None:
+        values["state_is"] = state_word(query.state)
+    if query.attributes is not None:
+        values["attributes_have"] = dump_json(attribute_filter(query.attributes))
+    if query.active_since is not None:
+        values["since"] = moment(query.active_since, "active_since")
+        values["since_minute"] = minute_of(values["since"])
+    if query.active_before is not None:
+        values["before"] = moment(query.active_before, "active_before")
+        values["before_minute"] = minute_of(values["before"])
+    if query.after is not None:
+        values["after_activity"], values["after_key"] = _place(query.after)
+        values["after_minute"] = minute_of(values["after_activity"])
+    if query.limit is not None:
+        values["limit"] = optional_number(query.limit, "limit")
+    return tuple(name for name in (*_OF_SESSIONS, "after", "limit") if getattr(query, name) is not None), values
+
+
+@lru_cache
+def _keys(given: Given) -> Select[Any]:
+    return _page(select(SESSIONS.c.key), given)
+
+
+@lru_cache
+def _heads(given: Given) -> Select[Any]:
+    return _page(select(*METADATA), given)
+
+
+@lru_cache
+def _how_many(given: Given) -> Select[Any]:
+    return _filtered(select(func.count()).select_from(SESSIONS), given)
+
+
+@lru_cache(maxsize=256)
+def _walked(given: Given, conditions: Conditions) -> Select[Any]:
+    settled = (
+        select(conditions.settled)
+        .select_from(MESSAGES)
+        .where(MESSAGES.c.session_key == SESSIONS.c.key, conditions.tested)
+        .limit(literal_column("1"))
+        .correlate(SESSIONS)
+        .scalar_subquery()
+    )
+    return _page(select(*METADATA, settled.label("settled")), given)
+
+
+@lru_cache(maxsize=256)
+def _grouped(given: Given, conditions: Conditions, *, if_few: bool) -> Select[Any]:
+    few = conditions.listed_if_few
+    found = _witnesses((few,) if if_few and few is not None else conditions.listed)
+    sessions = select(*METADATA, found.c.witness).join(found, found.c.session_key == SESSIONS.c.key)
+    page = _page(sessions, given).subquery("page")
+    *metadata, witness = page.c
+    return select(*metadata, _settled(conditions, page.c.key, witness)).order_by(
+        page.c.last_activity.desc(), page.c.key.desc()
     )
 
 
-def _settled(proposals: Proposals, key: ColumnElement[str], witness: ColumnElement[int]) -> ColumnElement[bool]:
+@lru_cache(maxsize=256)
+def _counted(given: Given, conditions: Conditions) -> Select[Any]:
+    found = _witnesses(conditions.listed)
+    settled = _settled(conditions, SESSIONS.c.key, found.c.witness)
+    unsettled = case((settled, null()), else_=SESSIONS.c.key).label("unsettled")
+    sessions = select(unsettled).join_from(SESSIONS, found, found.c.session_key == SESSIONS.c.key)
+    each = _filtered(sessions, given).subquery("each")
+    return select(each.c.unsettled, func.count()).group_by(each.c.unsettled)
+
+
+@lru_cache(maxsize=256)
+def _proposed(conditions: Conditions) -> Select[Any]:
     return (
-        select(proposals.settled)
+        select(MESSAGES.c.seq, conditions.settled, _SEARCHED)
+        .where(ITS_MESSAGES, MESSAGES.c.seq > _number("after"), conditions.tested)
+        .order_by(MESSAGES.c.seq)
+        .limit(literal_column(str(_TEXTS_AT_ONCE)))
+    )
+
+
+@lru_cache(maxsize=256)
+def _hits(given: Given, order: Order, conditions: Conditions) -> Select[Any]:
+    rank = conditions.rank
+    columns = (MESSAGES.c.session_key, MESSAGES.c.seq, MESSAGES.c.role, MESSAGES.c.created_at, rank.label("rank"))
+    found = conditions.hits.add_columns(*columns, _SEARCHED, conditions.settled.label("settled"))
+    found = found.where(*(_OF_HITS[name] for name in given if name in _OF_HITS))
+    first, behind = (
+        (MESSAGES.c.created_at, _time("after_time"))
+        if order is Order.RECENCY
+        else (rank, bindparam("after_rank", type_=Float(53)))
+    )
+    place = (first, MESSAGES.c.session_key, MESSAGES.c.seq)
+    if "after" in given:
+        found = found.where(tuple_(*place) < tuple_(behind, text("after_key"), _number("after_seq")))
+    return found.order_by(*(column.desc() for column in place)).limit(_LIMIT)
+
+
+def _witnesses(listed: Iterable[ColumnElement[bool]]) -> Subquery:
+    """Select of each session with messages proposed the newest one of them."""
+    each = [select(MESSAGES.c.session_key, MESSAGES.c.seq).where(some) for some in listed]
+    found = (each[0] if len(each) == 1 else union_all(*each)).subquery("listed")
+    newest = func.max(found.c.seq).label("witness")
+    return select(found.c.session_key, newest).group_by(found.c.session_key).subquery("found")
+
+
+def _settled(conditions: Conditions, key: ColumnElement[str], witness: ColumnElement[int]) -> ColumnElement[bool]:
+    return (
+        select(conditions.settled)
         .select_from(MESSAGES)
         .where(MESSAGES.c.session_key == key, MESSAGES.c.seq == witness)
         .correlate_except(MESSAGES)
@@ -197,35 +310,15 @@ def _settled(proposals: Proposals, key: ColumnElement[str], witness: ColumnEleme
     )
 
 
-def _page(sessions: Select[Any], query: SessionQuery) -> Select[Any]:
-    recency = (SESSIONS.c.active_minute, SESSIONS.c.last_activity, SESSIONS.c.key)
-    sessions = sessions.where(*_filters(query)).order_by(*(column.desc() for column in recency))
-    if query.after is not None:
-        last_activity, key = _place(query.after)
-        minute = literal(minute_of(last_activity), UtcDateTime())
-        place = tuple_(minute, literal(last_activity, UtcDateTime()), literal(key, Text()))
-        # The first condition is in the second; only the first lets the index start there.
-        sessions = sessions.where(SESSIONS.c.active_minute <= minute, tuple_(*recency) < place)
-    limit = optional_number(query.limit, "limit")
-    return sessions if limit is None else sessions.limit(limit)
+def _page(sessions: Select[Any], given: Given) -> Select[Any]:
+    page = _filtered(sessions, given).order_by(*(column.desc() for column in _RECENCY))
+    if "after" in given:
+        page = page.where(*_BEHIND)
+    return page.limit(_LIMIT) if "limit" in given else page
 
 
-def _filters(query: SessionQuery) -> list[ColumnElement[bool]]:
-    filters: list[ColumnElement[bool]] = []
-    if query.owner is not None:
-        filters.append(SESSIONS.c.owner == identifier(query.owner, "owner"))
-    if query.state is not None:
-        filters.append(SESSIONS.c.state == state_word(query.state))
-    if query.attributes is not None:
-        wanted = dump_json(attribute_filter(query.attributes))
-        filters.append(has_attributes(SESSIONS.c.attributes, bindparam("wanted", wanted, Text())))
-    if query.active_since is not None:
-        since = moment(query.active_since, "active_since")
-        filters += (SESSIONS.c.active_minute >= minute_of(since), SESSIONS.c.last_activity >= since)
-    if query.active_before is not None:
-        before = moment(query.active_before, "active_before")
-        filters += (SESSIONS.c.active_minute <= minute_of(before), SESSIONS.c.last_activity < before)
-    return filters
+def _filtered(sessions: Select[Any], given: Given) -> Select[Any]:
+    return sessions.where(*(condition for name in given for condition in _OF_SESSIONS.get(name, ())))
 
 
 def _place(cursor: object) -> tuple[datetime, str]:

@@ -25,7 +25,7 @@ def test_every_difference_is_said(engine: Engine) -> None:
         ):
             db.execute(text(change))
     assert set(migrations.check(engine)) == {
-        "the revision is ss_0000, this package needs ss_0001",
+        "the revision is ss_0000, this package needs ss_0002",
         "column session_store_sessions.stray is not ours",
         "index session_store_sessions.session_store_sessions_state is missing",
         "table session_store_stray is not ours",

@@ -32,7 +32,9 @@ def is_mark(char: str) -> bool:
 
 def folded(text: str) -> str:
     """The text with every character in its lower case, if that is one character, and both small sigmas the same."""
-    return "".join("σ" if char in "ςΣ" else char.lower() if len(char.lower()) == 1 else char for char in text)
+    return "".join(
+        "\u03c3" if char in "\u03c2\u03a3" else char.lower() if len(char.lower()) == 1 else char for char in text
+    )
 
 
 def words(text: str) -> list[str]:
@@ -67,7 +69,7 @@ def parts(query: str) -> list[Part | None]:
         at += excluded
         if query[at] == '"' and '"' in query[at + 1 :]:
             end = query.index('"', at + 1)
-            found.append(Part(words(query[at + 1 : end]), False, query[at + 1 : end], excluded))
+            found.append(Part(words(query[at + 1 : end]), prefix=False, text=query[at + 1 : end], excluded=excluded))
             at = end + 1
             continue
         end = at + 1

@@ -1,0 +1,81 @@
+"""What a caller hands over to be changed or looked at: a connection, an engine, a URL or the path of a SQLite file."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+from sqlalchemy import URL, Connection, Engine
+
+from session_store.dialects import engines, places
+from session_store.dialects.failures import driver_errors
+from session_store.errors import StoreError, StoreUnavailable
+from session_store.transactions import told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Bind = Engine | Connection | URL | str | os.PathLike[str]
+
+
+@contextmanager
+def connected(bind: Bind, schema: str | None, *, make: bool = False) -> Iterator[Connection]:
+    """Give a connection, and turn what the driver raises on it into our errors.
+
+    Args:
+        bind: Where; a connection is used as it is.
+        schema: The PostgreSQL schema that is asked for.
+        make: A SQLite file that is not there is made.
+    """
+    if not isinstance(bind, Connection | Engine):
+        engine = engines.blocking_engine(bind, "full")
+        path = None if make else engines.missing_file(engine)
+        if path is not None:
+            problem = f"there is no file {path!r}"
+            raise StoreUnavailable(problem)
+        try:
+            with connected(engine, schema) as db:
+                yield db
+        finally:
+            engine.dispose()
+        return
+    if schema is not None:
+        places.checked(schema, bind.dialect.name)
+    if isinstance(bind, Connection) and bind.closed:
+        problem = "this connection is closed"
+        raise StoreError(problem)
+    ours = isinstance(bind, Engine) or not bind.in_transaction()
+    try:
+        with nullcontext(bind) if isinstance(bind, Connection) else engines.connect(engines.transactional(bind)) as db:
+            yield db
+    except driver_errors() as error:
+        raise told(error, ours=ours) from getattr(error, "orig", error)
+
+
+@contextmanager
+def locked(db: Connection) -> Iterator[None]:
+    """Change tables or indexes while nobody else does: within the caller's transaction, or in one of its own."""
+    if db.in_transaction():
+        engines.lock_for_migration(db)
+        with db.begin_nested():
+            yield
+        return
+    try:
+        engines.lock_for_migration(db)
+        yield
+    except BaseException:
+        db.rollback()
+        raise
+    engines.commit(db)
+
+
+@contextmanager
+def rolled_back(db: Connection) -> Iterator[None]:
+    """Only look: a transaction that this begins is ended."""
+    ours = not db.in_transaction()
+    try:
+        yield
+    finally:
+        if ours:
+            db.rollback()

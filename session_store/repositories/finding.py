@@ -1,0 +1,136 @@
+"""Sessions and messages that a search finds: asked of an engine, and where it cannot be sure, read.
+
+Nearly always one statement that counts what the index lists, and one that finds. A second look at messages is
+seldom: at those with characters an index sees otherwise than we do, and at phrases in long ones on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from session_store.repositories.rows import fetch, metadata_from, session_metadata
+from session_store.search import engines, language, like, selects
+from session_store.search.proposals import FEW
+from session_store.types import as_utc, unescape
+from session_store.validation import optional_number
+from session_store.values import MessageHit, SessionMetadata, SessionQuery, Snippet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from session_store.search.proposals import Proposals
+    from session_store.search.selects import HitQuery
+
+_LEAST_WALKED: Final = 100
+_MOST_WALKED: Final = 1_000
+_HITS_AT_ONCE: Final = 50
+
+
+def find_sessions(db: Connection, query: SessionQuery) -> list[SessionMetadata]:
+    """Return the sessions asked for, newest activity first."""
+    proposals = _proposals(db, query.keyword)
+    if proposals is None:
+        return metadata_from(db, *selects.heads(query))
+    limit = optional_number(query.limit, "limit")
+    found: list[SessionMetadata] = []
+    if limit is not None:
+        if proposals.conditions.listed_if_few is not None:
+            rows = fetch(db, *selects.grouped(query, proposals, if_few=True))
+            found = _confirmed(db, proposals, rows)
+            if 0 < len(rows) < limit or 0 < limit == len(found):
+                return found
+        if not _are_few(db, proposals):
+            found, rest = _walk(db, query, proposals, limit)
+            if rest is None:
+                return found[:limit]
+            query = rest
+        else:
+            found = []
+    while True:
+        wanted = None if limit is None else max(limit - len(found), _LEAST_WALKED)
+        rows = fetch(db, *selects.grouped(replace(query, limit=wanted), proposals))
+        found += _confirmed(db, proposals, rows)
+        if wanted is None or len(rows) < wanted or len(found) >= (limit or 0):
+            return found[:limit]
+        query = replace(query, after=session_metadata(rows[-1][:-1]).cursor)
+
+
+def _walk(
+    db: Connection, query: SessionQuery, proposals: Proposals, limit: int
+) -> tuple[list[SessionMetadata], SessionQuery | None]:
+    """Go through the newest sessions, as long as it seems that so many will be found among not too many.
+
+    Returns:
+        Those found, and what asks for the others; None if there are no others, or enough were found.
+    """
+    found: list[SessionMetadata] = []
+    looked_at = 0
+    window = limit + limit // 4 + 1
+    while looked_at + window <= _MOST_WALKED:
+        rows = fetch(db, *selects.walked(replace(query, limit=window), proposals))
+        looked_at += len(rows)
+        found += _confirmed(db, proposals, [row for row in rows if row[-1] is not None])
+        if len(found) >= limit or len(rows) < window:
+            return found, None
+        query = replace(query, after=session_metadata(rows[-1][:-1]).cursor)
+        missing = limit - len(found)
+        window = max(_LEAST_WALKED, missing + missing * looked_at // max(len(found), 1))
+    return found, query
+
+
+def count_sessions(db: Connection, query: SessionQuery) -> int:
+    """Return how many sessions are asked for, on all pages together."""
+    proposals = _proposals(db, query.keyword)
+    if proposals is None:
+        return int(fetch(db, *selects.how_many(query))[0][0])
+    rows = fetch(db, *selects.counted(query, proposals))
+    return sum(count for key, count in rows if key is None or _is_confirmed(db, proposals, key))
+
+
+def find_messages(db: Connection, keyword: str, query: HitQuery) -> list[MessageHit]:
+    """Return the messages asked for, in the order asked for."""
+    proposals = _proposals(db, keyword) or like.everything()
+    found: list[MessageHit] = []
+    page = query
+    while True:
+        rows = fetch(db, *selects.hits(page, proposals))
+        for *row, content, settled in rows:
+            text = unescape(content)
+            if settled or proposals.confirms(text):
+                found.append(_hit(row, proposals.query.snippet(text, proposals.meaning)))
+        if len(rows) < page.limit or len(found) >= query.limit:
+            return found[: query.limit]
+        cursor = _hit(rows[-1][:-2], Snippet("", ())).cursor
+        page = page._replace(after=cursor, limit=max(query.limit - len(found), _HITS_AT_ONCE))
+
+
+def _proposals(db: Connection, keyword: str | None) -> Proposals | None:
+    asked = None if keyword is None else language.parse(keyword)
+    return None if asked is None else engines.propose(db, asked)
+
+
+def _are_few(db: Connection, proposals: Proposals) -> bool:
+    size = proposals.conditions.size
+    return size is not None and size(db, proposals.values) <= FEW
+
+
+def _confirmed(db: Connection, proposals: Proposals, rows: Sequence[Any]) -> list[SessionMetadata]:
+    return [session_metadata(row) for *row, settled in rows if settled or _is_confirmed(db, proposals, row[0])]
+
+
+def _is_confirmed(db: Connection, proposals: Proposals, key: str) -> bool:
+    """Whether one of the messages of a session that are proposed is what is asked for."""
+    after_seq = 0
+    while rows := fetch(db, *selects.proposed(proposals, key, after_seq)):
+        if any(settled or proposals.confirms(unescape(content)) for _, settled, content in rows):
+            return True
+        after_seq = rows[-1][0]
+    return False
+
+
+def _hit(row: Any, snippet: Snippet) -> MessageHit:
+    key, seq, role, created_at, rank = row
+    return MessageHit(key, seq, role, as_utc(created_at), float(rank), snippet)

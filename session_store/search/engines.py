@@ -1,0 +1,83 @@
+"""Which engine serves: what the database has, whether it does what it should, and what the query asks for."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
+
+from session_store.dialects import places
+from session_store.search import fts5, like, tsvector
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+    from session_store.search.language import Query
+    from session_store.search.proposals import Proposals
+
+
+class Serving(NamedTuple):
+    """The engine that serves words in a database, and why it is this one."""
+
+    engine: str
+    reason: str
+
+
+_FULL_TEXT: Final = {fts5.ENGINE: fts5.propose, tsvector.ENGINE: tsvector.propose}
+_NO_INDEX: Final = Serving(like.ENGINE, "there is no search index")
+
+_known: Final[WeakKeyDictionary[Engine, dict[str | None, tuple[Any, Serving]]]] = WeakKeyDictionary()
+_known_lock: Final = Lock()
+
+
+def serving(db: Connection) -> Serving:
+    """Return which engine serves in the database of a connection.
+
+    It is tried once for each engine of SQLAlchemy's and schema, and again after a change: on SQLite of the database's
+    schema, on PostgreSQL of the index.
+    """
+    schema = places.of(db)
+    on_sqlite = db.dialect.name == "sqlite"
+    state = db.exec_driver_sql("PRAGMA schema_version").scalar() if on_sqlite else tsvector.find(db, schema)
+    with _known_lock:
+        known = _known.setdefault(db.engine, {}).get(schema)
+    if known is not None and known[0] == state:
+        return known[1]
+    found = _on_sqlite(db) if on_sqlite else _on_postgresql(db, state)
+    # In a transaction the state may be one that is rolled back, and a later one have its number.
+    if not on_sqlite or not getattr(db.connection.driver_connection, "in_transaction", False):
+        with _known_lock:
+            _known[db.engine][schema] = (state, found)
+    return found
+
+
+def propose(db: Connection, query: Query) -> Proposals:
+    """Return what the engine proposes that serves this query in this database."""
+    if query.has_no_spaces:
+        return like.substrings(query)
+    full_text = _FULL_TEXT.get(serving(db).engine)
+    if full_text is None:
+        return like.substrings(query)
+    return full_text(query) or like.spelled(query)
+
+
+def _on_sqlite(db: Connection) -> Serving:
+    objects = fts5.objects(db)
+    if fts5.TABLE not in objects:
+        return _NO_INDEX
+    if not fts5.is_built_in(db):
+        return Serving(like.ENGINE, "this SQLite was built without FTS5")
+    missing = sorted(fts5.TRIGGERS.keys() - objects)
+    if missing:
+        return Serving(like.ENGINE, f"the search index is not kept: trigger {missing[0]} is missing, rebuild it")
+    return Serving(fts5.ENGINE, "the search index is there and kept")
+
+
+def _on_postgresql(db: Connection, index: tsvector.Found | None) -> Serving:
+    if index is None:
+        return _NO_INDEX
+    if not index.is_valid:
+        return Serving(like.ENGINE, "the search index is being made, or its making was broken off: rebuild it")
+    if not tsvector.works(db):
+        return Serving(like.ENGINE, "by the locale of this database words beyond ASCII are not parted and folded")
+    return Serving(tsvector.ENGINE, "the search index is there, and parts and folds words as it should")

@@ -1,0 +1,177 @@
+"""Full text on SQLite: an FTS5 table over the messages, kept by three triggers.
+
+https://www.sqlite.org/fts5.html
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import (
+    Integer,
+    LargeBinary,
+    Text,
+    and_,
+    case,
+    cast,
+    column,
+    exists,
+    false,
+    func,
+    literal,
+    literal_column,
+    not_,
+    or_,
+    select,
+    table,
+    true,
+)
+
+from session_store.search import like, words
+from session_store.search.indexed import Indexed
+from session_store.search.language import Meaning
+from session_store.search.proposals import CONTENT, FEW, Conditions, Proposals, text
+from session_store.tables import MESSAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from sqlalchemy import ColumnElement, Connection
+
+    from session_store.search.language import Part, Query
+
+ENGINE: Final = "fts5"
+TABLE: Final = "session_store_messages_search"
+TABLES: Final = (TABLE, *(f"{TABLE}_{shadow}" for shadow in ("config", "data", "docsize", "idx")))
+"""What ``CREATE VIRTUAL TABLE`` makes."""
+
+_INDEX: Final = table(TABLE, column("rowid", Integer), column("content", Text), column("rank"))
+_ROW: Final = literal_column(f"{MESSAGES.name}.id", Integer())
+_PROPOSED: Final = _INDEX.c.content.bool_op("MATCH")(text("proposed"))
+_WANTED: Final = _INDEX.c.content.bool_op("MATCH")(text("wanted"))
+_FEW: Final = select(_INDEX.c.rowid).where(_PROPOSED).limit(literal_column(str(FEW + 1))).cte("few")
+_SIZE: Final = select(func.count()).select_from(_FEW)
+_ARE_FEW: Final = _SIZE.scalar_subquery() <= literal_column(str(FEW))
+_UNUSUAL: Final = f"*[^{words.USUAL.encode().decode('unicode_escape')}]*"
+
+_WITH_SYMBOLS: Final = (*range(0x80, 0x20000), *range(0xE0000, 0xE0080))
+"""The other planes have ideographs, marks, and what is private."""
+_PICTOGRAPHS: Final = range(0x1F000, 0x1FB00)
+
+_PUT_IN: Final = f"INSERT INTO {TABLE} (rowid, content) VALUES (new.id, new.content);"  # noqa: S608 - names of our own
+# FTS5 takes a row out by the words it had, so it must be told them.
+_TAKE_OUT: Final = f"INSERT INTO {TABLE} ({TABLE}, rowid, content) VALUES ('delete', old.id, old.content);"  # noqa: S608
+TRIGGERS: Final = {
+    f"{TABLE}_insert": f"AFTER INSERT ON {MESSAGES.name} BEGIN {_PUT_IN} END",
+    f"{TABLE}_delete": f"AFTER DELETE ON {MESSAGES.name} BEGIN {_TAKE_OUT} END",
+    f"{TABLE}_update": f"AFTER UPDATE OF id, content ON {MESSAGES.name} BEGIN {_TAKE_OUT} {_PUT_IN} END",
+}
+REBUILD: Final = f"INSERT INTO {TABLE} ({TABLE}) VALUES ('rebuild')"  # noqa: S608
+INTEGRITY_CHECK: Final = f"INSERT INTO {TABLE} ({TABLE}, rank) VALUES ('integrity-check', 1)"  # noqa: S608
+
+
+def create() -> Iterator[str]:
+    """Give the statements that make the index, empty, and keep it from then on."""
+    options = f"content='{MESSAGES.name}', content_rowid='id', tokenize=\"{_tokenizer()}\""
+    yield f"CREATE VIRTUAL TABLE {TABLE} USING fts5 (content, {options})"
+    yield from keep()
+
+
+def keep() -> Iterator[str]:
+    """Give the statements that let the index follow the messages."""
+    for name, what in TRIGGERS.items():
+        yield f"CREATE TRIGGER {name} {what}"
+
+
+def leave() -> Iterator[str]:
+    """Give the statements that let the index be as it is."""
+    for name in TRIGGERS:
+        yield f"DROP TRIGGER IF EXISTS {name}"
+
+
+def drop() -> Iterator[str]:
+    """Give the statements that remove the index, or what is there of it."""
+    yield from leave()
+    yield f"DROP TABLE IF EXISTS {TABLE}"
+
+
+def is_built_in(db: Connection) -> bool:
+    """Whether this SQLite has FTS5."""
+    return bool(db.exec_driver_sql("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'").all())
+
+
+def objects(db: Connection) -> set[str]:
+    """Return the names of the table and the triggers that are there."""
+    names = ", ".join(f"'{name}'" for name in (TABLE, *TRIGGERS))
+    return set(db.exec_driver_sql(f"SELECT name FROM sqlite_master WHERE name IN ({names})").scalars())  # noqa: S608
+
+
+def propose(query: Query) -> Proposals | None:
+    """Propose the messages whose words are in the index; None where it cannot know."""
+    asked = Indexed.of(query, _phrase, any_of=" OR ", all_of=" AND ", but_not="({}) NOT ({})")
+    if asked is None:
+        return None
+    sieve = like.sieve(query)
+    conditions = _conditions(
+        tuple(sought.kind for sought in sieve), exact=asked.exact, narrowed=asked.wanted != asked.proposed
+    )
+    return Proposals(query, Meaning.WORDS, conditions, {**asked.values, **like.values("sieve", sieve)})
+
+
+@lru_cache(maxsize=256)
+def _conditions(sieve: tuple[like.Kind, ...], *, exact: bool, narrowed: bool) -> Conditions:
+    # Of ASCII every character is a byte, and most messages are ASCII. Of an OR SQLite would look at both sides.
+    is_ascii = func.length(CONTENT) == func.length(cast(CONTENT, LargeBinary))
+    settled = (
+        case((is_ascii, true()), else_=not_(CONTENT.bool_op("GLOB")(literal(_UNUSUAL, Text())))) if exact else false()
+    )
+
+    def proposed(has: Callable[[ColumnElement[bool]], ColumnElement[bool]]) -> ColumnElement[bool]:
+        return and_(has(_PROPOSED), or_(not_(settled), has(_WANTED))) if narrowed else has(_PROPOSED)
+
+    def is_listed_if_few(matches: ColumnElement[bool]) -> ColumnElement[bool]:
+        return _ROW.in_(select(_FEW.c.rowid).where(_ARE_FEW)) if matches is _PROPOSED else _is_listed(matches)
+
+    return Conditions(
+        listed=(proposed(_is_listed),),
+        listed_if_few=proposed(is_listed_if_few),
+        tested=and_(like.has_one(sieve, "sieve"), proposed(_is_matched)),
+        settled=settled,
+        size=_size,
+        hits=select()
+        .select_from(_INDEX.join(MESSAGES, _INDEX.c.rowid == _ROW))
+        .where(_PROPOSED, *([proposed(_is_listed)] if narrowed else [])),
+        rank=-_INDEX.c.rank,
+    )
+
+
+def _size(db: Connection, values: Mapping[str, str]) -> int:
+    return db.scalar(_SIZE, values) or 0
+
+
+def _is_listed(matches: ColumnElement[bool]) -> ColumnElement[bool]:
+    return _ROW.in_(select(_INDEX.c.rowid).where(matches))
+
+
+def _is_matched(matches: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists(select(literal_column("1")).select_from(_INDEX).where(_INDEX.c.rowid == _ROW, matches))
+
+
+def _phrase(part: Part, *, wanted: bool) -> str:  # noqa: ARG001 - the same for both
+    return f'"{" ".join(part.words)}"{" *" if part.prefix else ""}'
+
+
+@cache
+def _tokenizer() -> str:
+    # What Unicode has got since FTS5's table was made is a letter to it, new emoji above all: "lol" with one behind it
+    # would not be found. What we know to be none is named; new characters where emoji are go with them.
+    characters = "".join(
+        char
+        for code in _WITH_SYMBOLS
+        if unicodedata.category(char := chr(code))[0] in "PSZ"
+        or unicodedata.category(char) == "Cf"
+        or (code in _PICTOGRAPHS and not char.isalnum())
+    )
+    return f"unicode61 remove_diacritics 0 categories 'L* N*' separators '{characters}'"

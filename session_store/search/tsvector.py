@@ -1,0 +1,208 @@
+"""Full text on PostgreSQL: a GIN index on an expression over the messages.
+
+https://www.postgresql.org/docs/current/textsearch.html
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sqlalchemy import (
+    Float,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    false,
+    func,
+    literal,
+    literal_column,
+    not_,
+    or_,
+    select,
+    text,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from session_store.dialects import places
+from session_store.search import like, words
+from session_store.search.indexed import Indexed
+from session_store.search.language import Meaning
+from session_store.search.proposals import CONTENT, Conditions, Proposals
+from session_store.search.proposals import text as parameter
+from session_store.tables import MESSAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import ColumnElement, Connection, TextClause
+    from sqlalchemy.sql.compiler import SQLCompiler
+
+    from session_store.search.language import Part, Query
+
+ENGINE: Final = "tsvector"
+INDEX: Final = "session_store_messages_search"
+
+_NO_WORD: Final = (
+    r"\x01-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f"
+    r"\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064"
+    r"\u2066-\u206f\u24b6-\u24e9\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U00013438\U0001bca0-\U0001bca3"
+    r"\U0001d173-\U0001d17a\U0001f130-\U0001f149\U0001f150-\U0001f169\U0001f170-\U0001f189\U000e0001"
+    r"\U000e0020-\U000e007f"
+)
+"""What PostgreSQL takes for a part of a word and we do not: ASCII (in paths, hosts, numbers), characters without
+width, and letters in circles and squares."""
+
+_FOLDED: Final = f"replace({{}}, chr({ord(words.FINAL_SIGMA)}), chr({ord(words.SIGMA)}))"
+_EXPRESSION: Final = f"to_tsvector('simple', regexp_replace({_FOLDED}, '[{_NO_WORD}]+', ' ', 'g'))".format(
+    f"left({{}}, {words.SEARCHED_CHARACTERS})"
+)
+_UNUSUAL: Final = rf"[^{words.USUAL}]|[0-9][eE][0-9]+[^\x01-\x40\x5b-\x60\x7b-\x7f]"
+"""Within 6e35d56a PostgreSQL reads a number, and takes what is behind it for another word."""
+
+_LONGEST_WITH_ALL_PLACES: Final = 500
+"""Of a word PostgreSQL keeps 256 places, so of a text of so many characters all of them."""
+
+
+class as_words(FunctionElement[Any]):  # noqa: N801 - reads as the SQL function it stands for
+    """The words of a text, as the index has them."""
+
+    inherit_cache = True
+    name = "as_words"
+
+
+@compiles(as_words, "postgresql")
+def _(element: as_words, compiler: SQLCompiler, **kw: Any) -> str:
+    return _EXPRESSION.format(compiler.process(element.clauses, **kw))
+
+
+def _tsquery(name: str) -> ColumnElement[Any]:
+    return func.to_tsquery(literal_column("'simple'"), parameter(name))
+
+
+_ROWS: Final = re.compile(r"rows=(\d+)")
+_WORDS: Final = as_words(CONTENT)
+_PROPOSED: Final = _WORDS.bool_op("@@")(_tsquery("proposed"))
+_WANTED: Final = _WORDS.bool_op("@@")(_tsquery("wanted"))
+
+_PROBE: Final = "K\u00c4\u2014\u041f\u0440\u0438\u0412\u0435\u0442 \u03a3\u03c2/a_1\u200eb \ud55c\uae00"
+_TELLS: Final = "1 a b k\u00e4 \u03c3\u03c3 \u043f\u0440\u0438\u0432\u0435\u0442 \ud55c\uae00"
+
+_FIND_INDEX: Final = text("""
+    SELECT made.indexrelid::bigint, made.indisvalid AND made.indisready FROM pg_index AS made
+    WHERE made.indexrelid = to_regclass(:index) AND made.indrelid = to_regclass(:table)
+""").bindparams(bindparam("index", type_=Text()), bindparam("table", type_=Text()))
+_IS_IN_UTF8: Final = text("SELECT current_setting('server_encoding') = 'UTF8'")
+_TRY: Final = text(f"""
+    SELECT array_to_string(
+        ARRAY(SELECT unnest(tsvector_to_array({_EXPRESSION.format(":probe")})) COLLATE "C" ORDER BY 1), ' '
+    ) = :tells
+""").bindparams(probe=_PROBE, tells=_TELLS)
+
+
+def create(schema: str | None, *, concurrently: bool = False) -> str:
+    """Return the statement that makes the index."""
+    # A short list of what is not merged yet: all of it is read by every search.
+    return (
+        f"CREATE INDEX {_how(concurrently=concurrently)}{INDEX} ON {_name(MESSAGES.name, schema)} "
+        f"USING gin (({_EXPRESSION.format('content')})) WITH (gin_pending_list_limit = 1024)"
+    )
+
+
+def drop(schema: str | None, *, concurrently: bool = False) -> str:
+    """Return the statement that removes the index, if it is there."""
+    return f"DROP INDEX {_how(concurrently=concurrently)}IF EXISTS {_name(INDEX, schema)}"
+
+
+def _how(*, concurrently: bool) -> str:
+    return "CONCURRENTLY " if concurrently else ""
+
+
+def _name(name: str, schema: str | None) -> str:
+    return name if schema is None else places.qualified(name, schema)
+
+
+class Found(NamedTuple):
+    """The index as the catalogue has it: another one has another number."""
+
+    oid: int
+    is_valid: bool
+    """False after CREATE INDEX CONCURRENTLY was broken off, and while it runs."""
+
+
+def find(db: Connection, schema: str | None) -> Found | None:
+    """Return the index that is beside our tables; None if there is none."""
+    values = {"index": places.qualified(INDEX, schema), "table": places.qualified(MESSAGES.name, schema)}
+    row = db.execute(_FIND_INDEX, values).one_or_none()
+    return None if row is None else Found(*row)
+
+
+def is_in_utf8(db: Connection) -> bool:
+    """Whether this database can hold the expression's characters."""
+    return bool(db.scalar(_IS_IN_UTF8))
+
+
+def works(db: Connection) -> bool:
+    """Whether this database parts and folds words as we do: by the locale C it would not, beyond ASCII."""
+    return bool(db.scalar(_TRY))
+
+
+def propose(query: Query) -> Proposals | None:
+    """Propose the messages whose words are in the index; None where it cannot know."""
+    asked = Indexed.of(query, _spelled, any_of=" | ", all_of=" & ", but_not="({}) & !({})")
+    if asked is None:
+        return None
+    parts = [part for group in query.groups for part in (*group.required, *group.excluded)]
+    sieve = like.sieve(query)
+    conditions = _conditions(
+        tuple(sought.kind for sought in sieve),
+        exact=asked.exact,
+        narrowed=asked.wanted != asked.proposed,
+        ordered=any(len(part.words) > 1 for part in parts),
+    )
+    return Proposals(query, Meaning.WORDS, conditions, {**asked.values, **like.values("sieve", sieve)})
+
+
+@lru_cache(maxsize=256)
+def _conditions(sieve: tuple[like.Kind, ...], *, exact: bool, narrowed: bool, ordered: bool) -> Conditions:
+    settled: ColumnElement[bool] = false()
+    if exact:
+        settled = CONTENT.bool_op("!~")(literal(_UNUSUAL, Text()))
+        if ordered:
+            settled = and_(func.length(CONTENT) <= literal_column(str(_LONGEST_WITH_ALL_PLACES)), settled)
+    found = and_(_PROPOSED, or_(not_(settled), _WANTED)) if narrowed else _PROPOSED
+    return Conditions(
+        # As two: of an OR each side would be tried on the text of what the index lists for the other one.
+        listed=(_WANTED, and_(_PROPOSED, not_(settled))) if narrowed else (_PROPOSED,),
+        # Within one session the index is no help, and PostgreSQL would read all of its list for each.
+        tested=and_(like.has_one(sieve, "sieve"), func.coalesce(found, false())),
+        settled=settled,
+        size=_size,
+        hits=select().where(found),
+        rank=cast(func.ts_rank(_WORDS, _tsquery("proposed")), Float(53)),
+    )
+
+
+def _size(db: Connection, values: Mapping[str, str]) -> int:
+    # As planned, not as counted: of a frequent word PostgreSQL would rather read the table than the index.
+    plan = db.scalar(_explain(places.of(db)), {"proposed": values["proposed"]})
+    found = _ROWS.search(str(plan))
+    return 0 if found is None else int(found[1])
+
+
+@lru_cache
+def _explain(schema: str | None) -> TextClause:
+    found = f"{_EXPRESSION.format('content')} @@ to_tsquery('simple', :proposed)"
+    statement = f"EXPLAIN SELECT 1 FROM {_name(MESSAGES.name, schema)} WHERE {found}"  # noqa: S608 - names of our own
+    return text(statement.replace(":", r"\:").replace(r"\:proposed", ":proposed")).bindparams(parameter("proposed"))
+
+
+def _spelled(part: Part, *, wanted: bool) -> str:
+    # As what is proposed without an order: in a long text PostgreSQL does not know all places of a word.
+    pieces = [f"'{piece}'" for word in part.words for piece in words.pieces(word)]
+    if part.prefix:
+        pieces[-1] += ":*"
+    return f"({(' <-> ' if wanted else ' & ').join(pieces)})"
