@@ -80,13 +80,13 @@ def create(bind: Bind, *, concurrently: bool = False, schema: str | None = None)
     """Make the index and fill it; where one serves already, do nothing.
 
     What is broken is made anew: an index that ``concurrently`` left behind unfinished, or one without its triggers.
-    Writers wait meanwhile: some two seconds for 300,000 messages. Readers find words by LIKE; on PostgreSQL they wait
-    for as long as a broken index takes to be removed.
+    Writers wait meanwhile: some two seconds for 300,000 messages. Readers find words by LIKE, or wait for a broken
+    index to be removed.
 
     Args:
         bind: As in `status`; a connection's own transaction is joined.
-        concurrently: On PostgreSQL let writers go on, which takes longer, and cannot be in a transaction. On SQLite
-            there is no such way, and this is passed over.
+        concurrently: On PostgreSQL let writers go on, which takes longer, and cannot be in a transaction, nor through
+            PgBouncer in transaction mode. On SQLite there is no such way, and this is passed over.
         schema: As in `status`.
 
     Raises:
@@ -101,7 +101,7 @@ def create(bind: Bind, *, concurrently: bool = False, schema: str | None = None)
 def rebuild(bind: Bind, *, concurrently: bool = False, schema: str | None = None) -> SearchIndex:
     """Make the index anew from the messages, after somebody bypassed its triggers or it was damaged.
 
-    Arguments and errors are those of `create`.
+    Arguments and errors are those of `create`. On PostgreSQL readers wait too, unless it is done ``concurrently``.
     """
     return _make(bind, schema, concurrently=concurrently, anew=True)
 
@@ -123,11 +123,12 @@ def suspend(bind: Bind) -> bool:
     words are found by LIKE. On PostgreSQL nothing would be gained.
     """
     with connected(bind, None) as db:
-        if db.dialect.name != "sqlite" or not _exists(db, None):
+        if db.dialect.name != "sqlite":
             return False
         with locked(db):
+            exists = _exists(db, None)
             _run(db, fts5.leave())
-        return True
+        return exists
 
 
 def is_suspended(bind: Bind) -> bool:

@@ -60,6 +60,14 @@ def pytest_report_header() -> str:
     return f"SQLAlchemy {sqlalchemy.__version__}, SQLite {sqlite3.sqlite_version}, PostgreSQL {server}"
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the tables that tests made, whichever process ran them."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, value in report.user_properties:
+            if name == "table":
+                terminalreporter.write_line(str(value))
+
+
 @dataclass(frozen=True)
 class Database:
     """A database of one test: its dialect's ``name``, and a ``url`` that names no driver."""

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
 from session_store import ChatMessage, NewMessage, SessionStore
+from session_store.search import tsvector
 from tests.conftest import Database
 from tests.hosts import host_engine
 
@@ -108,8 +109,9 @@ def test_postgresql_has_these_indexes(db: Connection) -> None:
     found = rows(
         db,
         """SELECT indexname, split_part(indexdef, ' USING ', 2), indexdef LIKE 'CREATE UNIQUE%'
-           FROM pg_indexes WHERE tablename = ANY(:tables) ORDER BY indexname""",
+           FROM pg_indexes WHERE tablename = ANY(:tables) AND indexname <> :left_out ORDER BY indexname""",
         tables=TABLES,
+        left_out=tsvector.INDEX,  # its expression is tried by what it finds
     )
 
     assert found == [

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from session_store.search.proposals import Proposals
     from session_store.search.selects import HitQuery
 
-_LEAST_WALKED: Final = 100
+_LEAST_IN_A_PAGE: Final = 100
 _MOST_WALKED: Final = 1_000
 _HITS_AT_ONCE: Final = 50
 
@@ -37,25 +37,31 @@ def find_sessions(db: Connection, query: SessionQuery) -> list[SessionMetadata]:
     limit = optional_number(query.limit, "limit")
     found: list[SessionMetadata] = []
     if limit is not None:
-        if proposals.conditions.listed_if_few is not None:
-            rows = fetch(db, *selects.grouped(query, proposals, if_few=True))
-            found = _confirmed(db, proposals, rows)
-            if 0 < len(rows) < limit or 0 < limit == len(found):
-                return found
-        if not _are_few(db, proposals):
+        among_few = _among_few(db, query, proposals, limit)
+        if among_few is not None:
+            return among_few
+        if proposals.conditions.listed_if_few is not None or not _are_few(db, proposals):
             found, rest = _walk(db, query, proposals, limit)
             if rest is None:
                 return found[:limit]
             query = rest
-        else:
-            found = []
     while True:
-        wanted = None if limit is None else max(limit - len(found), _LEAST_WALKED)
+        wanted = None if limit is None else max(limit - len(found), _LEAST_IN_A_PAGE)
         rows = fetch(db, *selects.grouped(replace(query, limit=wanted), proposals))
         found += _confirmed(db, proposals, rows)
         if wanted is None or len(rows) < wanted or len(found) >= (limit or 0):
             return found[:limit]
         query = replace(query, after=session_metadata(rows[-1][:-1]).cursor)
+
+
+def _among_few(db: Connection, query: SessionQuery, proposals: Proposals, limit: int) -> list[SessionMetadata] | None:
+    """Return the sessions by one statement, if few messages are proposed; None if many are, or it cannot be told so."""
+    if proposals.conditions.listed_if_few is None:
+        return None
+    rows = fetch(db, *selects.grouped(query, proposals, if_few=True))
+    found = _confirmed(db, proposals, rows)
+    are_all = len(rows) < limit or len(found) == limit
+    return found if are_all and (rows or _are_few(db, proposals)) else None
 
 
 def _walk(
@@ -68,7 +74,7 @@ def _walk(
     """
     found: list[SessionMetadata] = []
     looked_at = 0
-    window = limit + limit // 4 + 1
+    window = _a_few_more(limit)
     while looked_at + window <= _MOST_WALKED:
         rows = fetch(db, *selects.walked(replace(query, limit=window), proposals))
         looked_at += len(rows)
@@ -77,7 +83,7 @@ def _walk(
             return found, None
         query = replace(query, after=session_metadata(rows[-1][:-1]).cursor)
         missing = limit - len(found)
-        window = max(_LEAST_WALKED, missing + missing * looked_at // max(len(found), 1))
+        window = _a_few_more(missing * looked_at // max(len(found), 1))
     return found, query
 
 
@@ -110,6 +116,10 @@ def find_messages(db: Connection, keyword: str, query: HitQuery) -> list[Message
 def _proposals(db: Connection, keyword: str | None) -> Proposals | None:
     asked = None if keyword is None else language.parse(keyword)
     return None if asked is None else engines.propose(db, asked)
+
+
+def _a_few_more(number: int) -> int:
+    return number + number // 4 + 4
 
 
 def _are_few(db: Connection, proposals: Proposals) -> bool:

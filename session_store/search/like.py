@@ -127,7 +127,7 @@ def _conditions(shape: Shape | None, *, exact: bool) -> Conditions:
         settled=true() if exact else false(),
         hits=select().where(found),
         # The shorter the message, the more of it is the match.
-        rank=type_coerce(literal_column("1.0") / func.nullif(func.length(CONTENT), 0), Float(53)),
+        rank=type_coerce(literal_column("1.0") / (1 + func.length(CONTENT)), Float(53)),
     )
 
 

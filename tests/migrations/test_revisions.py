@@ -11,7 +11,7 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, event, text
 
-from session_store import ChatMessage, SessionStore, migrations, revisions
+from session_store import ChatMessage, SessionStore, migrations, revisions, search_index
 from tests.conftest import Database
 from tests.migrations.steps import configured
 
@@ -130,8 +130,15 @@ def test_every_revision_keeps_every_message(
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_a_rebuild_of_the_sessions_is_noticed(database: Database, engine: Engine, tmp_path: Path) -> None:
-    """On SQLite the old table goes with all that refers to it: the walk sees the statements, and the messages gone."""
+def test_a_rebuild_of_the_sessions_is_noticed(
+    database: Database, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On SQLite the old table goes with all that refers to it: the walk sees the statements, and the messages gone.
+
+    Without the search index: with it SQLite refuses to drop the table.
+    """
+    monkeypatch.setenv(search_index.SWITCH, "off")
+    search_index.drop(engine)
     walked = walk(database, engine, planted(tmp_path, REBUILDS_THE_SESSIONS))
 
     assert "DROP TABLE session_store_sessions" in [statement.strip() for statement in walked.rebuilt]

@@ -80,7 +80,7 @@ def test_an_import_that_is_killed_is_completed_by_the_next(tmp_path: Path) -> No
     """Killed in the middle it leaves an index that is not kept, which is said; importing again mends it."""
     path = tmp_path / "sessions.db"
     program = [sys.executable, "-c", "from session_store.cli import main; main()", "import", "-", "--db", str(path)]
-    number = 60_000
+    number = 75_000
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         assert process.stdin is not None
         process.stdin.write(lines(number).read())

@@ -109,7 +109,7 @@ async def list_conversations(user_id: Id, limit: Limit = 20, after: str | None =
 
 @app.get("/users/{user_id}/search")
 async def search(user_id: Id, words: str, limit: Limit = 20, after: str | None = None) -> ConversationPage:
-    """Return the user's conversations with a message that has all the words."""
+    """Return the user's conversations with a message that has what was typed."""
     return await _page(SessionQuery(keyword=words, owner=str(user_id), limit=limit, after=after))
 
 
