@@ -6,6 +6,7 @@
 # make example-fastapi, make example-flask    an application with session_store in it, installed from the wheel
 #
 # make matrix        the long suite: each way to install by each way to migrate, the examples end to end, ...
+# make bench         what searching costs, beside SQL by hand; needs real conversations, see benchmarks/README.md
 # make conformance   the conformance suite on every Python that is here
 
 PYTHON ?= python3
@@ -32,7 +33,7 @@ SOURCES := $(shell find session_store -name '*.py')
 LONG := matrix or hosts or long
 PYTHONS := $(foreach version,3.11 3.12 3.13,$(if $(shell python$(version) -c 'print(1)' 2>/dev/null),python$(version)))
 
-.PHONY: demo test test-older matrix matrix-sample conformance example-fastapi example-flask check fix coverage
+.PHONY: demo test test-older matrix matrix-sample bench conformance example-fastapi example-flask check fix coverage
 
 demo: $(VENV)/cli.stamp
 	$(BIN)/python examples/demo.py
@@ -54,6 +55,9 @@ matrix: $(VENV)/dev.stamp
 # One of each kind.
 matrix-sample:
 	$(MAKE) matrix ARGS='-m matrix_sample'
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python benchmarks/search.py $(ARGS)
 
 conformance:
 	for python in $(PYTHONS); do \

@@ -84,10 +84,10 @@ def memory() -> Path | None:
 
 
 @contextmanager
-def start_postgresql(version: int) -> Iterator[Server]:
-    """A new server of the version given, from the wheel; stopped and deleted at the end."""
+def start_postgresql(version: int, place: Path | None = None) -> Iterator[Server]:
+    """A new server of the version given, from the wheel, in memory or at a place; stopped and deleted at the end."""
     # A database is 300 files: 15 ms in memory, up to 300 ms on a throttled disk, for every test.
-    with tempfile.TemporaryDirectory(prefix="session_store-", dir=memory()) as directory:
+    with tempfile.TemporaryDirectory(prefix="session_store-", dir=place or memory()) as directory:
         # Read once, when the wheel is imported: there it keeps one lock for all servers of the machine, and
         # platformdirs warns if it is unset. A private one also lets two test processes start at once.
         runtime = Path(directory, "runtime")

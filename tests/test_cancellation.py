@@ -57,6 +57,7 @@ CALLS: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "recover_stuck": lambda store: store.recover_stuck(0),
     "remove_last": lambda store: store.remove_last(KEY),
     "search": lambda store: store.search(SessionQuery(keyword="hello")),
+    "search_messages": lambda store: store.search_messages("hello"),
     "session_exists": lambda store: store.session_exists(KEY),
     "set_session_attributes": lambda store: store.set_session_attributes(KEY, {"room": 7}),
     "set_session_name": lambda store: store.set_session_name(KEY, "Ann"),

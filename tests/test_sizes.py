@@ -1,6 +1,7 @@
 """Everything that is allowed is stored, also at its largest and least compressible."""
 
 import random
+import re
 from collections.abc import Callable
 
 import pytest
@@ -61,7 +62,8 @@ def test_every_indexed_column_is_at_its_largest_here(engine: Engine) -> None:
             indexed |= {*index["column_names"]}
         indexed |= {*inspector.get_pk_constraint(table)["constrained_columns"]}
 
-    assert indexed - {"id"} <= filled | times
+    # An expression has no name: what the search index holds is cut to a size by itself.
+    assert indexed - {"id", None} <= filled | times
     assert filled - indexed <= {"attributes"}, "attributes have an index on PostgreSQL only"
     assert SESSIONS.c.key.name in indexed
 
@@ -84,7 +86,8 @@ def test_a_megabyte_is_a_message(store: SessionStore, width: int) -> None:
 
     assert store.load("s") == [message]
     assert store.list_sessions(SessionQuery(attributes={"large": large, large: 1})) == ["s"]
-    assert store.list_sessions(SessionQuery(keyword=large[-50_000:])) == ["s"]
+    some_words = " ".join(re.findall(r"[^\W_]+", large[:50_000])[1:-1])
+    assert store.list_sessions(SessionQuery(keyword=some_words)) == ["s"]
 
 
 def test_ten_thousand_messages_in_one_call(store: SessionStore) -> None:

@@ -34,10 +34,16 @@ READS: dict[str, Callable[[Any], Any]] = {
     "list_stuck_sessions": lambda store: store.list_stuck_sessions(1),
     "load": lambda store: store.load(KEY),
     "load last": lambda store: store.load(KEY, last=10),
-    "search": lambda store: store.search(SessionQuery(keyword="hello", attributes={"room": 7})),
     "session_exists": lambda store: store.session_exists(KEY),
 }
 """Calls that read; each is one statement."""
+
+SEARCHES: dict[str, Callable[[Any], Any]] = {
+    "search": lambda store: store.search(SessionQuery(keyword="hello", attributes={"room": 7})),
+    "search newest": lambda store: store.search(SessionQuery(keyword="hello", limit=5)),
+    "search_messages": lambda store: store.search_messages("hello", order="relevance"),
+}
+"""Calls that ask which engine serves, and perhaps how many messages an index lists, before they read."""
 
 AT_ONCE: dict[str, Callable[[Any], Any]] = {
     "append": lambda store: store.append(KEY, ChatMessage("user", "Hello", {"n": 1})),
@@ -104,6 +110,18 @@ def test_a_read_is_one_statement(name: str, engine: Engine) -> None:
         READS[name](store)
 
     assert [statement.split()[0] for statement in statements] == ["SELECT"]
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_search_only_reads(name: str, engine: Engine) -> None:
+    """A searching call is a few statements, none of which writes or begins a transaction."""
+    store = SessionStore(engine)
+    prepare(store)
+    with statements_of(engine) as statements:
+        SEARCHES[name](store)
+
+    assert {statement.split()[0] for statement in statements} <= {"SELECT", "WITH", "PRAGMA", "EXPLAIN"}
+    assert len(statements) <= 5
 
 
 @pytest.mark.parametrize("name", AT_ONCE)
@@ -220,7 +238,7 @@ def cache_misses(engine: Engine, call: Callable[[], Any]) -> list[str]:
     return compiled
 
 
-ALL = READS | AT_ONCE | {name: call for name, (_, call) in WRITES.items()}
+ALL = READS | SEARCHES | AT_ONCE | {name: call for name, (_, call) in WRITES.items()}
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from functools import cache, lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import (
@@ -56,7 +57,7 @@ _SIZE: Final = select(func.count()).select_from(_FEW)
 _ARE_FEW: Final = _SIZE.scalar_subquery() <= literal_column(str(FEW))
 _UNUSUAL: Final = f"*[^{words.USUAL.encode().decode('unicode_escape')}]*"
 
-_WITH_SYMBOLS: Final = (*range(0x80, 0x20000), *range(0xE0000, 0xE0080))
+_WITH_SYMBOLS: Final = (range(0x80, 0x20000), range(0xE0000, 0xE0080))
 """The other planes have ideographs, marks, and what is private."""
 _PICTOGRAPHS: Final = range(0x1F000, 0x1FB00)
 
@@ -169,7 +170,7 @@ def _tokenizer() -> str:
     # would not be found. What we know to be none is named; new characters where emoji are go with them.
     characters = "".join(
         char
-        for code in _WITH_SYMBOLS
+        for code in chain(*_WITH_SYMBOLS)
         if unicodedata.category(char := chr(code))[0] in "PSZ"
         or unicodedata.category(char) == "Cf"
         or (code in _PICTOGRAPHS and not char.isalnum())

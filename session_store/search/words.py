@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ _CASELESS: Final = range(0x0591, 0x0E00)
 _LONGEST_INDEXED: Final = 400
 """PostgreSQL leaves words of more than 2,046 bytes out of its index."""
 
-_WITH_MARKS: Final = (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0))
+_WITH_MARKS: Final = (range(0x300, 0x20000), range(0xE0100, 0xE01F0))
 _END_OF_CASED: Final = 0x20000
 """Beyond these planes there are ideographs, and no marks and no cases but the variation selectors."""
 
@@ -113,7 +114,7 @@ def variants(char: str) -> str:
 
 @cache
 def _pattern() -> re.Pattern[str]:
-    marks = "".join(char for char in map(chr, _WITH_MARKS) if unicodedata.category(char)[0] == "M")
+    marks = "".join(char for char in map(chr, chain(*_WITH_MARKS)) if unicodedata.category(char)[0] == "M")
     return re.compile(f"[^\\W_](?:[^\\W_]+|[{marks}]+)*")
 
 

@@ -36,6 +36,8 @@ from tests.hosts import ASYNC_DRIVERS, async_host_engine, begins_by_event, host_
 from tests.search.test_exact import assert_exact
 from tests.servers import Server
 
+pytestmark = pytest.mark.once
+
 FULL_TEXT = {"sqlite": "fts5", "postgresql": "tsvector"}
 HELLO = ChatMessage.user("Hello, мир")
 PATIENCE_SECS = 30.0

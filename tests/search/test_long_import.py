@@ -14,6 +14,8 @@ from session_store import ChatMessage, SessionStore, search_index
 from session_store.jsonl import import_jsonl
 from session_store.search import fts5
 
+pytestmark = pytest.mark.once
+
 MANY = 100
 """Messages after which an import is long, here."""
 

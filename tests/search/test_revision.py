@@ -23,6 +23,8 @@ from tests.hosts import host_engine
 from tests.migrations.steps import configured
 from tests.search.test_exact import assert_exact
 
+pytestmark = pytest.mark.once
+
 FULL_TEXT = {"sqlite": "fts5", "postgresql": "tsvector"}
 BEFORE, REVISION = "ss_0001", "ss_0002"
 HELLO = ChatMessage.user("Hello, мир")
