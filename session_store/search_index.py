@@ -20,7 +20,7 @@ from session_store.dialects.engines import alone
 from session_store.dialects.sql import AUTOCOMMIT
 from session_store.errors import SchemaOutOfDate, StoreError
 from session_store.search import fts5, tsvector
-from session_store.search.engines import serving
+from session_store.search.engines import forget, serving
 from session_store.tables import MESSAGES
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def status(bind: Bind, *, schema: str | None = None) -> SearchIndex:
     """
     with connected(bind, schema) as db, rolled_back(db), places.translated(db, schema):
         _require_tables(db, schema)
-        engine, reason = serving(db)
+        engine, reason = serving(db, look=True)
         if not _exists(db, schema):
             return SearchIndex(engine, reason, None)
         size = db.scalar(_SIZE[db.dialect.name], {"index": places.qualified(tsvector.INDEX, schema or places.of(db))})
@@ -190,6 +190,8 @@ def _make(bind: Bind, schema: str | None, *, concurrently: bool, anew: bool) -> 
             db.execution_options(isolation_level=AUTOCOMMIT)
             with alone(db):
                 _make_anew(db, schema, concurrently=True, anew=anew)
+        # Who searched meanwhile may have seen it as it was.
+        forget()
         return status(db, schema=schema)
 
 
@@ -237,3 +239,4 @@ def _without(db: Connection, schema: str | None, *, concurrently: bool = False) 
 def _run(db: Connection, every: Iterable[str]) -> None:
     for statement in every:
         db.exec_driver_sql(statement)
+    forget()

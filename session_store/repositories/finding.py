@@ -40,7 +40,7 @@ def find_sessions(db: Connection, query: SessionQuery) -> list[SessionMetadata]:
         among_few = _among_few(db, query, proposals, limit)
         if among_few is not None:
             return among_few
-        if proposals.conditions.listed_if_few is not None or not _are_few(db, proposals):
+        if not _are_few(db, proposals):
             found, rest = _walk(db, query, proposals, limit)
             if rest is None:
                 return found[:limit]
@@ -55,13 +55,12 @@ def find_sessions(db: Connection, query: SessionQuery) -> list[SessionMetadata]:
 
 
 def _among_few(db: Connection, query: SessionQuery, proposals: Proposals, limit: int) -> list[SessionMetadata] | None:
-    """Return the sessions by one statement, if few messages are proposed; None if many are, or it cannot be told so."""
+    """Return the sessions by one statement, if messages are proposed and very few; None if that is not known so."""
     if proposals.conditions.listed_if_few is None:
         return None
     rows = fetch(db, *selects.grouped(query, proposals, if_few=True))
     found = _confirmed(db, proposals, rows)
-    are_all = len(rows) < limit or len(found) == limit
-    return found if are_all and (rows or _are_few(db, proposals)) else None
+    return found if 0 < len(rows) < limit or 0 < limit == len(found) else None
 
 
 def _walk(

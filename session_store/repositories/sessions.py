@@ -264,7 +264,7 @@ class SessionRepository:
         asked = time.perf_counter()
         db.execute(statements.PING).close()
         latency = time.perf_counter() - asked
-        return Health(revision, engines.serving(db).engine, latency)
+        return Health(revision, engines.serving(db, look=True).engine, latency)
 
 
 def _checked(query: object) -> SessionQuery:

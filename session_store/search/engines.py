@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
@@ -26,29 +27,48 @@ class Serving(NamedTuple):
 _FULL_TEXT: Final = {fts5.ENGINE: fts5.propose, tsvector.ENGINE: tsvector.propose}
 _NO_INDEX: Final = Serving(like.ENGINE, "there is no search index")
 
-_known: Final[WeakKeyDictionary[Engine, dict[str | None, tuple[Any, Serving]]]] = WeakKeyDictionary()
+_LOOKED_FOR_EVERY_SECS: Final = 1.0
+
+
+class _Known(NamedTuple):
+    state: Any
+    """What a change would change."""
+    serving: Serving
+    looked_at: float
+
+
+_known: Final[WeakKeyDictionary[Engine, dict[str | None, _Known]]] = WeakKeyDictionary()
 _known_lock: Final = Lock()
 
 
-def serving(db: Connection) -> Serving:
+def serving(db: Connection, *, look: bool = False) -> Serving:
     """Return which engine serves in the database of a connection.
 
     It is tried once for each engine of SQLAlchemy's and schema, and again after a change: on SQLite of the database's
-    schema, on PostgreSQL of the index.
+    schema, on PostgreSQL of the index, which is looked for once a second, or if the caller says so.
     """
     schema = places.of(db)
     on_sqlite = db.dialect.name == "sqlite"
-    state = db.exec_driver_sql("PRAGMA schema_version").scalar() if on_sqlite else tsvector.find(db, schema)
     with _known_lock:
         known = _known.setdefault(db.engine, {}).get(schema)
-    if known is not None and known[0] == state:
-        return known[1]
-    found = _on_sqlite(db) if on_sqlite else _on_postgresql(db, state)
+    if known is not None and not (on_sqlite or look) and time.monotonic() - known.looked_at < _LOOKED_FOR_EVERY_SECS:
+        return known.serving
+    state = db.exec_driver_sql("PRAGMA schema_version").scalar() if on_sqlite else tsvector.find(db, schema)
+    if known is not None and known.state == state:
+        found = known.serving
+    else:
+        found = _on_sqlite(db) if on_sqlite else _on_postgresql(db, state)
     # In a transaction the state may be one that is rolled back, and a later one have its number.
     if not on_sqlite or not getattr(db.connection.driver_connection, "in_transaction", False):
         with _known_lock:
-            _known[db.engine][schema] = (state, found)
+            _known.setdefault(db.engine, {})[schema] = _Known(state, found, time.monotonic())
     return found
+
+
+def forget() -> None:
+    """Forget which engines serve, after this process changed that."""
+    with _known_lock:
+        _known.clear()
 
 
 def propose(db: Connection, query: Query) -> Proposals:

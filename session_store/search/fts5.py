@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 from functools import cache, lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     Integer,
@@ -33,13 +33,13 @@ from sqlalchemy import (
 from session_store.search import like, words
 from session_store.search.indexed import Indexed
 from session_store.search.language import Meaning
-from session_store.search.proposals import CONTENT, FEW, Conditions, Proposals, text
+from session_store.search.proposals import CONTENT, FEW, VERY_FEW, Conditions, Proposals, text
 from session_store.tables import MESSAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import CTE, ColumnElement, Connection, Select
 
     from session_store.search.language import Part, Query
 
@@ -52,9 +52,16 @@ _INDEX: Final = table(TABLE, column("rowid", Integer), column("content", Text), 
 _ROW: Final = literal_column(f"{MESSAGES.name}.id", Integer())
 _PROPOSED: Final = _INDEX.c.content.bool_op("MATCH")(text("proposed"))
 _WANTED: Final = _INDEX.c.content.bool_op("MATCH")(text("wanted"))
-_FEW: Final = select(_INDEX.c.rowid).where(_PROPOSED).limit(literal_column(str(FEW + 1))).cte("few")
-_SIZE: Final = select(func.count()).select_from(_FEW)
-_ARE_FEW: Final = _SIZE.scalar_subquery() <= literal_column(str(FEW))
+
+
+def _count_up_to(number: int) -> tuple[CTE, Select[Any]]:
+    some = select(_INDEX.c.rowid).where(_PROPOSED).limit(literal_column(str(number + 1))).cte("some")
+    return some, select(func.count()).select_from(some)
+
+
+_SIZE: Final = _count_up_to(FEW)[1]
+_VERY_FEW, _HOW_FEW = _count_up_to(VERY_FEW)
+_ARE_VERY_FEW: Final = _HOW_FEW.scalar_subquery() <= literal_column(str(VERY_FEW))
 _UNUSUAL: Final = f"*[^{words.USUAL.encode().decode('unicode_escape')}]*"
 
 _WITH_SYMBOLS: Final = (range(0x80, 0x20000), range(0xE0000, 0xE0080))
@@ -133,7 +140,7 @@ def _conditions(sieve: tuple[like.Kind, ...], *, exact: bool, narrowed: bool) ->
         return and_(has(_PROPOSED), or_(not_(settled), has(_WANTED))) if narrowed else has(_PROPOSED)
 
     def is_listed_if_few(matches: ColumnElement[bool]) -> ColumnElement[bool]:
-        return _ROW.in_(select(_FEW.c.rowid).where(_ARE_FEW)) if matches is _PROPOSED else _is_listed(matches)
+        return _ROW.in_(select(_VERY_FEW.c.rowid).where(_ARE_VERY_FEW)) if matches is _PROPOSED else _is_listed(matches)
 
     return Conditions(
         listed=(proposed(_is_listed),),

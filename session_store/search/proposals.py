@@ -23,6 +23,9 @@ CONTENT: Final = type_coerce(MESSAGES.c.content, Text())
 FEW: Final = 2_000
 """Up to so many messages are looked up one by one, and then their sessions; of more only the newest are looked for."""
 
+VERY_FEW: Final = 200
+"""Up to so many are looked up without asking first whether they are few."""
+
 MOST_GROUPS: Final = 100
 MOST_PARTS: Final = 20
 MOST_WORDS: Final = 20
@@ -47,7 +50,7 @@ class Conditions:
     """Select nothing yet of the messages proposed, so that their rank can be had."""
     rank: ColumnElement[float]
     listed_if_few: ColumnElement[bool] | None = None
-    """The same as what is listed, if those are few; otherwise nothing. None: the database cannot say that at once."""
+    """The same as what is listed, if those are very few; else nothing. None: the database cannot say that at once."""
     size: Callable[[Connection, Mapping[str, str]], int] | None = None
     """Say how many messages are proposed, about, or up to one more than a few; None: that would be all the work."""
 

@@ -179,7 +179,8 @@ def test_that_they_are_many_is_known_without_reading_them(store: SessionStore) -
         (size,) = [each for each in before if "count(*)" in each.statement and MESSAGES + "." not in each.statement]
         assert not any(MESSAGES in step.replace(INDEX, "") for step in steps(store.engine, size))
     else:
-        assert [each.statement.split()[0] for each in before] == ["SELECT", "EXPLAIN"]
+        # Once a second it looks for the index before.
+        assert [each.statement.split()[0] for each in before][-1:] == ["EXPLAIN"]
 
 
 def test_all_pages_are_counted_by_the_index(store: SessionStore) -> None:
