@@ -16,6 +16,29 @@ After an `Invalid...` error nothing was written, and a transaction it was raised
 from __future__ import annotations
 
 import shlex
+from typing import Final
+
+_SHOWN: Final = 60
+_DIGITS_IN_BITS: Final = 13_000
+"""Python writes whole numbers of up to 4,300 digits, which is 14,284 bits."""
+
+
+def shown(value: object) -> str:
+    """Return a value as an error shows it, of anything but a word or a number only the kind, and of a long one a part.
+
+    It may be long, or nobody else's business.
+    """
+    if isinstance(value, int) and value.bit_length() > _DIGITS_IN_BITS:
+        return f"int of {value.bit_length()} bits"
+    if not isinstance(value, str | int | float):
+        return type(value).__name__
+    return f"{type(value).__name__} {clipped(value)}"
+
+
+def clipped(value: object) -> str:
+    """Return a value as Python writes it, in ASCII, or the beginning of that."""
+    text = ascii(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 class StoreError(Exception):
@@ -43,7 +66,9 @@ class IdempotencyConflict(StoreError):
         self.idempotency_key = idempotency_key
 
     def __str__(self) -> str:
-        return f"session {self.key!r} holds another message under idempotency key {self.idempotency_key!r}"
+        return (
+            f"session {clipped(self.key)} holds another message under idempotency key {clipped(self.idempotency_key)}"
+        )
 
 
 class SessionInUse(StoreError):
@@ -57,7 +82,7 @@ class SessionInUse(StoreError):
         self.key = key
 
     def __str__(self) -> str:
-        subject = "a session" if self.key is None else f"session {self.key!r}"
+        subject = "a session" if self.key is None else f"session {clipped(self.key)}"
         return f"{subject} is referred to by another table and was not deleted"
 
 

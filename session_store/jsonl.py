@@ -28,11 +28,12 @@ from session_store.errors import (
     IdempotencyConflict,
     InvalidKey,
     InvalidMessage,
+    InvalidQuery,
     SchemaOutOfDate,
     StoreError,
     StoreUnavailable,
 )
-from session_store.validation import chat_message, identifier, moment
+from session_store.validation import chat_message, identifier, moment, not_a
 from session_store.values import ChatMessage, NewMessage
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def import_jsonl(
 
     Raises:
         OSError: A file cannot be opened.
+        InvalidQuery: A file is neither a path nor open for reading bytes; the ones before it were read.
         StoreUnavailable: The database cannot serve, or was locked for too long.
         SchemaOutOfDate: The tables are missing or old.
         Conflict: The database gave way to other writers every time.
@@ -107,12 +109,18 @@ def import_jsonl(
     work = _Import(store, on_broken)
     try:
         for file in files:
+            if not isinstance(file, str | os.PathLike) and not _reads_bytes(file):
+                raise InvalidQuery(not_a(file, "a file", "a path, or open for reading bytes"))
             with ExitStack() as closing:
                 source = closing.enter_context(open(file, "rb")) if isinstance(file, str | os.PathLike) else file  # noqa: PTH123
                 work.read(str(getattr(source, "name", "<bytes>")), _uncompressed(source, on_read))
     finally:
         work.finish()
     return Imported(work.lines, work.added, work.already_there, work.broken, len(work.last_seqs))
+
+
+def _reads_bytes(file: object) -> bool:
+    return callable(getattr(file, "readline", None)) and not isinstance(file, io.TextIOBase)
 
 
 class _Line(NamedTuple):
@@ -178,7 +186,7 @@ class _Import:
                     continue
                 if number == 1:
                     text = text.removeprefix(_BYTE_ORDER_MARK)
-                if not text.isspace():
+                if text.strip():
                     yield number, text
         except (OSError, EOFError, zlib.error) as error:
             self.lines += 1

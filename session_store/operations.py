@@ -168,12 +168,14 @@ class Operations(Runs):
     pop_last = blocking(MessageRepository, MessageRepository.pop_last)
     update_last = blocking(MessageRepository, MessageRepository.update_last)
     clear_messages = blocking(MessageRepository, MessageRepository.clear_messages)
+    trim = blocking_plan(MessageRepository, MessageRepository.trim)
 
     set_session_state = blocking(StateRepository, StateRepository.set_session_state)
     get_session_state = blocking(StateRepository, StateRepository.get_session_state)
     list_running_sessions = blocking(StateRepository, StateRepository.list_running_sessions)
     list_stuck_sessions = blocking(StateRepository, StateRepository.list_stuck_sessions)
     recover_stuck = blocking(StateRepository, StateRepository.recover_stuck)
+    prune_states = blocking_plan(StateRepository, StateRepository.prune_states)
 
     def iter_history(self, key: str, *, after_seq: int = 0, batch: int = 1000) -> Iterator[StoredMessage]:
         """Go through a session's messages, oldest first, in constant memory.
@@ -224,12 +226,14 @@ class AsyncOperations(AwaitablyRuns):
     pop_last = awaitable(MessageRepository, MessageRepository.pop_last)
     update_last = awaitable(MessageRepository, MessageRepository.update_last)
     clear_messages = awaitable(MessageRepository, MessageRepository.clear_messages)
+    trim = awaitable_plan(MessageRepository, MessageRepository.trim)
 
     set_session_state = awaitable(StateRepository, StateRepository.set_session_state)
     get_session_state = awaitable(StateRepository, StateRepository.get_session_state)
     list_running_sessions = awaitable(StateRepository, StateRepository.list_running_sessions)
     list_stuck_sessions = awaitable(StateRepository, StateRepository.list_stuck_sessions)
     recover_stuck = awaitable(StateRepository, StateRepository.recover_stuck)
+    prune_states = awaitable_plan(StateRepository, StateRepository.prune_states)
 
     def iter_history(self, key: str, *, after_seq: int = 0, batch: int = 1000) -> AsyncIterator[StoredMessage]:
         """Go through a session's messages, oldest first, in constant memory.

@@ -41,22 +41,25 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import BindParameter, ColumnElement, Select
-    from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
+    from sqlalchemy.sql.dml import ReturningInsert
 
 
-def _text(name: str) -> BindParameter[str]:
+def a_text(name: str) -> BindParameter[str]:
+    """Return a parameter for a text as it is stored."""
     return bindparam(name, type_=Text())
 
 
-def _number(name: str) -> BindParameter[int]:
+def a_number(name: str) -> BindParameter[int]:
+    """Return a parameter for a number."""
     return bindparam(name, type_=BigInteger())
 
 
-def _time(name: str) -> BindParameter[datetime]:
+def a_time(name: str) -> BindParameter[datetime]:
+    """Return a parameter for a time."""
     return bindparam(name, type_=UtcDateTime())
 
 
-KEY: Final = _text("the_key")
+KEY: Final = a_text("the_key")
 THIS_SESSION: Final = SESSIONS.c.key == KEY
 ITS_MESSAGES: Final = MESSAGES.c.session_key == KEY
 ITS_STATES: Final = STATES.c.session_key == KEY
@@ -92,9 +95,9 @@ METADATA: Final = (
 
 _BORN: Final[Mapping[str, ColumnElement[Any]]] = {
     "key": KEY,
-    "created_at": _time("created_at"),
-    "last_activity": _time("last_activity"),
-    "active_minute": _time("active_minute"),
+    "created_at": a_time("created_at"),
+    "last_activity": a_time("last_activity"),
+    "active_minute": a_time("active_minute"),
 }
 
 
@@ -125,14 +128,14 @@ _COUNT_ON: Final = """UPDATE SET
         THEN session_store_sessions.last_activity ELSE excluded.last_activity END,
     active_minute = CASE WHEN session_store_sessions.active_minute > excluded.active_minute
         THEN session_store_sessions.active_minute ELSE excluded.active_minute END"""
-_COUNTED: Final = {"message_count": _number("count"), "last_seq": _number("count")}
-_NEW_IDEMPOTENCY_KEY: Final = ~exists().where(ITS_MESSAGES, MESSAGES.c.idempotency_key == _text("idempotency_key"))
+_COUNTED: Final = {"message_count": a_number("count"), "last_seq": a_number("count")}
+_NEW_IDEMPOTENCY_KEY: Final = ~exists().where(ITS_MESSAGES, MESSAGES.c.idempotency_key == a_text("idempotency_key"))
 _MESSAGE: Final[Mapping[str, ColumnElement[Any]]] = {
-    "role": _text("role"),
-    "content": _text("content"),
-    "payload": as_json(_text("payload")),
-    "idempotency_key": _text("idempotency_key"),
-    "created_at": _time("created_at"),
+    "role": a_text("role"),
+    "content": a_text("content"),
+    "payload": as_json(a_text("payload")),
+    "idempotency_key": a_text("idempotency_key"),
+    "created_at": a_time("created_at"),
 }
 
 COUNT_MESSAGES_ON: Final = _upsert(_COUNTED, _COUNT_ON)
@@ -143,10 +146,10 @@ APPEND_ONCE: Final = logged(_upsert(_COUNTED, _COUNT_ON, _NEW_IDEMPOTENCY_KEY), 
 """Append unless the idempotency key is there already; no row then."""
 
 CREATE_SESSION: Final = _upsert(
-    {"name": _text("name"), "owner": _text("owner"), "attributes": as_json(_text("attributes"))}, "NOTHING"
+    {"name": a_text("name"), "owner": a_text("owner"), "attributes": as_json(a_text("attributes"))}, "NOTHING"
 )
-SET_NAME: Final = _upsert({"name": _text("name")}, "UPDATE SET name = excluded.name")
-SET_OWNER: Final = _upsert({"owner": _text("owner")}, "UPDATE SET owner = excluded.owner")
+SET_NAME: Final = _upsert({"name": a_text("name")}, "UPDATE SET name = excluded.name")
+SET_OWNER: Final = _upsert({"owner": a_text("owner")}, "UPDATE SET owner = excluded.owner")
 LOCK_OR_CREATE: Final = _upsert({}, "UPDATE SET state_seq = session_store_sessions.state_seq")
 """Lock a session's head, creating it."""
 
@@ -156,7 +159,7 @@ LOCK: Final = (
 """Lock a session's head; no row if there is no session."""
 
 GET_ATTRIBUTES: Final = select(cast(SESSIONS.c.attributes, Text)).where(THIS_SESSION)
-SET_ATTRIBUTES: Final = update(SESSIONS).where(THIS_SESSION).values(attributes=as_json(_text("merged")))
+SET_ATTRIBUTES: Final = update(SESSIONS).where(THIS_SESSION).values(attributes=as_json(a_text("merged")))
 GET_NAME: Final = select(SESSIONS.c.name).where(THIS_SESSION)
 GET_STATE: Final = select(SESSIONS.c.state, SESSIONS.c.turn_id, SESSIONS.c.state_entered_at).where(THIS_SESSION)
 GET_METADATA: Final = select(*METADATA).where(THIS_SESSION)
@@ -165,7 +168,7 @@ SESSION_EXISTS: Final = select(SESSIONS.c.key).where(THIS_SESSION)
 LIST_RUNNING: Final = select(*METADATA).where(RUNNING).order_by(SESSIONS.c.state_entered_at.desc(), SESSIONS.c.key)
 LIST_STUCK: Final = (
     select(*METADATA)
-    .where(RUNNING, SESSIONS.c.state_entered_at < _time("cutoff"))
+    .where(RUNNING, SESSIONS.c.state_entered_at < a_time("cutoff"))
     .order_by(SESSIONS.c.state_entered_at, SESSIONS.c.key)
 )
 
@@ -177,7 +180,7 @@ LOAD: Final = (
     .where(ITS_MESSAGES)
     .order_by(MESSAGES.c.seq)
 )
-LOAD_LAST: Final = LOAD.order_by(None).order_by(MESSAGES.c.seq.desc()).limit(_number("last"))
+LOAD_LAST: Final = LOAD.order_by(None).order_by(MESSAGES.c.seq.desc()).limit(a_number("last"))
 """The newest messages, newest first."""
 
 FIND_BY_IDEMPOTENCY_KEY: Final = select(MESSAGES.c.idempotency_key, *STORED_MESSAGE).where(
@@ -186,7 +189,7 @@ FIND_BY_IDEMPOTENCY_KEY: Final = select(MESSAGES.c.idempotency_key, *STORED_MESS
 
 _LAST_SEQ: Final = select(func.max(MESSAGES.c.seq)).where(ITS_MESSAGES).scalar_subquery()
 _IS_LAST: Final = MESSAGES.c.seq == _LAST_SEQ
-_IS_SEQ: Final = MESSAGES.c.seq == _number("the_seq")
+_IS_SEQ: Final = MESSAGES.c.seq == a_number("the_seq")
 
 COUNT_ONE_OFF: Final = (
     update(SESSIONS)
@@ -203,21 +206,21 @@ COUNT_ONE_ON: Final = update(SESSIONS).where(THIS_SESSION).values(message_count=
 DELETE_LAST: Final = delete(MESSAGES).where(ITS_MESSAGES, _IS_LAST).returning(*STORED_MESSAGE)
 DELETE_LAST_IF: Final = delete(MESSAGES).where(ITS_MESSAGES, _IS_LAST, _IS_SEQ).returning(*STORED_MESSAGE)
 
-_NOW: Final = _time("now")
+_NOW: Final = a_time("now")
 _TOUCHED: Final = {
     "last_activity": case((SESSIONS.c.last_activity > _NOW, SESSIONS.c.last_activity), else_=_NOW),
     "active_minute": case(
-        (SESSIONS.c.active_minute > _time("minute"), SESSIONS.c.active_minute), else_=_time("minute")
+        (SESSIONS.c.active_minute > a_time("minute"), SESSIONS.c.active_minute), else_=a_time("minute")
     ),
 }
 _NEW_TEXT: Final = {
-    "role": _text("new_role"),
-    "content": _text("new_content"),
-    "payload": as_json(_text("new_payload")),
+    "role": a_text("new_role"),
+    "content": a_text("new_content"),
+    "payload": as_json(a_text("new_payload")),
 }
 _MOVE_ACTIVITY: Final = update(SESSIONS).where(THIS_SESSION).values(_TOUCHED).returning(SESSIONS.c.last_seq)
 TOUCH: Final = _MOVE_ACTIVITY.where(exists().where(ITS_MESSAGES))
-TOUCH_IF: Final = _MOVE_ACTIVITY.where(_number("the_seq") == _LAST_SEQ)
+TOUCH_IF: Final = _MOVE_ACTIVITY.where(a_number("the_seq") == _LAST_SEQ)
 REPLACE_LAST: Final = update(MESSAGES).where(ITS_MESSAGES, _IS_LAST).values(_NEW_TEXT).returning(MESSAGES.c.seq)
 REPLACE_LAST_IF: Final = REPLACE_LAST.where(_IS_SEQ)
 
@@ -235,10 +238,10 @@ _LOGGED_STATE: Final = (
     SESSIONS.c.state_entered_at.label("entered_at"),
 )
 _PROPOSED_STATE: Final[Mapping[str, ColumnElement[Any]]] = {
-    "state": _text("state"),
-    "turn_id": _text("turn_id"),
-    "state_seq": _number("first_seq"),
-    "state_entered_at": _time("first_entered_at"),
+    "state": a_text("state"),
+    "turn_id": a_text("turn_id"),
+    "state_seq": a_number("first_seq"),
+    "state_entered_at": a_time("first_entered_at"),
 }
 _CHANGE_STATE: Final = """UPDATE SET
     state = excluded.state,
@@ -269,13 +272,13 @@ SWAP_STATE: Final = logged(
     update(SESSIONS)
     .where(
         THIS_SESSION,
-        SESSIONS.c.turn_id == _text("if_turn"),
+        SESSIONS.c.turn_id == a_text("if_turn"),
         or_(
-            SESSIONS.c.state != _text("new_state"),
-            SESSIONS.c.turn_id != func.coalesce(_text("new_turn"), ""),
+            SESSIONS.c.state != a_text("new_state"),
+            SESSIONS.c.turn_id != func.coalesce(a_text("new_turn"), ""),
         ),
     )
-    .values(state=_text("new_state"), turn_id=_text("new_turn"), **_ENTERED)
+    .values(state=a_text("new_state"), turn_id=a_text("new_turn"), **_ENTERED)
     .returning(*_LOGGED_STATE),
     STATES,
     {},
@@ -284,10 +287,10 @@ SWAP_STATE: Final = logged(
 
 RECOVER: Final = logged(
     update(SESSIONS)
-    .where(RUNNING, SESSIONS.c.state_entered_at < _time("cutoff"))
+    .where(RUNNING, SESSIONS.c.state_entered_at < a_time("cutoff"))
     .values(
-        state=_text("new_state"),
-        turn_id=case((_text("new_state") == literal_column("'idle'"), null()), else_=SESSIONS.c.turn_id),
+        state=a_text("new_state"),
+        turn_id=case((a_text("new_state") == literal_column("'idle'"), null()), else_=SESSIONS.c.turn_id),
         **_ENTERED,
     )
     .returning(*_LOGGED_STATE),
@@ -297,51 +300,7 @@ RECOVER: Final = logged(
 """Move every stuck session on; the conditions are read again under the lock, so a turn that ended stays ended."""
 
 
-# Whole sessions, and repairs.
-
-DELETE_STATES: Final = delete(STATES).where(STATES.c.session_key.in_(KEYS))
-DELETE_MESSAGES: Final = delete(MESSAGES).where(MESSAGES.c.session_key.in_(KEYS))
-DELETE_HEADS: Final = delete(SESSIONS).where(SESSIONS.c.key.in_(KEYS))
-
-OWNED: Final = (SESSIONS.c.owner == _text("owner_is"),)
-STALE: Final = (
-    # The index holds the minute only; the second condition is exact.
-    SESSIONS.c.active_minute <= _time("minute"),
-    SESSIONS.c.last_activity < _time("cutoff"),
-    or_(SESSIONS.c.state_entered_at.is_(None), SESSIONS.c.state_entered_at < _time("cutoff")),
-)
-STALE_AT_REST: Final = (*STALE, SESSIONS.c.state != literal_column("'running'"))
-
-
-def count_heads(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
-    """Count the sessions for which all conditions hold."""
-    return select(func.count()).select_from(SESSIONS).where(*conditions)
-
-
-def lock_some(conditions: Sequence[ColumnElement[bool]], *, skip_locked: bool) -> ReturningUpdate[Any]:
-    """Lock the next ``limit`` sessions, by key, behind the one called ``behind`` and return their keys.
-
-    A session that somebody else has locked is waited for, or skipped. In the order of keys, so that two of these
-    never wait for each other.
-    """
-    chosen = (
-        select(SESSIONS.c.key)
-        .where(*conditions, SESSIONS.c.key > _text("behind"))
-        .order_by(SESSIONS.c.key)
-        .limit(_number("limit"))
-        .with_for_update(skip_locked=skip_locked)
-    )
-    return (
-        update(SESSIONS)
-        .where(SESSIONS.c.key.in_(chosen.scalar_subquery()))
-        .values(state_seq=SESSIONS.c.state_seq)
-        .returning(SESSIONS.c.key)
-    )
-
-
-LOCK_OWNED: Final = lock_some(OWNED, skip_locked=False)
-LOCK_STALE: Final = lock_some(STALE, skip_locked=True)
-LOCK_STALE_AT_REST: Final = lock_some(STALE_AT_REST, skip_locked=True)
+# Repairs.
 
 DELETE_SEQS: Final = delete(MESSAGES).where(
     ITS_MESSAGES, MESSAGES.c.seq.in_(bindparam("seqs", type_=BigInteger(), expanding=True))
@@ -349,9 +308,9 @@ DELETE_SEQS: Final = delete(MESSAGES).where(
 
 LOG_PAGE: Final = (
     select(MESSAGES.c.idempotency_key, *STORED_MESSAGE)
-    .where(ITS_MESSAGES, MESSAGES.c.seq > _number("after"))
+    .where(ITS_MESSAGES, MESSAGES.c.seq > a_number("after"))
     .order_by(MESSAGES.c.seq)
-    .limit(_number("limit"))
+    .limit(a_number("limit"))
 )
 COUNTED_HEAD: Final = select(
     SESSIONS.c.last_activity,
@@ -378,8 +337,8 @@ def history(*, after: bool, before: bool, limit: bool) -> Select[Any]:
     """Select a page of a session's messages; with ``before`` its end, newest first."""
     page = select(*STORED_MESSAGE).where(ITS_MESSAGES)
     if after:
-        page = page.where(MESSAGES.c.seq > _number("after_seq"))
+        page = page.where(MESSAGES.c.seq > a_number("after_seq"))
     if before:
-        page = page.where(MESSAGES.c.seq < _number("before_seq"))
+        page = page.where(MESSAGES.c.seq < a_number("before_seq"))
     page = page.order_by(MESSAGES.c.seq.desc() if before else MESSAGES.c.seq)
-    return page.limit(_number("limit")) if limit else page
+    return page.limit(a_number("limit")) if limit else page

@@ -17,11 +17,11 @@ from sqlalchemy.util import await_only, greenlet_spawn
 
 from session_store import gates, migrations
 from session_store.dialects import engines
-from session_store.errors import InvalidQuery, StoreError
+from session_store.errors import InvalidQuery, shown
 from session_store.operations import AsyncOperations, Operations
 from session_store.repositories import MessageRepository, SessionRepository, StateRepository
 from session_store.transactions import Joined, Transactions
-from session_store.validation import moment
+from session_store.validation import moment, not_a
 from session_store.work import Access
 
 if TYPE_CHECKING:
@@ -161,8 +161,10 @@ class AsyncSessionStore(AsyncOperations):
         self._owns_engine = isinstance(bind, URL | str | os.PathLike)
         if isinstance(bind, URL | str | os.PathLike):
             self.engine: AsyncEngine = engines.awaitable_engine(bind, durability)
-        else:
+        elif hasattr(bind, "sync_engine"):
             self.engine = _hosts(bind, durability)
+        else:
+            raise InvalidQuery(not_a(bind, "bind", "an AsyncEngine, a URL or a path"))
         self._repositories = _repositories(clock)
         self._transactions = Transactions(self.engine.sync_engine, schema, sleep=_sleep)
         self._schema = schema
@@ -262,7 +264,7 @@ class Opening(Generic[Store]):
 
 def _hosts(engine: AnyEngine, durability: Durability) -> AnyEngine:
     if durability != "full":
-        problem = f"durability={durability!r} goes with a URL: a host's engine is left as it is"
+        problem = f"durability={shown(durability)} goes with a URL: a host's engine is left as it is"
         raise InvalidQuery(problem)
     return engine
 
@@ -281,7 +283,7 @@ def _blocking_side(db: Any) -> orm.Session | Connection:
     side = getattr(host, "sync_session", None) or getattr(host, "sync_connection", None) or host
     if not isinstance(side, Connection) and not hasattr(side, "flush"):
         problem = f"joined_to takes an open session or connection, not {type(db).__name__}"
-        raise StoreError(problem)
+        raise InvalidQuery(problem)
     return cast("orm.Session | Connection", side)
 
 

@@ -109,9 +109,9 @@ class Transactions:
     def _told(self, error: BaseException) -> StoreError:
         if isinstance(error, DBAPIError) and meaning(error) is Failure.SCHEMA:
             try:
-                with self._engine.connect() as db:
+                with engines.connect(self._engine) as db:
                     return told(error, ask=db)
-            except driver_errors():
+            except _reasons_not_to_ask():
                 return StoreUnavailable(_said(error))
         return told(error, ours=True)
 
@@ -199,6 +199,10 @@ def _outdated(db: Connection) -> SchemaOutOfDate | None:
 
 def _reasons_to_run_again() -> tuple[type[Exception], ...]:
     return (*driver_errors(), Conflict)
+
+
+def _reasons_not_to_ask() -> tuple[type[Exception], ...]:
+    return (*driver_errors(), StoreUnavailable)
 
 
 def _may_run_again(failure: Failure, error: BaseException) -> bool:

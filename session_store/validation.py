@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from session_store.errors import InvalidKey, InvalidMessage, InvalidQuery, StoreError
+from session_store.errors import InvalidKey, InvalidMessage, InvalidQuery, StoreError, shown
 from session_store.types import dump_json, escape
 from session_store.values import ChatMessage, NewMessage
 
@@ -32,8 +32,6 @@ EXACT_FLOAT: Final = 1e16
 _FIRST_MOMENT: Final = datetime(1, 1, 2, tzinfo=UTC)
 _LAST_MOMENT: Final = datetime(9999, 12, 30, tzinfo=UTC)
 """Within a day of what Python can say: drivers read a time in the server's zone before we turn it to UTC."""
-
-_SHOWN = 60
 
 
 def identifier(value: object, what: str, limit: int = MAX_IDENTIFIER_BYTES) -> str:
@@ -67,9 +65,9 @@ def state_word(value: object) -> str:
 def session_name(value: object) -> str:
     """Return the value if it can be a session's name, of up to 1,024 characters."""
     if not isinstance(value, str):
-        raise InvalidQuery(_not_a(value, "name", "a str"))
+        raise InvalidQuery(not_a(value, "name", "a str"))
     if len(value) > MAX_NAME_CHARACTERS:
-        message = f"name has {len(value)} characters, at most {MAX_NAME_CHARACTERS} are allowed: {_shown(value)}"
+        message = f"name has {len(value)} characters, at most {MAX_NAME_CHARACTERS} are allowed: {shown(value)}"
         raise InvalidQuery(message)
     return str.__str__(value)
 
@@ -81,7 +79,7 @@ def chat_message(value: object) -> tuple[ChatMessage, str, str | None]:
         InvalidMessage: It is no `ChatMessage`, or its role, content or payload cannot be stored.
     """
     if not isinstance(value, ChatMessage):
-        raise InvalidMessage(_not_a(value, "message", "a ChatMessage"))
+        raise InvalidMessage(not_a(value, "message", "a ChatMessage"))
     role, content, payload = value
     role = _short_text(role, "role", MAX_WORD_BYTES, InvalidMessage)
     if not isinstance(content, str):
@@ -100,14 +98,19 @@ def new_message(value: object) -> NewMessage:
         return value
     if isinstance(value, ChatMessage):
         return NewMessage(value)
-    raise InvalidMessage(_not_a(value, "message", "a ChatMessage or a NewMessage"))
+    raise InvalidMessage(not_a(value, "message", "a ChatMessage or a NewMessage"))
 
 
 def moment(value: object, what: str, error: type[StoreError] = InvalidQuery) -> datetime:
     """Return an aware time in UTC."""
     if not isinstance(value, datetime):
-        raise error(_not_a(value, what, "a datetime"))
-    if value.utcoffset() is None:
+        raise error(not_a(value, what, "a datetime"))
+    try:
+        offset = value.utcoffset()
+    except (TypeError, ValueError) as wrong:
+        message = f"{what} has a time zone that is none: {wrong}"
+        raise error(message) from None
+    if offset is None:
         message = f"{what} must have a time zone: {value.isoformat()}"
         raise error(message)
     try:
@@ -123,9 +126,9 @@ def moment(value: object, what: str, error: type[StoreError] = InvalidQuery) -> 
 def whole_number(value: object, what: str, least: int = 0, most: int = MAX_BIGINT) -> int:
     """Return the value if it is an `int` of the range given."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidQuery(_not_a(value, what, "an int"))
+        raise InvalidQuery(not_a(value, what, "an int"))
     if not least <= value <= most:
-        message = f"{what} must be {least} to {most}: {_shown(value)}"
+        message = f"{what} must be {least} to {most}: {shown(value)}"
         raise InvalidQuery(message)
     return int(value)
 
@@ -135,12 +138,12 @@ def optional_number(value: object, what: str) -> int | None:
     return None if value is None else whole_number(value, what)
 
 
-def before(now: datetime, age: object, what: str, unit: timedelta) -> datetime:
+def ago(now: datetime, age: object, what: str, unit: timedelta) -> datetime:
     """Return the time that was ``age`` units ago; the first of all times where that is longer ago."""
     if isinstance(age, bool) or not isinstance(age, int | float):
-        raise InvalidQuery(_not_a(age, what, "a number"))
+        raise InvalidQuery(not_a(age, what, "a number"))
     if not 0 <= age < math.inf:
-        message = f"{what} must be 0 or more and finite: {_shown(age)}"
+        message = f"{what} must be 0 or more and finite: {shown(age)}"
         raise InvalidQuery(message)
     try:
         return now - age * unit
@@ -151,7 +154,7 @@ def before(now: datetime, age: object, what: str, unit: timedelta) -> datetime:
 def session_attributes(value: object) -> dict[str, Any]:
     """Return a mapping as attributes; None in it stays, and means: without this one."""
     if not isinstance(value, Mapping):
-        raise InvalidQuery(_not_a(value, "attributes", "a mapping"))
+        raise InvalidQuery(not_a(value, "attributes", "a mapping"))
     plain: dict[str, Any] = json_value(dict(value), "attributes", InvalidQuery)
     return plain
 
@@ -162,7 +165,7 @@ def attribute_filter(value: object) -> dict[str, str | int | float | bool]:
     for name, item in wanted.items():
         scalar = isinstance(item, str | bool | float) or (isinstance(item, int) and abs(item) <= MAX_BIGINT)
         if not scalar:
-            message = f"attribute {name!r} can be asked for by a str, bool, float or 64-bit int: {_shown(item)}"
+            message = f"attribute {shown(name)} can be asked for by a str, bool, float or 64-bit int: {shown(item)}"
             raise InvalidQuery(message)
     return wanted
 
@@ -185,11 +188,11 @@ def json_value(value: object, what: str, error: type[StoreError], depth: int = 0
     if isinstance(value, dict):
         for name in value:
             if not isinstance(name, str):
-                raise error(_not_a(name, f"a key in {what}", "a str"))
+                raise error(not_a(name, f"a key in {what}", "a str"))
         return {str.__str__(name): json_value(item, what, error, depth + 1) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [json_value(item, what, error, depth + 1) for item in value]
-    raise error(_not_a(value, what, "JSON"))
+    raise error(not_a(value, what, "JSON"))
 
 
 def _number(value: float, what: str, error: type[StoreError]) -> int | float:
@@ -208,31 +211,22 @@ def _number(value: float, what: str, error: type[StoreError]) -> int | float:
 
 def _short_text(value: object, what: str, limit: int, error: type[StoreError]) -> str:
     if not isinstance(value, str):
-        raise error(_not_a(value, what, "a str"))
+        raise error(not_a(value, what, "a str"))
     try:
         size = len(value) if value.isascii() else len(value.encode())
     except UnicodeEncodeError:
-        message = f"{what} holds a lone surrogate: {_shown(value)}"
+        message = f"{what} holds a lone surrogate: {shown(value)}"
         raise error(message) from None
     if not 1 <= size <= limit:
-        message = f"{what} must be 1 to {limit} bytes of UTF-8, not {size}: {_shown(value)}"
+        message = f"{what} must be 1 to {limit} bytes of UTF-8, not {size}: {shown(value)}"
         raise error(message)
     if "\0" in value:
-        message = f"{what} holds a NUL character: {_shown(value)}"
+        message = f"{what} holds a NUL character: {shown(value)}"
         raise error(message)
     # Not str(value), which is the name of a member where an Enum of strings is given.
     return str.__str__(value)
 
 
-def _not_a(value: object, what: str, kind: str) -> str:
-    return f"{what} must be {kind}, not {_shown(value)}"
-
-
-def _shown(value: object) -> str:
-    # Of anything but a word or a number the type says enough: it may be long, or nobody else's business.
-    if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
-        return f"int of {value.bit_length()} bits"
-    if not isinstance(value, str | int | float):
-        return type(value).__name__
-    text = ascii(value)
-    return f"{type(value).__name__} {text if len(text) <= _SHOWN else f'{text[:_SHOWN]}...'}"
+def not_a(value: object, what: str, kind: str) -> str:
+    """Return what is wrong with a value of another kind."""
+    return f"{what} must be {kind}, not {shown(value)}"

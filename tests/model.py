@@ -1,10 +1,12 @@
 """What a store should hold, as plain dictionaries of lists: the whole expectation of `test_model`."""
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, Final
 
 from session_store import IdempotencyConflict, NewMessage, SessionMetadata, SessionQuery, StoredMessage
 from session_store.testing import Clock
+from tests.search import search_reference
 from tests.search.queries import finds_with
 
 BORN: Final = {
@@ -12,6 +14,7 @@ BORN: Final = {
     "owner": None,
     "attributes": {},
     "last_seq": 0,
+    "state_seq": 0,
     "state": "idle",
     "turn_id": None,
     "entered_at": None,
@@ -27,7 +30,7 @@ class Model:
         """What serves words."""
         self.heads: dict[str, dict[str, Any]] = {}
         self.logs: dict[str, list[tuple[StoredMessage, str | None]]] = {}
-        self.states: dict[str, list[tuple[str, str | None, datetime]]] = {}
+        self.states: dict[str, list[tuple[int, str, str | None, datetime]]] = {}
 
     def at(self, offset: float | None) -> datetime:
         """A moment near the clock's."""
@@ -66,14 +69,30 @@ class Model:
         turn = None if state == "idle" else turn
         if (head["state"], head["turn_id"]) != (state, turn):
             entered_at = max(head["entered_at"] or self.clock.now, self.clock.now)
-            head.update(state=state, turn_id=turn, entered_at=entered_at)
-            self.states[key].append((state, turn, entered_at))
+            head.update(state=state, turn_id=turn, entered_at=entered_at, state_seq=head["state_seq"] + 1)
+            self.states[key].append((head["state_seq"], state, turn, entered_at))
 
     def remove(self, gone: list[str]) -> int:
         """Take sessions away."""
         for key in gone:
             del self.heads[key], self.logs[key], self.states[key]
         return len(gone)
+
+    def old_messages(self, key: str, keep_last: int | None, before: datetime | None) -> list[int]:
+        """The seqs of the messages that are too many, or too old, or both if both are asked for."""
+        log = self.history(key)
+        return [
+            stored.seq
+            for place, stored in enumerate(log)
+            if (keep_last is None or place < len(log) - keep_last) and (before is None or stored.created_at < before)
+        ]
+
+    def old_states(self, before: datetime) -> dict[str, list[int]]:
+        """The seqs of the states that had ended by then, by session."""
+        return {
+            key: [entry[0] for entry, following in pairwise(log) if following[3] <= before]
+            for key, log in self.states.items()
+        }
 
     def metadata(self, key: str) -> SessionMetadata:
         """What the store should say of a session."""
@@ -107,6 +126,8 @@ class Model:
     def answers(self, session: SessionMetadata, asked: SessionQuery) -> bool:
         """Whether a session is what was asked for."""
         texts = [stored.message.content for stored in self.history(session.key)]
+        # Without a word it is as if there were no keyword: then a session needs no message.
+        worded = search_reference.finds(asked.keyword or "", "") is not None
         finds = finds_with(self.engine, asked.keyword or "")
         return (
             asked.owner in {None, session.owner}
@@ -114,7 +135,7 @@ class Model:
             and (asked.active_since is None or session.last_activity >= asked.active_since)
             and (asked.active_before is None or session.last_activity < asked.active_before)
             and all(is_same(session.attributes.get(label), value) for label, value in (asked.attributes or {}).items())
-            and (asked.keyword is None or any(map(finds, texts)))
+            and (not worded or any(map(finds, texts)))
         )
 
     def hits(self, keyword: str, key: str | None = None, role: str | None = None) -> list[tuple[str, int]]:

@@ -19,6 +19,7 @@ ORDER = [
     "dialects",
     "revisions",
     "statements",
+    "removals",
     "search",
     "repositories",
     "protocols",
@@ -28,6 +29,7 @@ ORDER = [
     "transactions",
     "binds",
     "search_index",
+    "upkeep",
     "migrations",
     "store",
     "jsonl",
@@ -36,7 +38,7 @@ ORDER = [
 ]
 """The modules and folders of the package, each importing only those above it, or within its own folder."""
 
-NAMES_DIALECTS = {"types", "tables", "dialects", "search", "search_index", "migrations"}
+NAMES_DIALECTS = {"types", "tables", "dialects", "search", "search_index", "upkeep", "migrations"}
 """Where a database is spoken of by name; elsewhere a difference between them has a name of its own."""
 
 MAX_LINES = 400

@@ -259,6 +259,30 @@ class Conversations(RuleBasedStateMachine):
 
         assert self.store.cleanup_stale(age / 3600, **options) == expected
 
+    @rule(key=keys, keep=bounds, offset=moments, batch_size=batches, dry_run=st.booleans())
+    def trim(self, key: str, keep: int | None, offset: float | None, batch_size: int, dry_run: bool) -> None:  # noqa: FBT001
+        """Too many messages, or too old ones."""
+        if keep is None and offset is None:
+            return
+        before = None if offset is None else self.model.at(offset)
+        old = self.model.old_messages(key, keep, before)
+        if key in self.model.logs and not dry_run:
+            self.model.logs[key] = [entry for entry in self.model.logs[key] if entry[0].seq not in old]
+        trimmed = self.store.trim(key, keep_last=keep, before=before, batch_size=batch_size, dry_run=dry_run)
+
+        assert trimmed == len(old)
+
+    @rule(offset=seconds, batch_size=batches, dry_run=st.booleans())
+    def prune_states(self, offset: float, batch_size: int, dry_run: bool) -> None:  # noqa: FBT001
+        """What sessions were doing once."""
+        old = self.model.old_states(self.model.at(offset))
+        if not dry_run:
+            for key, seqs in old.items():
+                self.model.states[key] = [entry for entry in self.model.states[key] if entry[0] not in seqs]
+        pruned = self.store.prune_states(self.model.at(offset), batch_size=batch_size, dry_run=dry_run)
+
+        assert pruned == sum(map(len, old.values()))
+
     @rule(key=keys, message=messages, turn=turns, commit=st.booleans())
     def transaction(self, key: str, message: ChatMessage, turn: str | None, commit: bool) -> None:  # noqa: FBT001
         """Several calls that happen together, or not at all."""
@@ -399,7 +423,7 @@ class Conversations(RuleBasedStateMachine):
         assert logged == sorted(
             (key, seq, state, turn or "", time)
             for key, log in self.model.states.items()
-            for seq, (state, turn, time) in enumerate(log, 1)
+            for seq, state, turn, time in log
         )
         self.search_finds_what_is_there()
         target(sum(map(len, self.model.logs.values())), label="messages")

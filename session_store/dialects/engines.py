@@ -6,7 +6,6 @@ import os
 import sqlite3
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from sqlalchemy import (
@@ -19,8 +18,9 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import StaticPool
 
-from session_store.dialects.sql import OWN_TRANSACTION, commits_itself
-from session_store.errors import InvalidQuery, StoreError
+from session_store.dialects.sql import AUTOCOMMIT, OWN_TRANSACTION, commits_itself
+from session_store.errors import InvalidQuery, StoreError, StoreUnavailable, clipped
+from session_store.validation import not_a
 from session_store.work import Access
 
 if TYPE_CHECKING:
@@ -88,9 +88,8 @@ def configure_sqlite(engine: Engine | AsyncEngine, *, durability: Durability = "
     if sync_engine.dialect.name != "sqlite":
         message = f"configure_sqlite needs an engine on SQLite, this one is on {sync_engine.dialect.name}"
         raise InvalidQuery(message)
-    if durability not in _SYNCHRONOUS:
-        message = f"durability must be 'full' or 'relaxed': {durability!r}"
-        raise InvalidQuery(message)
+    if not isinstance(durability, str) or durability not in _SYNCHRONOUS:
+        raise InvalidQuery(not_a(durability, "durability", " or ".join(_SYNCHRONOUS)))
 
     @event.listens_for(sync_engine, "connect")
     def tune(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
@@ -136,9 +135,10 @@ def _begin_when_written(dialect: Dialect) -> None:
 def missing_file(engine: Engine) -> str | None:
     """Return the path of the SQLite file an engine is on, if it is not there and a connection would make it."""
     path = engine.url.database
-    if not is_sqlite(engine) or not path or path == ":memory:" or path.startswith("file:") or Path(path).exists():
+    if not is_sqlite(engine) or not path or path == ":memory:" or path.startswith("file:"):
         return None
-    return path
+    # os.path, which takes a name that no file can have for one that is not there.
+    return None if os.path.exists(path) else path  # noqa: PTH110
 
 
 def is_sqlite(engine: Engine) -> bool:
@@ -188,6 +188,17 @@ def begin_writing(connection: Connection) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def outside_of_transactions(connection: Connection) -> None:
+    """Let each statement from now on commit itself, on a connection in no transaction; VACUUM needs that."""
+    if connection.dialect.name != "sqlite":
+        connection.execution_options(isolation_level=AUTOCOMMIT)
+        return
+    connection.begin()
+    if _driver(connection).in_transaction:
+        # A host's event, or a driver told to, has begun one. Else sqlite3 begins before INSERT, UPDATE and DELETE only.
+        connection.exec_driver_sql("ROLLBACK")
+
+
 def commit(connection: Connection) -> None:
     """Commit, and where that fails roll back.
 
@@ -207,12 +218,18 @@ def connect(engine: Engine) -> Connection:
     Raises:
         StoreError: The one connection of a database in memory is in a transaction, which then is a host's: to check
             it out and in again would end it.
+        StoreUnavailable: The network, or the directory, does not let us; not every driver has an error of its own
+            for that.
     """
     pool = engine.pool
     if isinstance(pool, StaticPool) and getattr(pool.connection.driver_connection, "in_transaction", False):
         problem = "a transaction is open on the one connection of this database in memory: use it, or joined_to"
         raise StoreError(problem)
-    return engine.connect()
+    try:
+        return engine.connect()
+    except (OSError, UnicodeError) as error:
+        problem = f"{type(error).__name__}: {clipped(str(error))}"
+        raise StoreUnavailable(problem) from error
 
 
 def lock_for_migration(connection: Connection) -> None:
@@ -267,15 +284,34 @@ def _url(path_or_url: str | os.PathLike[str] | URL, drivers: dict[str, str]) -> 
         problem = "an empty path: SQLite would keep it in a temporary file"
         raise InvalidQuery(problem)
     if url.get_backend_name() not in drivers:
-        problem = f"session_store keeps sessions in SQLite or PostgreSQL, not in {url.get_backend_name()!r}"
+        problem = f"session_store keeps sessions in SQLite or PostgreSQL, not in {clipped(url.get_backend_name())}"
         raise InvalidQuery(problem)
     named = url.set(drivername=drivers.get(url.drivername, url.drivername))
     try:
         named.get_dialect()
-    except ArgumentError:
-        problem = f"SQLAlchemy knows no driver {named.drivername!r}"
+    except (ArgumentError, ValueError):
+        problem = f"SQLAlchemy knows no driver {clipped(named.drivername)}"
         raise InvalidQuery(problem) from None
+    _require_usable(named)
     return named
+
+
+def _require_usable(url: URL) -> None:
+    # Else it would be the driver that says so, at the first connection, in words of its own and with the password.
+    options = (item for items in url.query.values() for item in ((items,) if isinstance(items, str) else items))
+    parts = (url.database, url.host, url.username, url.password, *options)
+    try:
+        has_nul = any(part and b"\0" in os.fsencode(str(part)) for part in parts)
+        url.get_dialect()().create_connect_args(url)
+    except UnicodeError:
+        problem = "the path or URL of a database holds a lone surrogate"
+    except (ArgumentError, ValueError):
+        problem = "an option in the URL of a database is not of its kind, or not one of this driver"
+    else:
+        if not has_nul:
+            return
+        problem = "the path or URL of a database holds a NUL character"
+    raise InvalidQuery(problem) from None
 
 
 def _options(url: URL) -> tuple[URL, dict[str, Any]]:

@@ -79,12 +79,11 @@ _BY_PRIMARY_CODE: Final = {
 def driver_errors() -> tuple[type[Exception], ...]:
     """Return what comes out of a call that reaches the database.
 
-    Not all of it is wrapped by SQLAlchemy: while it connects, asyncpg lets an OSError through, and its own errors on
-    SQLAlchemy 2.0.
+    Not all of it is wrapped by SQLAlchemy: while it connects, asyncpg lets its own errors through on SQLAlchemy 2.0.
     """
     asyncpg: Any = sys.modules.get("asyncpg")
     unwrapped = () if asyncpg is None else (asyncpg.PostgresError, asyncpg.InterfaceError)
-    return (DBAPIError, PoolTimeout, OSError, *unwrapped)
+    return (DBAPIError, PoolTimeout, *unwrapped)
 
 
 def meaning(error: BaseException) -> Failure:

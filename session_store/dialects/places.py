@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
 
 from session_store.dialects.sql import commits_itself
-from session_store.errors import InvalidQuery, StoreError
+from session_store.errors import InvalidQuery, StoreError, shown
 from session_store.validation import schema_name
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def checked(schema: str, dialect: str) -> str:
         InvalidQuery: It cannot, or has no schemas.
     """
     if dialect != "postgresql":
-        problem = f"schema={schema!r}: only PostgreSQL has schemas, this database is {dialect}"
+        problem = f"schema={shown(schema)}: only PostgreSQL has schemas, this database is {dialect}"
         raise InvalidQuery(problem)
     return schema_name(schema)
 

@@ -21,6 +21,7 @@ from session_store.errors import InvalidQuery, StoreError
 from session_store.migrations.hosts import LOCATION, PREFIX, include_object, render_item, require_branch
 from session_store.search import fts5, tsvector
 from session_store.tables import MESSAGES, METADATA, POSTGRESQL_INDEXES
+from session_store.validation import not_a
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -128,8 +129,7 @@ def sql(dialect: str, *, schema: str | None = None) -> str:
     from alembic.migration import MigrationContext  # noqa: PLC0415
 
     if dialect not in engines.DIALECTS:
-        problem = f"dialect must be one of {', '.join(engines.DIALECTS)}: {dialect!r}"
-        raise InvalidQuery(problem)
+        raise InvalidQuery(not_a(dialect, "dialect", " or ".join(engines.DIALECTS)))
     script = io.StringIO()
     options = {"as_sql": True, "output_buffer": script, **_options(revisions.VERSION_TABLE)}
     # Without it a percent sign is doubled, as the drivers want it and nobody else.

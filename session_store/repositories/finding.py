@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from session_store.errors import InvalidQuery
 from session_store.repositories.rows import fetch, metadata_from, session_metadata
 from session_store.search import engines, language, like, selects
 from session_store.search.proposals import FEW
 from session_store.types import as_utc, unescape
-from session_store.validation import optional_number
+from session_store.validation import not_a, optional_number
 from session_store.values import MessageHit, SessionMetadata, SessionQuery, Snippet
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ def count_sessions(db: Connection, query: SessionQuery) -> int:
 
 def find_messages(db: Connection, keyword: str, query: HitQuery) -> list[MessageHit]:
     """Return the messages asked for, in the order asked for."""
+    if keyword is None:
+        raise InvalidQuery(not_a(keyword, "keyword", "a str"))
     proposals = _proposals(db, keyword) or like.everything()
     found: list[MessageHit] = []
     page = query

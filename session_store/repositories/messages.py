@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from session_store import statements
+from session_store import removals, statements
 from session_store.dialects.sql import must_lock_first
-from session_store.errors import Conflict, IdempotencyConflict, InvalidMessage
+from session_store.errors import Conflict, IdempotencyConflict, InvalidMessage, InvalidQuery
+from session_store.repositories.batches import Batch, counted, in_batches
 from session_store.repositories.finding import find_messages
 from session_store.repositories.rows import birth, chat_messages, fetch, same_message, stored_message
 from session_store.search.selects import HitQuery
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import Connection
+    from sqlalchemy.sql.dml import ReturningDelete
 
 _KEYS_AT_ONCE: Final = 10_000
 """SQLite takes 32,766 parameters in one statement, PostgreSQL 65,535."""
@@ -245,6 +247,44 @@ class MessageRepository:
             return 0
         return db.execute(statements.CLEAR_MESSAGES, values).rowcount
 
+    def trim(
+        self,
+        key: str,
+        *,
+        keep_last: int | None = None,
+        before: datetime | None = None,
+        batch_size: int = 500,
+        dry_run: bool = False,
+    ) -> Plan[int]:
+        """Remove the old messages of a session and return how many there were; its head stays, and its numbering.
+
+        With both limits a message goes if it is beyond the newest and old enough. Idempotency keys go with their
+        messages. If this is interrupted, the oldest are gone: the same call again goes on.
+
+        Args:
+            key: The session.
+            keep_last: The newest so many stay, those that come meanwhile among them.
+            before: What was made then or later stays; aware.
+            batch_size: Messages removed per transaction, 1 to 10,000; small batches hold locks briefly.
+            dry_run: Count only.
+
+        Raises:
+            InvalidQuery: An argument is out of its range, or there is no limit; nothing was removed.
+        """
+        values: dict[str, Any] = {"the_key": identifier(key, "key")}
+        if keep_last is not None:
+            values["keep_last"] = whole_number(keep_last, "keep_last")
+        if before is not None:
+            values["before"] = moment(before, "before")
+        if len(values) == 1:
+            problem = "trim needs keep_last, before or both; clear_messages removes all messages"
+            raise InvalidQuery(problem)
+        conditions = removals.to_trim(keep_last=keep_last is not None, before=before is not None)
+        if dry_run:
+            return (yield from counted(removals.count_messages(conditions), values, batch_size))
+        trim = partial(_trim_batch, statement=removals.trim_some(conditions), values=values)
+        return (yield from in_batches(trim, batch_size, behind=0, key=key))
+
     def _append_entries(self, db: Connection, *, key: str, entries: Sequence[_Entry]) -> list[StoredMessage]:
         known: dict[str, StoredMessage] = {}
         keys = [entry.idempotency_key for entry in entries if entry.idempotency_key is not None]
@@ -299,6 +339,17 @@ class MessageRepository:
             db.execute(statements.COUNT_ONE_ON, values)
             return None
         return stored_message(row)
+
+
+def _trim_batch(
+    db: Connection, *, statement: ReturningDelete[Any], values: Mapping[str, Any], behind: int, limit: int
+) -> Batch:
+    if db.execute(statements.LOCK, values).one_or_none() is None:
+        return Batch(0, None)
+    seqs = db.execute(statement, {**values, "behind": behind, "limit": limit}).scalars().all()
+    if seqs:
+        db.execute(removals.COUNT_SOME_OFF, {**values, "removed": len(seqs)})
+    return Batch(len(seqs), max(seqs) if len(seqs) == limit else None)
 
 
 @dataclass(slots=True)

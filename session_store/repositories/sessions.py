@@ -5,45 +5,34 @@ from __future__ import annotations
 import time
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy.exc import DBAPIError
-
-from session_store import revisions, statements
-from session_store.dialects.failures import Failure, meaning
-from session_store.dialects.sql import check_references_at_once
+from session_store import removals, revisions, statements
 from session_store.errors import InvalidQuery, SessionInUse
+from session_store.repositories.batches import counted, delete_batch, delete_locked, in_batches
 from session_store.repositories.finding import count_sessions, find_sessions
 from session_store.repositories.rows import birth, fetch, metadata_from, same_message, stored_message
 from session_store.search import engines, selects
 from session_store.types import dump_json, escape, load_json, minute_of, unescape
 from session_store.validation import (
-    before,
+    ago,
     identifier,
+    not_a,
     optional_identifier,
     session_attributes,
     session_name,
-    whole_number,
 )
 from session_store.values import Compaction, Health, SessionMetadata, SessionQuery
-from session_store.work import Access, Plan, Step, reads, writes_at_once
+from session_store.work import Plan, reads, writes_at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
-    from sqlalchemy import ColumnElement, Connection
-    from sqlalchemy.sql.dml import ReturningUpdate
+    from sqlalchemy import Connection
 
 _HOUR: Final = timedelta(hours=1)
 _SECOND: Final = timedelta(seconds=1)
-_MOST_IN_A_BATCH: Final = 10_000
 _PAGE: Final = 1_000
-
-
-class _Batch(NamedTuple):
-    deleted: int
-    last: str | None
-    """The last key looked at; None when there are no more."""
 
 
 class SessionRepository:
@@ -125,6 +114,8 @@ class SessionRepository:
 
         Source: ``SessionBackend::search`` of the interface this package implements.
         """
+        if query is None:
+            raise InvalidQuery(not_a(query, "query", "a SessionQuery"))
         return find_sessions(db, _checked(query))
 
     @writes_at_once
@@ -171,24 +162,30 @@ class SessionRepository:
         key = identifier(key, "key")
         if db.execute(statements.LOCK, {"the_key": key}).one_or_none() is None:
             return False
-        if not _delete(db, [key]):
+        if not delete_locked(db, [key]):
             raise SessionInUse(key)
         return True
 
-    def delete_sessions(self, *, owner: str, batch_size: int = 500) -> Plan[int]:
+    def delete_sessions(self, *, owner: str, batch_size: int = 500, dry_run: bool = False) -> Plan[int]:
         """Delete all sessions of an owner and return how many there were.
 
-        One that a row of another table refers to is kept.
+        One that a row of another table refers to is kept. If this is interrupted, whole sessions are gone or there:
+        the same call again goes on.
 
         Args:
             owner: Whose sessions.
             batch_size: Sessions deleted per transaction, 1 to 10,000; small batches hold locks briefly.
+            dry_run: Count only; what another table refers to is then counted too.
 
         Raises:
+            InvalidKey: The owner cannot be one.
             InvalidQuery: The batch size is out of its range; nothing was deleted.
         """
-        lock = partial(_delete_batch, lock=statements.LOCK_OWNED, values={"owner_is": identifier(owner, "owner")})
-        return (yield from _in_batches(lock, batch_size))
+        values = {"owner_is": identifier(owner, "owner")}
+        if dry_run:
+            return (yield from counted(removals.count_heads(removals.OWNED), values, batch_size))
+        delete = partial(delete_batch, lock=removals.LOCK_OWNED, values=values)
+        return (yield from in_batches(delete, batch_size, behind=""))
 
     def cleanup_stale(
         self, ttl_hours: float, *, batch_size: int = 500, dry_run: bool = False, include_running: bool = False
@@ -209,15 +206,13 @@ class SessionRepository:
 
         Source: ``SessionBackend::cleanup_stale`` of the interface this package implements.
         """
-        cutoff = before(self._clock(), ttl_hours, "ttl_hours", _HOUR)
+        cutoff = ago(self._clock(), ttl_hours, "ttl_hours", _HOUR)
         values = {"cutoff": cutoff, "minute": minute_of(cutoff)}
         if dry_run:
-            _batch_size(batch_size)
-            conditions = statements.STALE if include_running else statements.STALE_AT_REST
-            counted: int = yield Step(partial(_count, conditions, values), Access.READ)
-            return counted
-        lock = statements.LOCK_STALE if include_running else statements.LOCK_STALE_AT_REST
-        return (yield from _in_batches(partial(_delete_batch, lock=lock, values=values), batch_size))
+            stale = removals.STALE if include_running else removals.STALE_AT_REST
+            return (yield from counted(removals.count_heads(stale), values, batch_size))
+        lock = removals.LOCK_STALE if include_running else removals.LOCK_STALE_AT_REST
+        return (yield from in_batches(partial(delete_batch, lock=lock, values=values), batch_size, behind=""))
 
     def compact(self, db: Connection, key: str, *, within_secs: float = 2.0, dry_run: bool = False) -> Compaction:
         """Remove doubled messages of a session and make its head agree with its logs.
@@ -236,7 +231,7 @@ class SessionRepository:
         Source: ``SessionBackend::compact`` of the interface this package implements.
         """
         epoch = self._clock()
-        within = epoch - before(epoch, within_secs, "within_secs", _SECOND)
+        within = epoch - ago(epoch, within_secs, "within_secs", _SECOND)
         key = identifier(key, "key")
         values = {"the_key": key}
         if not (self.session_exists(db, key) if dry_run else db.execute(statements.LOCK, values).all()):
@@ -272,8 +267,7 @@ def _checked(query: object) -> SessionQuery:
         return SessionQuery()
     if isinstance(query, SessionQuery):
         return query
-    problem = f"query must be a SessionQuery, not {type(query).__name__}"
-    raise InvalidQuery(problem)
+    raise InvalidQuery(not_a(query, "query", "a SessionQuery"))
 
 
 def _stored_name(name: str | None) -> str | None:
@@ -282,50 +276,6 @@ def _stored_name(name: str | None) -> str | None:
 
 def _without_none(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if value is not None}
-
-
-def _batch_size(batch_size: object) -> int:
-    return whole_number(batch_size, "batch_size", 1, _MOST_IN_A_BATCH)
-
-
-def _count(conditions: Sequence[ColumnElement[bool]], values: Mapping[str, Any], db: Connection) -> int:
-    return int(fetch(db, statements.count_heads(conditions), values)[0][0])
-
-
-def _in_batches(delete: Callable[..., _Batch], batch_size: int) -> Plan[int]:
-    limit = _batch_size(batch_size)
-    deleted = 0
-    behind: str | None = ""
-    while behind is not None:
-        batch: _Batch = yield Step(partial(delete, behind=behind, limit=limit))
-        deleted += batch.deleted
-        behind = batch.last
-    return deleted
-
-
-def _delete_batch(
-    db: Connection, *, lock: ReturningUpdate[Any], values: Mapping[str, Any], behind: str, limit: int
-) -> _Batch:
-    keys = sorted(db.execute(lock, {**values, "behind": behind, "limit": limit}).scalars())
-    # One that is referred to must not keep the others; only then they are taken one by one.
-    whole = not keys or _delete(db, keys)
-    deleted = len(keys) if whole else sum(_delete(db, [key]) for key in keys)
-    return _Batch(deleted, keys[-1] if len(keys) == limit else None)
-
-
-def _delete(db: Connection, keys: Sequence[str]) -> bool:
-    """Delete sessions that are locked; False, and nothing is deleted, if another table refers to one."""
-    # By name, not by cascade: a host's SQLite engine may have foreign keys off.
-    try:
-        with db.begin_nested():
-            check_references_at_once(db)
-            for statement in (statements.DELETE_STATES, statements.DELETE_MESSAGES, statements.DELETE_HEADS):
-                db.execute(statement, {"keys": keys})
-    except DBAPIError as error:
-        if meaning(error) is Failure.REFERRED_TO:
-            return False
-        raise
-    return True
 
 
 def _doubles(db: Connection, key: str, within: timedelta) -> Iterator[int]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from session_store import statements
+from session_store import removals, statements
 from session_store.errors import InvalidQuery
-from session_store.repositories.rows import birth, metadata_from
-from session_store.validation import before, identifier, optional_identifier, state_word
+from session_store.repositories.batches import batch_limit, counted
+from session_store.repositories.rows import birth, fetch, metadata_from
+from session_store.validation import ago, identifier, moment, optional_identifier, state_word
 from session_store.values import ANY_TURN, IDLE, RUNNING, AnyTurn, SessionMetadata, SessionState
-from session_store.work import reads, writes_at_once
+from session_store.work import Access, Plan, Step, reads, writes_at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -120,11 +122,48 @@ class StateRepository:
             InvalidQuery: The threshold is negative or no number, or the state is ``running``.
             InvalidKey: The state cannot be stored.
         """
+        to = state_word(to)
         if to == RUNNING:
             problem = "a stuck session is recovered to another state than 'running'"
             raise InvalidQuery(problem)
-        values = {"cutoff": self._cutoff(threshold_secs), "new_state": state_word(to), "now": self._clock()}
+        values = {"cutoff": self._cutoff(threshold_secs), "new_state": to, "now": self._clock()}
         return sorted(row.session_key for row in statements.RECOVER.run(db, values))
 
+    def prune_states(self, before: datetime, *, batch_size: int = 500, dry_run: bool = False) -> Plan[int]:
+        """Remove from the log the states that had ended by a time and return how many there were.
+
+        What a session was doing then is still known, and what it is doing now. If this is interrupted, some are
+        gone: the same call again goes on.
+
+        Args:
+            before: The time from which on the log is kept; aware.
+            batch_size: Entries removed per transaction, 1 to 10,000; small batches hold locks briefly.
+            dry_run: Count only.
+
+        Raises:
+            InvalidQuery: An argument is out of its range; nothing was removed.
+        """
+        values = {"before": moment(before, "before")}
+        if dry_run:
+            return (yield from counted(removals.COUNT_ENDED, values, batch_size))
+        limit = batch_limit(batch_size)
+        removed = 0
+        place: Sequence[Any] | None = ("", 0)
+        while place is not None:
+            page = {**values, "behind_key": place[0], "behind_seq": place[1], "limit": limit}
+            ended: Sequence[Any] = yield Step(partial(_ended, page), Access.READ)
+            if ended:
+                removed += yield Step(partial(_delete_ended, values | {"entries": ended}))
+            place = ended[-1] if len(ended) == limit else None
+        return removed
+
     def _cutoff(self, threshold_secs: float) -> datetime:
-        return before(self._clock(), threshold_secs, "threshold_secs", SECOND)
+        return ago(self._clock(), threshold_secs, "threshold_secs", SECOND)
+
+
+def _ended(values: Mapping[str, Any], db: Connection) -> list[tuple[str, int]]:
+    return [(key, seq) for key, seq in fetch(db, removals.SOME_ENDED, values)]
+
+
+def _delete_ended(values: Mapping[str, Any], db: Connection) -> int:
+    return db.execute(removals.DELETE_ENDED, values).rowcount

@@ -78,6 +78,7 @@ TRIGGERS: Final = {
 }
 REBUILD: Final = f"INSERT INTO {TABLE} ({TABLE}) VALUES ('rebuild')"  # noqa: S608
 INTEGRITY_CHECK: Final = f"INSERT INTO {TABLE} ({TABLE}, rank) VALUES ('integrity-check', 1)"  # noqa: S608
+MERGE: Final = f"INSERT INTO {TABLE} ({TABLE}) VALUES ('optimize')"  # noqa: S608
 
 
 def create() -> Iterator[str]:

@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
@@ -40,6 +40,7 @@ from session_store.validation import (
     attribute_filter,
     identifier,
     moment,
+    not_a,
     optional_number,
     state_word,
     whole_number,
@@ -105,7 +106,7 @@ class Bound(NamedTuple):
     values: Mapping[str, Any]
 
 
-class Order(Enum):
+class Order(StrEnum):
     """In which order messages are found."""
 
     RECENCY = "recency"
@@ -172,11 +173,9 @@ def hits(query: HitQuery, proposals: Proposals) -> Bound:
         InvalidQuery: A part of the query is not of its kind or out of its range.
         InvalidKey: The key or the role cannot be one.
     """
-    try:
-        order = Order(query.order)
-    except ValueError:
-        problem = f"order must be one of {', '.join(order.value for order in Order)}: {ascii(query.order)[:60]}"
-        raise InvalidQuery(problem) from None
+    if not isinstance(query.order, str) or query.order not in set(Order):
+        raise InvalidQuery(not_a(query.order, "order", " or ".join(Order)))
+    order = Order(query.order)
     values: dict[str, Any] = {**proposals.values, "limit": whole_number(query.limit, "limit")}
     if query.key is not None:
         values["key_is"] = identifier(query.key, "key")
@@ -343,5 +342,5 @@ def _decoded(cursor: object, read: Callable[..., Place], what: str) -> Place:
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         return read(*json.loads(base64.b64decode(padded, altchars=b"-_", validate=True)))
-    except (binascii.Error, ValueError, TypeError, RecursionError) as error:
+    except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InvalidQuery(problem) from error

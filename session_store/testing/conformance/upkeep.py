@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from session_store.errors import InvalidQuery
 from session_store.protocols import SessionBackend
 from session_store.testing.clock import Clock
 from session_store.testing.conformance.talk import HELLO, KEY, OTHER, counts, head, said, say, seqs
@@ -210,3 +211,95 @@ def test_a_sound_head_stays(store: SessionBackend, clock: Clock) -> None:
     store.clear_messages(KEY)
     assert compacted(store) == []
     assert store.append(KEY, HELLO).seq == 4
+
+
+# trim and prune_states
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 10_000])
+@pytest.mark.parametrize("keep_last", [0, 1, 4, 6, 7])
+def test_trim_keeps_the_newest(store: SessionBackend, keep_last: int, batch_size: int) -> None:
+    """The newest so many stay, whatever the batch; the numbering goes on, and a dry run counts only."""
+    say(store, "a b c d e f")
+    say(store, "a b", "other")
+    removed = max(0, 6 - keep_last)
+
+    assert store.trim(KEY, keep_last=keep_last, dry_run=True, batch_size=batch_size) == removed
+    assert counts(store) == (6, 6)
+    assert store.trim(KEY, keep_last=keep_last, batch_size=batch_size) == removed
+    assert said(store) == list("abcdef")[removed:]
+    assert counts(store) == (6 - removed, 6)
+    assert store.trim(KEY, keep_last=keep_last, batch_size=batch_size) == 0
+    assert store.append(KEY, HELLO).seq == 7
+    assert said(store, "other") == ["a", "b"]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 500])
+def test_trim_takes_what_is_older(store: SessionBackend, clock: Clock, batch_size: int) -> None:
+    """What was made before a time goes, wherever it stands; what was made then stays, to the microsecond."""
+    said_at(store, clock, [(-2, HELLO), (0, OTHER), (-0.000001, HELLO), (5, OTHER), (-7, HELLO)])
+    metadata = head(store)
+
+    assert store.trim(KEY, before=clock.now, dry_run=True) == 3
+    assert store.trim(KEY, before=clock.now, batch_size=batch_size) == 3
+    assert seqs(store) == [2, 4]
+    assert head(store) == metadata._replace(message_count=2)
+    assert compacted(store) == []
+
+
+def test_trim_with_both_limits(store: SessionBackend, clock: Clock) -> None:
+    """What is among the newest stays however old it is, and what is young stays however many there are."""
+    said_at(store, clock, [(-9, HELLO), (5, HELLO), (-8, HELLO), (-7, HELLO)])
+
+    assert store.trim(KEY, keep_last=2, before=clock.now) == 1
+    assert seqs(store) == [2, 3, 4]
+    assert store.trim(KEY, keep_last=0, before=clock.now) == 2
+    assert seqs(store) == [2]
+
+
+def test_trim_of_nothing(store: SessionBackend, clock: Clock) -> None:
+    """A session that is not there is not made; without a limit nothing is asked for."""
+    assert store.trim(KEY, keep_last=0) == 0
+    assert store.trim(KEY, before=clock.now) == 0
+    assert not store.session_exists(KEY)
+    with pytest.raises(InvalidQuery):
+        store.trim(KEY)
+
+
+def test_a_trimmed_idempotency_key_is_free(store: SessionBackend) -> None:
+    """It goes with its message: the same key appends again."""
+    store.append(KEY, HELLO, idempotency_key="once")
+    say(store, "a")
+    store.trim(KEY, keep_last=1)
+
+    assert store.append(KEY, HELLO, idempotency_key="once").seq == 3
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 500])
+def test_prune_keeps_what_goes_on(store: SessionBackend, clock: Clock, batch_size: int) -> None:
+    """A state goes once it had ended by then; the one of that time stays, and what a session is doing now."""
+    for turn in range(5):
+        for key in ("often", "seldom")[: 1 + (turn == 0)]:
+            store.set_session_state(key, "running", f"t{turn}")
+        clock.advance(10)
+    long_after, heads = clock.now + timedelta(days=1), [head(store, key) for key in ("often", "seldom")]
+
+    assert store.prune_states(clock.now - timedelta(seconds=20.000001), dry_run=True) == 2
+    assert store.prune_states(clock.now - timedelta(seconds=20), batch_size=batch_size) == 3
+    assert store.prune_states(clock.now - timedelta(seconds=20), batch_size=batch_size) == 0
+    assert store.prune_states(long_after, batch_size=batch_size) == 1
+    assert store.prune_states(long_after, dry_run=True) == 0
+    assert [head(store, key) for key in ("often", "seldom")] == heads
+    assert compacted(store, "often") == []
+    assert store.set_session_state("often", "idle", if_turn="t4")
+    assert store.prune_states(long_after) == 1
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_deletion_of_an_owner_s_sessions_is_rehearsed(store: SessionBackend, dry_run: bool) -> None:  # noqa: FBT001
+    """A dry run counts the sessions and leaves them."""
+    for key in ("a", "b", "c"):
+        store.create_session(key, owner="ann" if key != "c" else "bob")
+
+    assert store.delete_sessions(owner="ann", dry_run=dry_run) == 2
+    assert sorted(store.list_sessions()) == (["a", "b", "c"] if dry_run else ["c"])

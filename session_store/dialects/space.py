@@ -1,0 +1,65 @@
+"""What the tables take on the disk, and giving back what deleted rows took."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import text
+
+from session_store.dialects import places
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Connection
+
+_PAGES_AT_ONCE: Final = 500
+_SIZE_OF_TABLE: Final = text("SELECT pg_total_relation_size(to_regclass(:name))")
+
+
+def size(db: Connection, tables: Iterable[str], schema: str | None) -> int:
+    """Return the bytes on the disk: of the tables with their indexes, on SQLite of the file and its log."""
+    if db.dialect.name == "postgresql":
+        names = [places.qualified(table, schema) for table in tables]
+        return sum(db.scalar(_SIZE_OF_TABLE, {"name": name}) or 0 for name in names)
+    file = next((row[2] for row in db.exec_driver_sql("PRAGMA database_list") if row[1] == "main"), "")
+    if not file:
+        return _pragma(db, "page_count") * _pragma(db, "page_size")
+    return sum(path.stat().st_size for path in (Path(file), Path(f"{file}-wal")) if path.exists())
+
+
+def give_back(db: Connection, tables: Iterable[str], schema: str | None, *, full: bool) -> bool:
+    """Free what deleted rows took, outside of any transaction, and say whether nothing of it is left behind.
+
+    Args:
+        db: A connection whose statements commit themselves.
+        tables: Those of PostgreSQL; SQLite frees its file as a whole.
+        schema: The PostgreSQL schema of the tables.
+        full: Write everything anew.
+    """
+    if db.dialect.name == "postgresql":
+        for table in tables:
+            options = "FULL, ANALYZE" if full else "ANALYZE"
+            db.exec_driver_sql(f"VACUUM ({options}) {places.qualified(table, schema)}")
+        return True
+    if full:
+        db.exec_driver_sql("VACUUM")
+    elif _pragma(db, "auto_vacuum"):
+        _cut_off_free_pages(db)
+    busy, *_ = db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+    return not busy
+
+
+def _cut_off_free_pages(db: Connection) -> None:
+    while free := _pragma(db, "freelist_count"):
+        # By pieces, for it holds the write lock; and page by page, for some drivers cut off one, however many are asked
+        # for, before they are asked for the next row.
+        db.exec_driver_sql("BEGIN IMMEDIATE")
+        for _ in range(min(free, _PAGES_AT_ONCE)):
+            db.exec_driver_sql("PRAGMA incremental_vacuum(1)").close()
+        db.exec_driver_sql("COMMIT")
+
+
+def _pragma(db: Connection, name: str) -> int:
+    return int(db.exec_driver_sql(f"PRAGMA {name}").scalar_one())
