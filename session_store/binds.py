@@ -10,7 +10,7 @@ from sqlalchemy import URL, Connection, Engine
 
 from session_store.dialects import engines, places
 from session_store.dialects.failures import driver_errors
-from session_store.errors import StoreError, StoreUnavailable
+from session_store.errors import StoreError, StoreUnavailable, clipped
 from session_store.transactions import told
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def connected(bind: Bind, schema: str | None, *, make: bool = False) -> Iterator
         engine = engines.blocking_engine(bind, "full")
         path = None if make else engines.missing_file(engine)
         if path is not None:
-            problem = f"there is no file {path!r}"
+            problem = f"there is no file {clipped(path)}"
             raise StoreUnavailable(problem)
         try:
             with connected(engine, schema) as db:

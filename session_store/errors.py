@@ -107,7 +107,8 @@ class SchemaOutOfDate(StoreError):
         where = option = argument = ""
         if self.schema is not None:
             where = f" in {self.schema!r}"
-            option = f" --schema {shlex.quote(self.schema)}"
+            # The command is there to be copied, from a log too: no control character of a name gets there.
+            option = f" --schema {shlex.quote(self.schema) if self.schema.isprintable() else 'NAME'}"
             argument = f", schema={self.schema!r}"
         return (
             f"the schema of session_store{where} is at {self.current or 'no revision'}, this package needs {self.head};"

@@ -15,7 +15,7 @@ from sqlalchemy import (
     event,
     make_url,
 )
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, InvalidRequestError, ProgrammingError
 from sqlalchemy.pool import StaticPool
 
 from session_store.dialects.sql import AUTOCOMMIT, OWN_TRANSACTION, commits_itself
@@ -72,7 +72,11 @@ def awaitable_engine(path_or_url: str | os.PathLike[str] | URL, durability: Dura
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - needs greenlet, an extra
 
     url, options = _options(_url(path_or_url, _AWAITABLE))
-    engine = create_async_engine(url, **options)
+    try:
+        engine = create_async_engine(url, **options)
+    except InvalidRequestError:
+        problem = f"an event loop needs a driver that can be awaited, not {clipped(url.drivername)}"
+        raise InvalidQuery(problem) from None
     _tuned(engine.sync_engine, durability)
     return engine
 
@@ -227,9 +231,11 @@ def connect(engine: Engine) -> Connection:
         raise StoreError(problem)
     try:
         return engine.connect()
-    except (OSError, UnicodeError) as error:
-        problem = f"{type(error).__name__}: {clipped(str(error))}"
-        raise StoreUnavailable(problem) from error
+    except (OSError, UnicodeError, ProgrammingError) as error:
+        # Nothing was asked yet: it is how we want to be let in that the driver does not like.
+        cause = getattr(error, "orig", error)
+        problem = f"{type(cause).__name__}: {(str(cause).splitlines() or [''])[0]}"
+        raise StoreUnavailable(problem) from cause
 
 
 def lock_for_migration(connection: Connection) -> None:

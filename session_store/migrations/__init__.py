@@ -128,7 +128,7 @@ def sql(dialect: str, *, schema: str | None = None) -> str:
     """
     from alembic.migration import MigrationContext  # noqa: PLC0415
 
-    if dialect not in engines.DIALECTS:
+    if not isinstance(dialect, str) or dialect not in engines.DIALECTS:
         raise InvalidQuery(not_a(dialect, "dialect", " or ".join(engines.DIALECTS)))
     script = io.StringIO()
     options = {"as_sql": True, "output_buffer": script, **_options(revisions.VERSION_TABLE)}

@@ -1,10 +1,11 @@
 """A process that works on a store: says when it is ready, begins at a line of input, and says what came of it.
 
-Usage: worker.py append URL KEY COUNT | open URL ROUNDS | write URL KEY
+Usage: worker.py append URL KEY COUNT | write URL KEY | call URL NAME ARGUMENTS
 """
 
 import json
 import sys
+from datetime import datetime
 from itertools import count
 
 from session_store import ChatMessage, SessionStore
@@ -43,4 +44,15 @@ def write(url: str, key: str) -> None:
             say(seqs[-1])
 
 
-{"append": append, "write": write}[sys.argv[1]](*sys.argv[2:])
+def call(url: str, name: str, arguments: str) -> None:
+    """Make one call and say what it returned."""
+    given = json.loads(arguments)
+    if "before" in given:
+        given["before"] = datetime.fromisoformat(given["before"])
+    with SessionStore(url) as store:
+        store.check()
+        ready()
+        say(getattr(store, name)(**given))
+
+
+{"append": append, "call": call, "write": write}[sys.argv[1]](*sys.argv[2:])
