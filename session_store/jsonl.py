@@ -23,6 +23,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, NoReturn
 
 from session_store import search_index
+from session_store.dialects import engines
 from session_store.errors import (
     Conflict,
     IdempotencyConflict,
@@ -225,6 +226,7 @@ class _Import:
         for line in lines:
             sessions.setdefault(line.session_key, []).append(line.message)
         attempts = 1
+        begun = time.monotonic()
         while True:
             try:
                 seqs = self._append_to(sessions)
@@ -234,6 +236,7 @@ class _Import:
                     raise
                 attempts += 1
                 time.sleep(random.uniform(0, _LONGEST_PAUSE_SECS))  # noqa: S311 - nothing secret about it
+        time.sleep(engines.rest_after(self._store.engine, time.monotonic() - begun))
         for key, returned in seqs.items():
             added = sum(seq > self.last_seqs.get(key, 0) for seq in returned)
             self.added += added

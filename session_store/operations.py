@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
@@ -39,6 +40,10 @@ class Runs(Protocol):
         """Run work on the session of this key (None: on several) and return what it returns."""
         ...
 
+    def _rest(self, held_secs: float) -> bool:
+        """Leave the database to others after having held its lock for so long; False if that was not long enough."""
+        ...
+
 
 class AwaitablyRuns(Protocol):
     """Gives an operation its transaction, on an event loop."""
@@ -47,6 +52,10 @@ class AwaitablyRuns(Protocol):
 
     async def _run(self, work: Work[R], access: Access, key: str | None) -> R:
         """Run work on the session of this key (None: on several) and return what it returns."""
+        ...
+
+    async def _rest(self, held_secs: float) -> bool:
+        """Leave the database to others after having held its lock for so long; False if that was not long enough."""
         ...
 
 
@@ -103,12 +112,17 @@ def blocking_plan(
     def call(self: Runs, /, *args: P.args, **kwargs: P.kwargs) -> R:
         plan = operation(self._repositories[repository], *args, **kwargs)
         result = None
+        held_secs = 0.0
         while True:
             try:
                 step = plan.send(result)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
+            if self._rest(held_secs):
+                held_secs = 0.0
+            begun = time.monotonic()
             result = self._run(*step)
+            held_secs += time.monotonic() - begun
 
     return _dressed(call, operation, 0)
 
@@ -121,12 +135,17 @@ def awaitable_plan(
     async def call(self: AwaitablyRuns, /, *args: P.args, **kwargs: P.kwargs) -> R:
         plan = operation(self._repositories[repository], *args, **kwargs)
         result = None
+        held_secs = 0.0
         while True:
             try:
                 step = plan.send(result)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
+            if await self._rest(held_secs):
+                held_secs = 0.0
+            begun = time.monotonic()
             result = await self._run(*step)
+            held_secs += time.monotonic() - begun
 
     return _dressed(call, operation, 0)
 

@@ -119,6 +119,9 @@ class SessionStore(Operations):
         with self._gate(access):
             return self._transactions.run(work, access)
 
+    def _rest(self, held_secs: float) -> bool:
+        return self._transactions.rest(held_secs)
+
     def _gate(self, access: Access, *, begin: bool = False) -> AbstractContextManager[None]:
         alone = engines.comes_alone(self.engine, access)
         if access is Access.READ and not alone:
@@ -135,6 +138,9 @@ class SessionTransaction(Operations):
 
     def _run(self, work: Work[R], access: Access, key: str | None) -> R:
         return self._joined.run(work, access, key)
+
+    def _rest(self, held_secs: float) -> bool:  # noqa: ARG002
+        return False  # the lock is held until the end
 
 
 class AsyncSessionStore(AsyncOperations):
@@ -219,6 +225,9 @@ class AsyncSessionStore(AsyncOperations):
         async with self._gate(access):
             return await _finished(greenlet_spawn(self._transactions.run, work, access))
 
+    async def _rest(self, held_secs: float) -> bool:
+        return await greenlet_spawn(self._transactions.rest, held_secs)
+
     def _gate(self, access: Access, *, begin: bool = False) -> AbstractAsyncContextManager[None]:
         alone = engines.comes_alone(self.engine.sync_engine, access)
         if access is Access.READ and not alone:
@@ -235,6 +244,9 @@ class AsyncSessionTransaction(AsyncOperations):
 
     async def _run(self, work: Work[R], access: Access, key: str | None) -> R:
         return await _finished(greenlet_spawn(self._joined.run, work, access, key))
+
+    async def _rest(self, held_secs: float) -> bool:  # noqa: ARG002
+        return False  # the lock is held until the end
 
 
 class Opening(Generic[Store]):

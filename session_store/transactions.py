@@ -69,6 +69,13 @@ class Transactions:
             self._sleep(random.uniform(0, min(_FIRST_PAUSE_SECS * 2**attempt, _LONGEST_PAUSE_SECS)))  # noqa: S311
             attempt += 1
 
+    def rest(self, held_secs: float) -> bool:
+        """Leave the database to others after having held its lock for so long; False if that was not long enough."""
+        pause = engines.rest_after(self._engine, held_secs)
+        if pause:
+            self._sleep(pause)
+        return pause > 0
+
     @contextmanager
     def begin(self) -> Iterator[Joined]:
         """Begin a transaction that will write; never run again.

@@ -45,6 +45,8 @@ _MIGRATION_LOCK: Final = 0x5E55_1057_04E0
 """Any number, as long as nobody else in the database uses the same advisory lock."""
 _INDEX_LOCK: Final = 0x5E55_1057_04E1
 _LOCK_PAUSE_SECS: Final = 0.1
+_LEAST_REST_SECS: Final = 0.03
+_LONGEST_REST_SECS: Final = 0.1
 _PREPARE_THRESHOLD: Final = "prepare_threshold"
 _BLOCKING: Final = {
     "sqlite": "sqlite+pysqlite",
@@ -156,6 +158,17 @@ def comes_alone(engine: Engine, access: Access) -> bool:
     They share one on a database in memory, which would end with it.
     """
     return is_sqlite(engine) and (access is not Access.READ or isinstance(engine.pool, StaticPool))
+
+
+def rest_after(engine: Engine, held_secs: float) -> float:
+    """Return how many seconds to leave the database to others after having held its lock for so long.
+
+    Who waits for SQLite's lock asks for it again and again, with pauses of up to 100 ms: beside a cleanup that went on
+    at once a writer of another process waited until it gave up. Where writers queue no rest is needed.
+    """
+    if not is_sqlite(engine) or held_secs < _LEAST_REST_SECS:
+        return 0.0
+    return min(held_secs, _LONGEST_REST_SECS)
 
 
 def autocommit(engine: Engine) -> Engine:
