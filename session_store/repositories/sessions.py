@@ -312,7 +312,7 @@ def _mended_head(db: Connection, key: str) -> dict[str, Any]:
     last_state = db.execute(statements.LAST_STATE, values).one_or_none()
     if last_state is not None:
         told |= {
-            "state_seq": max(head["state_seq"], last_state.seq),
+            "state_seq": last_state.seq,
             "state": last_state.state,
             "turn_id": last_state.turn_id,
             "state_entered_at": last_state.entered_at,
