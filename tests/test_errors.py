@@ -32,6 +32,7 @@ from session_store import (
     StoreError,
     StoreUnavailable,
 )
+from session_store.testing import Clock
 from tests.conftest import Database
 from tests.hosts import async_host_engine, host_engine
 
@@ -54,6 +55,7 @@ READS: dict[str, Callable[[Any], Any]] = {
     "search": lambda store: store.search(SessionQuery(keyword="hello")),
     "session_exists": lambda store: store.session_exists(KEY),
 }
+TOMORROW = Clock().advance(24 * 3600)
 WRITES: dict[str, Callable[[Any], Any]] = {
     "append": lambda store: store.append(KEY, HELLO),
     "append_once": lambda store: store.append(KEY, HELLO, idempotency_key="one"),
@@ -65,11 +67,14 @@ WRITES: dict[str, Callable[[Any], Any]] = {
     "delete_session": lambda store: store.delete_session(KEY),
     "delete_sessions": lambda store: store.delete_sessions(owner="ann"),
     "pop_last": lambda store: store.pop_last(KEY),
+    "prune_states": lambda store: store.prune_states(TOMORROW),
     "recover_stuck": lambda store: store.recover_stuck(0),
+    "remove_last": lambda store: store.remove_last(KEY),
     "set_session_attributes": lambda store: store.set_session_attributes(KEY, {"room": 7}),
     "set_session_name": lambda store: store.set_session_name(KEY, "Ann"),
     "set_session_owner": lambda store: store.set_session_owner(KEY, "ann"),
     "set_session_state": lambda store: store.set_session_state(KEY, "running", "turn-1"),
+    "trim": lambda store: store.trim(KEY, keep_last=1),
     "update_last": lambda store: store.update_last(KEY, HELLO),
 }
 LONG = ChatMessage.user("x" * 1_000_000)

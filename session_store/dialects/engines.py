@@ -15,9 +15,10 @@ from sqlalchemy import (
     event,
     make_url,
 )
-from sqlalchemy.exc import ArgumentError, InvalidRequestError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidRequestError
 from sqlalchemy.pool import StaticPool
 
+from session_store.dialects.failures import Failure, meaning
 from session_store.dialects.sql import AUTOCOMMIT, OWN_TRANSACTION, commits_itself
 from session_store.errors import InvalidQuery, StoreError, StoreUnavailable, clipped
 from session_store.validation import not_a
@@ -244,7 +245,9 @@ def connect(engine: Engine) -> Connection:
         raise StoreError(problem)
     try:
         return engine.connect()
-    except (OSError, UnicodeError, ProgrammingError) as error:
+    except (OSError, UnicodeError, DBAPIError) as error:
+        if isinstance(error, DBAPIError) and meaning(error) not in {Failure.SCHEMA, Failure.OTHER}:
+            raise
         # Nothing was asked yet: it is how we want to be let in that the driver does not like.
         cause = getattr(error, "orig", error)
         problem = f"{type(cause).__name__}: {(str(cause).splitlines() or [''])[0]}"
