@@ -6,7 +6,9 @@
 # make example-fastapi, make example-flask    an application with session_store in it, installed from the wheel
 #
 # make matrix        the long suite: each way to install by each way to migrate, the examples end to end, ...
-# make bench         what searching costs, beside SQL by hand; needs real conversations, see benchmarks/README.md
+# make faults        real damage around the store, and a row for each fault of what was lost; SHARE=0.02 for little
+# make fuzz          every public call with EXAMPLES=200000 arguments, good, bad and hostile
+# make bench         what searching costs, beside SQL by hand, and what neighbours cost; see benchmarks/README.md
 # make conformance   the conformance suite on every Python that is here
 
 PYTHON ?= python3
@@ -30,10 +32,12 @@ unexport PYTHONDONTWRITEBYTECODE
 HOSTS := .venv-hosts
 REQUIREMENTS := $(wildcard examples/*/requirements.txt)
 SOURCES := $(shell find session_store -name '*.py')
-LONG := matrix or hosts or long
+LONG := matrix or hosts or long or faults
+SHARE ?= 1
+EXAMPLES ?= 200000
 PYTHONS := $(foreach version,3.11 3.12 3.13,$(if $(shell python$(version) -c 'print(1)' 2>/dev/null),python$(version)))
 
-.PHONY: demo test test-older matrix matrix-sample bench conformance example-fastapi example-flask check fix coverage
+.PHONY: demo test test-older matrix matrix-sample faults fuzz bench conformance example-fastapi example-flask check fix coverage
 
 demo: $(VENV)/cli.stamp
 	$(BIN)/python examples/demo.py
@@ -50,14 +54,22 @@ test-older:
 matrix: export SESSION_STORE_TEST_HOSTS_PYTHON = $(CURDIR)/$(HOSTS)/bin/python
 matrix: $(VENV)/dev.stamp
 	$(MAKE) VENV=$(HOSTS) $(HOSTS)/hosts.stamp
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --verbose -m '$(LONG)' $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --verbose -m 'matrix or hosts or long' $(ARGS)
 
 # One of each kind.
 matrix-sample:
 	$(MAKE) matrix ARGS='-m matrix_sample'
 
+faults: export SESSION_STORE_TEST_FAULTS = $(SHARE)
+faults: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest --numprocesses $(JOBS) -m faults $(ARGS)
+
+fuzz: $(VENV)/dev.stamp
+	SESSION_STORE_TEST_EXAMPLES=$$(( $(EXAMPLES) / FUZZERS )) $(BIN)/python -m pytest --numprocesses $(JOBS) tests/fuzz $(ARGS)
+
 bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/search.py $(ARGS)
+	$(BIN)/python benchmarks/neighbours.py
 
 conformance:
 	for python in $(PYTHONS); do \

@@ -4,20 +4,20 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, delete, func, insert, select, text
+from sqlalchemy import Engine, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from session_store import AsyncSessionStore, ChatMessage, NewMessage, SessionQuery, SessionStore
 from session_store.tables import MESSAGES, SESSIONS, STATES
 from session_store.testing import Clock
 from tests.conftest import Database
-from tests.hosts import async_host_engine, contents, disagreements, host_engine
+from tests.hosts import async_host_engine, disagreements, host_engine
 
 CANCELLATIONS = int(os.environ.get("SESSION_STORE_TEST_CANCELLATIONS", "20"))
 AT_ONCE_SECS = 2.0
@@ -25,6 +25,7 @@ AT_ONCE_SECS = 2.0
 
 HELLO = ChatMessage.user("Hello")
 KEY = "telegram_ann"
+TOMORROW = Clock().advance(24 * 3600)
 
 
 async def whole_history(store: AsyncSessionStore) -> list[Any]:
@@ -54,6 +55,7 @@ CALLS: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "list_stuck_sessions": lambda store: store.list_stuck_sessions(0),
     "load": lambda store: store.load(KEY),
     "pop_last": lambda store: store.pop_last(KEY),
+    "prune_states": lambda store: store.prune_states(TOMORROW),
     "recover_stuck": lambda store: store.recover_stuck(0),
     "remove_last": lambda store: store.remove_last(KEY),
     "search": lambda store: store.search(SessionQuery(keyword="hello")),
@@ -63,6 +65,7 @@ CALLS: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "set_session_name": lambda store: store.set_session_name(KEY, "Ann"),
     "set_session_owner": lambda store: store.set_session_owner(KEY, None),
     "set_session_state": lambda store: store.set_session_state(KEY, "error", "turn-2", if_turn="turn-1"),
+    "trim": lambda store: store.trim(KEY, keep_last=1),
     "update_last": lambda store: store.update_last(KEY, ChatMessage.assistant("Other")),
 }
 
@@ -78,47 +81,100 @@ on_each_driver = pytest.mark.parametrize(
 each_call = pytest.mark.parametrize("name", CALLS)
 
 
-class Witness:
-    """Somebody with a connection of their own, who sees what is in the database and puts it back as it was."""
+class Moments:
+    """How often something is cancelled, and how often that came in time."""
 
-    def __init__(self, database: Database) -> None:
-        self._engine: Engine = host_engine(database)
-        self._database = database
+    def __init__(self, number: int, record: Callable[[int, int], None]) -> None:
+        self.number = number
+        self._record = record
+        self._landed = 0
+
+    async def cancel_at_one(self, work: Callable[[], Awaitable[Any]], within_secs: float) -> None:
+        """Start work and cancel it at a moment that is as likely as any other, sometimes twice."""
+
+        async def worker() -> None:
+            await work()
+
+        task = asyncio.create_task(worker())
+        for _ in range(random.choice((1, 1, 2))):  # noqa: S311
+            moment = time.perf_counter() + random.uniform(0, within_secs)  # noqa: S311
+            while time.perf_counter() < moment and not task.done():  # noqa: ASYNC110 - a moment is no event
+                await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.wait([task])
+        self._landed += task.cancelled()
+        if not task.cancelled():
+            task.result()
+
+    def end(self, acknowledged: int = 0) -> None:
+        """Tell how many calls ended cancelled, and how many messages others were told of meanwhile."""
+        self._record(self._landed, acknowledged)
+
+
+@pytest.fixture
+def moments(record_property: Callable[[str, object], None]) -> Moments:
+    """As many as SESSION_STORE_TEST_CANCELLATIONS asks for."""
+    return Moments(CANCELLATIONS, lambda landed, _: record_property("cancelled", landed))
+
+
+class Witness:
+    """Somebody with a connection of their own, who sees what is in the database and puts it back as it was.
+
+    Past SQLAlchemy, and from copies in the database: what is seen and put back after each moment is most of the time
+    that all of this takes.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self.database = database
+        self.clock = clock
+        self._engine: Engine = host_engine(database, isolation_level="AUTOCOMMIT")
+        self._db = self._engine.connect()
+        self._selects = [
+            f"SELECT {', '.join(table.c.keys())} FROM {table.name} ORDER BY {', '.join(table.primary_key.c.keys())}"  # noqa: S608
+            for table in (SESSIONS, MESSAGES, STATES)
+        ]
+        self._run(f"CREATE TABLE kept_{table} AS SELECT * FROM {table};" for table in (SESSIONS, MESSAGES, STATES))  # noqa: S608
         self.before = self.sees()
 
     def sees(self) -> list[list[Any]]:
-        """Every row of the three tables."""
-        with self._engine.connect() as db:
-            return contents(db)
+        """Every row of the three tables, as the driver has them."""
+        cursor = self._db.connection.cursor()
+        rows = []
+        for statement in self._selects:
+            cursor.execute(statement)
+            rows.append(cursor.fetchall())
+        cursor.close()
+        return rows
 
     def restores(self) -> None:
         """Put the rows there that were there at first."""
-        if self.sees() == self.before:
-            return
-        with self._engine.begin() as db:
-            for table in (STATES, MESSAGES, SESSIONS):
-                db.execute(delete(table))
-            for table, rows in zip((SESSIONS, MESSAGES, STATES), self.before, strict=True):
-                names = table.c.keys()
-                db.execute(insert(table), [dict(zip(names, row, strict=True)) for row in rows])
+        gone = (f"DELETE FROM {table};" for table in (STATES, MESSAGES, SESSIONS))  # noqa: S608
+        back = (f"INSERT INTO {table} SELECT * FROM kept_{table};" for table in (SESSIONS, MESSAGES, STATES))  # noqa: S608
+        self._run(["BEGIN;", *gone, *back, "COMMIT;"])
+
+    def _run(self, statements: Iterable[str]) -> None:
+        cursor = self._db.connection.cursor()
+        # Each driver has its own way to be sent several at once.
+        (cursor.executescript if self.database.name == "sqlite" else cursor.execute)("\n".join(statements))
+        cursor.close()
 
     def backends(self) -> int:
         """How many connections the server has from others, 0 where there is no server."""
-        if self._database.name == "sqlite":
+        if self.database.name == "sqlite":
             return 0
         others = text(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend'"
         )
-        with self._engine.connect() as db:
-            return int(db.scalar(others))
+        return int(self._db.scalar(others))
 
     def disagreements(self) -> list[str]:
         """The sessions whose head and logs disagree."""
-        with self._engine.connect() as db:
-            return disagreements(db)
+        return disagreements(self._db)
 
     def close(self) -> None:
         """Go home."""
+        self._db.close()
         self._engine.dispose()
 
 
@@ -128,37 +184,21 @@ def witness(database: Database, clock: Clock) -> Iterator[Witness]:
     with SessionStore(database.url, clock=clock) as store:
         store.append_many(KEY, [HELLO, NewMessage(HELLO, None, "old"), HELLO])
         store.set_session_owner(KEY, "ann")
+        store.set_session_state(KEY, "error")
         store.set_session_state(KEY, "running", "turn-1")
         store.set_session_name("telegram_zoe", "Zoe")
     clock.advance(1)
-    witness = Witness(database)
+    witness = Witness(database, clock)
     yield witness
     witness.close()
 
 
 @asynccontextmanager
-async def store_on(database: Database, driver: str, clock: Clock) -> AsyncIterator[AsyncSessionStore]:
+async def store_on(witness: Witness, driver: str) -> AsyncIterator[AsyncSessionStore]:
     """A store on this driver that has two connections at most."""
-    engine = async_host_engine(database, driver, pool_size=2, max_overflow=0, pool_timeout=5)
-    yield AsyncSessionStore(engine, clock=clock)
+    engine = async_host_engine(witness.database, driver, pool_size=2, max_overflow=0, pool_timeout=5)
+    yield AsyncSessionStore(engine, clock=witness.clock)
     await engine.dispose()
-
-
-async def cancelled_at_random(work: Callable[[], Awaitable[Any]], within_secs: float) -> None:
-    """Start work and cancel it at a moment that is as likely as any other, sometimes twice."""
-
-    async def worker() -> None:
-        await work()
-
-    task = asyncio.create_task(worker())
-    for _ in range(random.choice((1, 1, 2))):  # noqa: S311
-        moment = time.perf_counter() + random.uniform(0, within_secs)  # noqa: S311
-        while time.perf_counter() < moment and not task.done():  # noqa: ASYNC110 - a moment is no event
-            await asyncio.sleep(0)
-        task.cancel()
-    await asyncio.wait([task])
-    if not task.cancelled():
-        task.result()
 
 
 async def writes_at_once(store: AsyncSessionStore) -> None:
@@ -169,7 +209,7 @@ async def writes_at_once(store: AsyncSessionStore) -> None:
 
 
 async def cancel_again_and_again(
-    work: Callable[[AsyncSessionStore], Awaitable[Any]], store: AsyncSessionStore, witness: Witness
+    work: Callable[[AsyncSessionStore], Awaitable[Any]], store: AsyncSessionStore, witness: Witness, moments: Moments
 ) -> None:
     """Cancel work as often as asked for; each time all of it has happened or nothing."""
     await work(store)
@@ -179,14 +219,20 @@ async def cancel_again_and_again(
     took = time.perf_counter() - started
     after = witness.sees()
     witness.restores()
-    for _ in range(CANCELLATIONS):
-        await cancelled_at_random(partial(work, store), 1.2 * took)
-        seen = witness.sees()
-        assert seen in (witness.before, after)
-        assert store.engine.pool.checkedout() == 0
-        await writes_at_once(store)
-        witness.restores()
+    for _ in range(moments.number):
+        await moments.cancel_at_one(partial(work, store), 1.2 * took)
+        await is_whole(store, witness, after)
     assert witness.backends() <= 2
+
+
+async def is_whole(store: AsyncSessionStore, witness: Witness, after: list[list[Any]]) -> None:
+    """See that all of what was cancelled has happened, or nothing; then nothing has."""
+    seen = witness.sees()
+    assert seen in (witness.before, after)
+    assert store.engine.pool.checkedout() == 0
+    await writes_at_once(store)
+    if seen != witness.before:
+        witness.restores()
 
 
 def test_every_call_is_cancelled() -> None:
@@ -199,22 +245,19 @@ def test_every_call_is_cancelled() -> None:
 
 @on_each_driver
 @each_call
-def test_a_cancelled_call_is_all_or_nothing(
-    name: str, driver: str, database: Database, witness: Witness, clock: Clock
-) -> None:
+def test_a_cancelled_call_is_all_or_nothing(name: str, driver: str, witness: Witness, moments: Moments) -> None:
     """Cancelled at any moment a call has happened or not, its connection is back, and the next write does not wait."""
 
     async def main() -> None:
-        async with store_on(database, driver, clock) as store:
-            await cancel_again_and_again(CALLS[name], store, witness)
+        async with store_on(witness, driver) as store:
+            await cancel_again_and_again(CALLS[name], store, witness, moments)
 
     asyncio.run(main())
+    moments.end()
 
 
 @on_each_driver
-def test_a_cancelled_transaction_is_all_or_nothing(
-    driver: str, database: Database, witness: Witness, clock: Clock
-) -> None:
+def test_a_cancelled_transaction_is_all_or_nothing(driver: str, witness: Witness, moments: Moments) -> None:
     """Cancelled within ``begin()``, everything in it is rolled back, unless it had been committed."""
 
     async def several(store: AsyncSessionStore) -> None:
@@ -223,17 +266,18 @@ def test_a_cancelled_transaction_is_all_or_nothing(
                 await CALLS[name](transaction)
 
     async def main() -> None:
-        async with store_on(database, driver, clock) as store:
+        async with store_on(witness, driver) as store:
             for _ in range(3):
-                await cancel_again_and_again(several, store, witness)
+                await cancel_again_and_again(several, store, witness, moments)
 
     asyncio.run(main())
+    moments.end()
 
 
 @on_each_driver
 @each_call
 def test_a_cancelled_joined_call_leaves_the_transaction_usable(
-    name: str, driver: str, database: Database, witness: Witness, clock: Clock
+    name: str, driver: str, witness: Witness, moments: Moments
 ) -> None:
     """A host whose joined call was cancelled can go on, and its commit keeps the whole call or nothing of it."""
 
@@ -243,39 +287,36 @@ def test_a_cancelled_joined_call_leaves_the_transaction_usable(
             if cancel_within is None:
                 await CALLS[name](joined)
             else:
-                await cancelled_at_random(partial(CALLS[name], joined), cancel_within)
+                await moments.cancel_at_one(partial(CALLS[name], joined), cancel_within)
             assert await host.scalar(select(func.count()).select_from(SESSIONS)) is not None
             await host.commit()
 
     async def main() -> None:
-        async with store_on(database, driver, clock) as store:
+        async with store_on(witness, driver) as store:
             await in_a_host(store, cancel_within=None)
             witness.restores()
             started = time.perf_counter()
             await in_a_host(store, cancel_within=None)
             took, after = time.perf_counter() - started, witness.sees()
             witness.restores()
-            for _ in range(CANCELLATIONS // 2):
+            for _ in range(moments.number // 2):
                 await in_a_host(store, cancel_within=took)
-                assert witness.sees() in (witness.before, after)
-                assert store.engine.pool.checkedout() == 0
-                await writes_at_once(store)
-                witness.restores()
+                await is_whole(store, witness, after)
 
     asyncio.run(main())
+    moments.end()
 
 
 @on_each_driver
-def test_cancelled_callers_do_not_disturb_the_others(
-    driver: str, database: Database, witness: Witness, clock: Clock
-) -> None:
+def test_cancelled_callers_do_not_disturb_the_others(driver: str, witness: Witness, moments: Moments) -> None:
     """Of tasks that all append to one session, half of them cancelled, the others' messages are all there."""
+    rounds = max(1, moments.number // 4)
 
     async def main() -> None:
-        async with store_on(database, driver, clock) as store:
-            for _ in range(CANCELLATIONS // 4):
+        async with store_on(witness, driver) as store:
+            for _ in range(rounds):
                 kept = [asyncio.create_task(store.append(KEY, ChatMessage.user(f"kept {n}"))) for n in range(8)]
-                others = [cancelled_at_random(partial(store.append, KEY, HELLO), 0.02) for _ in range(8)]
+                others = [moments.cancel_at_one(partial(store.append, KEY, HELLO), 0.02) for _ in range(8)]
                 await asyncio.gather(*others)
                 seqs = [(await task).seq for task in kept]
                 stored = {message.seq: message.message.content for message in await store.history(KEY)}
@@ -285,16 +326,16 @@ def test_cancelled_callers_do_not_disturb_the_others(
             assert witness.backends() <= 2
 
     asyncio.run(main())
+    moments.end(acknowledged=8 * rounds)
 
 
 @on_each_driver
-def test_a_loop_that_ends_amid_calls_leaves_whole_messages(
-    driver: str, database: Database, witness: Witness, clock: Clock
-) -> None:
+def test_a_loop_that_ends_amid_calls_leaves_whole_messages(driver: str, witness: Witness, moments: Moments) -> None:
     """When all calls under way are cancelled and the loop ends, heads and logs agree and a new store writes at once."""
 
     async def abandon() -> None:
-        store = AsyncSessionStore(async_host_engine(database, driver, pool_size=2, max_overflow=0), clock=clock)
+        engine = async_host_engine(witness.database, driver, pool_size=2, max_overflow=0)
+        store = AsyncSessionStore(engine, clock=witness.clock)
         tasks = [asyncio.create_task(store.append(KEY, HELLO)) for _ in range(10)]
         await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311
         for task in tasks:
@@ -305,10 +346,10 @@ def test_a_loop_that_ends_amid_calls_leaves_whole_messages(
             await store.engine.dispose()
 
     async def main() -> None:
-        async with store_on(database, driver, clock) as store:
+        async with store_on(witness, driver) as store:
             await writes_at_once(store)
 
-    for _ in range(CANCELLATIONS // 4):
+    for _ in range(max(1, moments.number // 4)):
         asyncio.run(abandon())
         asyncio.run(main())
         assert witness.disagreements() == []

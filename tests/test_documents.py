@@ -90,6 +90,13 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert not fragment or fragment in map(anchor, headings), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_tests_name_one_that_is_there(page: Path) -> None:
+    """A link whose text is a test's name leads to the file that has it."""
+    for name, path in re.findall(r"\[`(test_\w+)`\]\(([^)]+)\)", page.read_text()):
+        assert f"def {name}(" in (page.parent / path).read_text(), name
+
+
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
 def test_no_machine_is_named(page: Path) -> None:
     """No page names a path of a machine or the host of a package registry."""

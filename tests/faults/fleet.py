@@ -5,7 +5,7 @@ import multiprocessing
 import random
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,15 @@ from sqlalchemy.exc import DatabaseError
 
 from session_store import SessionStore
 from session_store.search import fts5, tsvector
-from session_store.tables import MESSAGES
+from session_store.tables import MESSAGES, SESSIONS
 from tests.conftest import Database
 from tests.faults.writing import Writer, write
 from tests.hosts import disagreements, host_engine
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.faults.writing", "session_store.cli", "aiosqlite", "psycopg"])
+PROCESSES.set_forkserver_preload(
+    ["tests.faults.writing", "tests.faults.racing", "session_store.cli", "aiosqlite", "psycopg"]
+)
 TASKS = 2
 """Writers on one event loop."""
 LOOKED_UP = 200
@@ -42,7 +44,7 @@ class Audit:
     disordered: int = 0
     """Before one that the same writer wrote earlier."""
     heads: int = 0
-    """Sessions whose head is not what the logs say."""
+    """Sessions whose head is not what the logs say, or not there."""
     index: int = 0
     """Messages the search index does not find, or finds where they are not."""
     leaked: int = 0
@@ -65,13 +67,31 @@ class Told:
     ended: int
 
 
+@dataclass(frozen=True)
+class Did:
+    """What came of another call, in the racer's own words."""
+
+    what: str
+    session: str
+    value: Any
+    begun: int
+    ended: int
+
+
 @dataclass
 class Notes:
     """All that writers noted."""
 
     told: list[Told] = field(default_factory=list)
+    did: list[Did] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
     """By the type of the error."""
+    causes: Counter[str] = field(default_factory=Counter)
+    """By the driver's error, as the store handed it on."""
+    refused_tokens: set[str] = field(default_factory=set)
+    """Of all that was refused once, some of it told later."""
+    longest_refusal_secs: float = 0.0
+    """How long the longest of the calls that were refused took."""
     connections: int = 0
     """Those that were still out of the pools of writers who were done."""
 
@@ -90,8 +110,13 @@ def read_notes(files: Iterable[Path]) -> Notes:
             match json.loads(line):
                 case ["told", session, pairs, begun, ended]:
                     notes.told += [Told(session, seq, token, begun, ended) for seq, token in pairs]
-                case ["refused", kind, _]:
+                case ["refused", kind, _, cause, begun, ended, *refused]:
                     notes.refused[kind] += 1
+                    notes.refused_tokens.update(refused)
+                    notes.causes[cause.splitlines()[0]] += 1
+                    notes.longest_refusal_secs = max(notes.longest_refusal_secs, (ended - begun) / 10**9)
+                case ["did", *facts]:
+                    notes.did.append(Did(*facts))
                 case ["ended", connections]:
                     notes.connections += connections
     return notes
@@ -112,6 +137,9 @@ class Fleet:
         self._directory.mkdir(exist_ok=True)
         self._stop = self._directory / "stop"
         self._started = 0
+        self._most_pages: Path | None = None
+        self._counted: Counter[Path] = Counter()
+        self._counts: Counter[bytes] = Counter()
 
     def start(self, writers: int = 8) -> None:
         """Let so many more write; on event loops two share a process."""
@@ -122,10 +150,21 @@ class Fleet:
         number, self._started = self._started, self._started + 1
         names = [f"w{number}t{task}x" for task in range(TASKS if self._asynchronous else 1)]
         notes = self._directory / f"{number}.notes"
-        writer = Writer(self.database.url, self.sessions, names, self._asynchronous, self._seed, notes, self._stop)
+        told = (self.database.url, self.sessions, names, self._asynchronous, self._seed, notes, self._stop)
+        writer = Writer(*told, self._most_pages)
         process = PROCESSES.Process(target=write, args=(writer,), daemon=True)
         process.start()
         return process
+
+    def allow_pages(self, number: int) -> None:
+        """Let a SQLite database have so many pages at most, from each connection's next use on.
+
+        Only those who are started after the first time look for it.
+        """
+        self._most_pages = self._directory / "most_pages"
+        written = self._most_pages.with_suffix(".new")
+        written.write_text(str(number))
+        written.replace(self._most_pages)
 
     def kill_one(self, chance: random.Random) -> None:
         """SIGKILL one of them, and let another one come in its place."""
@@ -144,12 +183,33 @@ class Fleet:
 
     def acknowledged(self) -> int:
         """How many messages the store has taken until now."""
-        return sum(file.read_bytes().count(b'["told", "') for file in self._files())
+        return self._count("told")
+
+    def refused(self) -> int:
+        """How many calls the store has refused until now."""
+        return self._count("refused")
+
+    def _count(self, kind: str) -> int:
+        """How many notes of a kind there are; what was counted before is not read again."""
+        for file in self._files():
+            with file.open("rb") as notes:
+                notes.seek(self._counted[file])
+                lines = [line for line in notes if line.endswith(b"\n")]
+            self._counted[file] += sum(map(len, lines))
+            self._counts.update(line.partition(b",")[0] for line in lines)
+        return self._counts[f'["{kind}"'.encode()]
 
     def wait_for(self, acknowledged: int) -> None:
         """Wait until so many calls more than now have been answered."""
-        least = self.acknowledged() + acknowledged
-        while self.acknowledged() < least:
+        self._wait_for(self.acknowledged, acknowledged)
+
+    def wait_for_refusals(self, number: int) -> None:
+        """Wait until so many calls more than now have been refused."""
+        self._wait_for(self.refused, number)
+
+    def _wait_for(self, count: Callable[[], int], more: int) -> None:
+        least = count() + more
+        while count() < least:
             self.raise_if_ended()
             time.sleep(0.02)
 
@@ -188,8 +248,8 @@ def audit(database: Database, notes: Notes, chance: random.Random, *, removed: b
     engine = host_engine(database)
     found = Audit(acknowledged=len(notes.told), leaked=notes.connections + _left(engine, database))
     with engine.connect() as db:
-        there = _tokens(db)
-        found.heads = len(disagreements(db))
+        there = tokens(db)
+        found.heads = len(disagreements(db)) + len(there.keys() - set(db.scalars(select(SESSIONS.c.key))))
         found.index = _index_errors(db, there)
     engine.dispose()
     if not removed:
@@ -206,7 +266,16 @@ def audit(database: Database, notes: Notes, chance: random.Random, *, removed: b
     return found
 
 
-def _tokens(db: Connection) -> Mapping[str, dict[int, str]]:
+def written_though_refused(database: Database, notes: Notes) -> set[str]:
+    """What is in a database though its writer was only told that it is not."""
+    engine = host_engine(database)
+    with engine.connect() as db:
+        there = {token for messages in tokens(db).values() for token in messages.values()}
+    engine.dispose()
+    return (there & notes.refused_tokens) - {told.token for told in notes.told}
+
+
+def tokens(db: Connection) -> Mapping[str, dict[int, str]]:
     """The word that each message of each session begins with, by its seq."""
     there: dict[str, dict[int, str]] = {}
     for key, seq, content in db.execute(select(MESSAGES.c.session_key, MESSAGES.c.seq, MESSAGES.c.content)):

@@ -7,7 +7,7 @@ import pytest
 from tests.faults.conftest import Scene, times
 
 KILLS = 100
-APPENDS = 40_000
+APPENDS = 25_000
 
 
 @pytest.mark.timeout(900)

@@ -15,7 +15,7 @@ from tests.faults.fleet import Fleet, written_though_refused
 from tests.test_errors import held_by_another_process
 
 APPENDS = 30_000
-HOLDS = 6
+HOLDS = 3
 HOLD_SECS = 3.0
 WRITERS = 8
 SETTLES_SECS = 0.2

@@ -9,9 +9,9 @@ from tests.conftest import Database
 from tests.faults.conftest import LEFT_OUT, Scene, one_way, times
 from tests.servers import OwnServer
 
-APPENDS = 30_000
+APPENDS = 20_000
 RESTARTS = 10
-TERMINATIONS = 300
+TERMINATIONS = 200
 
 STARTED_AT = "SELECT pg_postmaster_start_time()"
 TERMINATE = """

@@ -19,9 +19,9 @@ from tests.hosts import host_engine
 from tests.migrations.steps import configured
 from tests.search.test_revision import BEFORE, has_index
 
-APPENDS = 30_000
+APPENDS = 20_000
 UPGRADES = 10
-KILLS = 50
+KILLS = 30
 WRITERS = 8
 MEANWHILE = 20
 """How many calls are answered at least between two upgrades."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import URL
+from sqlalchemy import URL, Engine, event
 
 from session_store import AsyncSessionStore, ChatMessage, NewMessage, SessionStore, StoreError
 
@@ -38,6 +38,8 @@ class Writer:
     """The file of its notes."""
     stop: Path
     """It ends when there is a file of this name."""
+    most_pages: Path | None = None
+    """A file with the number of pages that a database on SQLite may have, if there is one."""
 
 
 class Call(NamedTuple):
@@ -95,7 +97,9 @@ def attempts(writer: Writer, name: str) -> Generator[Call, Any, None]:
             answer = yield call
             again = call.safe and isinstance(answer, StoreError)
             if isinstance(answer, StoreError):
-                note: Any = ["refused", type(answer).__name__, str(answer)]
+                cause = f"{type(answer.__cause__).__name__}: {answer.__cause__}"
+                kind = type(answer).__name__
+                note: Any = ["refused", kind, str(answer), cause, begun, time.monotonic_ns(), *call.tokens]
             else:
                 seqs = (
                     [message.seq for message in (answer if isinstance(answer, list) else [answer])]
@@ -115,6 +119,7 @@ def write(writer: Writer) -> None:
         asyncio.run(_write_on_a_loop(writer))
         return
     with SessionStore(writer.url) as store:
+        _limit(store.engine, writer.most_pages)
         [name] = writer.names
         attempt = attempts(writer, name)
         call = next(attempt, None)
@@ -130,6 +135,7 @@ def write(writer: Writer) -> None:
 
 async def _write_on_a_loop(writer: Writer) -> None:
     async with AsyncSessionStore(writer.url) as store:
+        _limit(store.engine.sync_engine, writer.most_pages)
 
         async def run(name: str) -> None:
             attempt = attempts(writer, name)
@@ -146,6 +152,18 @@ async def _write_on_a_loop(writer: Writer) -> None:
             for name in writer.names:
                 tasks.create_task(run(name))
         _end(writer, store.engine.pool.checkedout())
+
+
+def _limit(engine: Engine, most_pages: Path | None) -> None:
+    """Tell each connection, whenever it is used, how many pages there may be."""
+    if most_pages is None:
+        return
+
+    @event.listens_for(engine, "checkout")
+    def limit(connection: Any, *_: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA max_page_count = {int(most_pages.read_text())}")
+        cursor.close()
 
 
 def _sent(attempt: Generator[Call, Any, None], answer: object) -> Call | None:
