@@ -23,6 +23,8 @@ PICTURE = ChatMessage.user("See", payload={"picture": "x" * MIB})
 LOG_LIMIT = 64 * MIB
 """What the file of SQLite's write-ahead log is cut to, once it begins anew."""
 
+pytestmark = pytest.mark.once
+
 only_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 only_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 

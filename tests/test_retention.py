@@ -192,6 +192,7 @@ def test_vacuum_needs_the_tables(empty_database: Database) -> None:
         upkeep.vacuum(empty_database.url)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("call", "arguments", "all_of_it"),
     [
@@ -211,7 +212,7 @@ def test_whoever_is_killed_calls_again(
             store.set_session_state(f"s{n}", "running")
             store.set_session_state(f"s{n}", "error")
         store.append_many("long", [ChatMessage.user("x")] * 60)
-        for _ in range(3):
+        for _ in range(2):
             with workers(["call", str(database), call, json.dumps({**arguments, "batch_size": 1})]) as [worker]:
                 assert worker.hears() == "ready"
                 worker.go()

@@ -158,6 +158,8 @@ WAYS_TO_A_SCHEMA = {
 }
 DOORS = [*product(["sqlite", "postgresql"], WAYS), *product(["postgresql"], WAYS_TO_A_SCHEMA)]
 """Each database with each way into it."""
+LIKE_OTHERS = {"begin", "connection", "host", "schema"}
+"""Ways that use of SQLAlchemy what the others use too: they are gone once, not with every version of it."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -165,7 +167,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test through every door, instead of on each database that the fixture ``database`` has."""
     if "door" in metafunc.fixturenames:
         ids = ["-".join(door) for door in DOORS]
-        doors = pytest.mark.parametrize(("database", "door"), DOORS, indirect=True, ids=ids)
+        marked = [pytest.param(*door, marks=pytest.mark.once if door[1] in LIKE_OTHERS else ()) for door in DOORS]
+        doors = pytest.mark.parametrize(("database", "door"), marked, indirect=True, ids=ids)
         metafunc.definition.add_marker(doors)
 
 

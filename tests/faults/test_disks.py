@@ -38,7 +38,7 @@ def small_disk(scene: Scene, fault: str, path: Path) -> Iterator[Disk]:
     """A file system with little room at this path; where none can be had the fault's row says so."""
     with mounted(path, "-t", "tmpfs", "-o", f"size={ROOM}", "session_store") as problem:
         if problem is not None:
-            scene.report(fault, 0, Audit(), f"no disk can be made small: {problem}")
+            scene.report(fault, 0, Audit(), why_not=f"no disk can be made small: {problem}")
             pytest.skip(problem)
         disk = Disk(path)
         disk.grow()
@@ -245,7 +245,7 @@ def test_a_file_that_may_only_be_read(scene: Scene, how: str) -> None:
         if how == "mount":
             problem = stack.enter_context(mounted(directory, "--bind", "-o", "ro", str(path.parent)))
             if problem is not None:
-                scene.report(fault, 0, Audit(), f"no file system can be mounted read-only: {problem}")
+                scene.report(fault, 0, Audit(), why_not=f"no file system can be mounted read-only: {problem}")
                 pytest.skip(problem)
             url = scene.database.url.set(database=str(directory / path.name))
         with work_for_all(scene.database), scene.fleet(WRITERS) as fleet:
