@@ -36,8 +36,10 @@ from session_store import (
 from session_store.operations import AsyncOperations, Operations
 from session_store.testing import Blocking, Clock
 from tests.conftest import Database
+from tests.fuzz.allowed import all_of, own_errors, plain
+from tests.fuzz.arguments import ARGUMENTS, is_query
 from tests.fuzz.database import Tables, begin_with_sessions, tables_of
-from tests.fuzz.hostile import ARGUMENTS, Stream, all_of, call_under_way, is_query, own_errors, plain
+from tests.fuzz.hostile import Stream, call_under_way
 from tests.fuzz.running import fuzz, table_row, timeout
 from tests.hosts import disagreements
 

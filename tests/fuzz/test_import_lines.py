@@ -24,9 +24,11 @@ from session_store.jsonl import BrokenLine, Imported, import_jsonl
 from session_store.testing import Clock
 from tests.command_line import Command, running_in
 from tests.conftest import Database
+from tests.fuzz.allowed import is_identifier as is_key
+from tests.fuzz.allowed import is_json, is_time, is_word
+from tests.fuzz.arguments import any_json, any_text
 from tests.fuzz.database import Tables, tables_of
-from tests.fuzz.hostile import GOOD_JSON, HARD_TEXTS, SIZED_TEXTS, TIMES, any_json, any_text, is_json, is_time, is_word
-from tests.fuzz.hostile import is_identifier as is_key
+from tests.fuzz.hostile import GOOD_JSON, HARD_TEXTS, SIZED_TEXTS, TIMES
 from tests.fuzz.running import fuzz, table_row, timeout
 from tests.fuzz.test_calls import same_message
 from tests.hosts import ORDERS

@@ -30,6 +30,8 @@ from session_store import (
 from session_store.jsonl import import_jsonl
 from session_store.testing import Clock
 from tests.conftest import Database
+from tests.fuzz.allowed import is_identifier, is_text, is_time, own_errors, plain
+from tests.fuzz.arguments import any_text, cursor, mixed
 from tests.fuzz.database import begin_with_sessions, tables_of
 from tests.fuzz.hostile import (
     CURSORS,
@@ -40,15 +42,7 @@ from tests.fuzz.hostile import (
     SIZED_TEXTS,
     TIMES,
     Untouchable,
-    any_text,
     call_under_way,
-    cursor,
-    is_identifier,
-    is_text,
-    is_time,
-    mixed,
-    own_errors,
-    plain,
 )
 from tests.fuzz.running import fuzz, raised, table_row, timeout
 
