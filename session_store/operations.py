@@ -193,7 +193,7 @@ class Operations(Runs):
     get_session_state = blocking(StateRepository, StateRepository.get_session_state)
     list_running_sessions = blocking(StateRepository, StateRepository.list_running_sessions)
     list_stuck_sessions = blocking(StateRepository, StateRepository.list_stuck_sessions)
-    recover_stuck = blocking(StateRepository, StateRepository.recover_stuck)
+    recover_stuck = blocking_plan(StateRepository, StateRepository.recover_stuck)
     prune_states = blocking_plan(StateRepository, StateRepository.prune_states)
 
     def iter_history(self, key: str, *, after_seq: int = 0, batch: int = 1000) -> Iterator[StoredMessage]:
@@ -251,7 +251,7 @@ class AsyncOperations(AwaitablyRuns):
     get_session_state = awaitable(StateRepository, StateRepository.get_session_state)
     list_running_sessions = awaitable(StateRepository, StateRepository.list_running_sessions)
     list_stuck_sessions = awaitable(StateRepository, StateRepository.list_stuck_sessions)
-    recover_stuck = awaitable(StateRepository, StateRepository.recover_stuck)
+    recover_stuck = awaitable_plan(StateRepository, StateRepository.recover_stuck)
     prune_states = awaitable_plan(StateRepository, StateRepository.prune_states)
 
     def iter_history(self, key: str, *, after_seq: int = 0, batch: int = 1000) -> AsyncIterator[StoredMessage]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, delete, func, literal_column, or_, select, tuple_, update
+from sqlalchemy import and_, bindparam, delete, func, literal_column, or_, select, tuple_, update
 
 from session_store.statements import ITS_MESSAGES, KEYS, THIS_SESSION, a_number, a_text, a_time
 from session_store.tables import MESSAGES, SESSIONS, STATES
@@ -67,7 +67,7 @@ LOCK_STALE_AT_REST: Final = lock_some(STALE_AT_REST, skip_locked=True)
 
 # Old messages of one session.
 
-_KEPT_FROM_ON: Final = (
+_NEWEST_TO_GO: Final = (
     select(MESSAGES.c.seq)
     .where(ITS_MESSAGES)
     .order_by(MESSAGES.c.seq.desc())
@@ -75,7 +75,7 @@ _KEPT_FROM_ON: Final = (
     .offset(a_number("keep_last"))
     .scalar_subquery()
 )
-_BEYOND_THE_NEWEST: Final = MESSAGES.c.seq <= _KEPT_FROM_ON
+_BEYOND_THE_NEWEST: Final = MESSAGES.c.seq <= _NEWEST_TO_GO
 _OLD_ENOUGH: Final = MESSAGES.c.created_at < a_time("before")
 
 
@@ -109,7 +109,7 @@ COUNT_SOME_OFF: Final = (
 # Old states. What a session is doing now is its newest entry, which nothing comes after.
 
 _LATER: Final = STATES.alias("later")
-_ENDED: Final = (
+_ENDED_BY_THEN: Final = (
     # Through the key, so that an entry costs one look at the next one, and the last has none.
     select(_LATER.c.entered_at)
     .where(_LATER.c.session_key == STATES.c.session_key, _LATER.c.seq > STATES.c.seq)
@@ -118,6 +118,8 @@ _ENDED: Final = (
     .scalar_subquery()
     <= a_time("before")
 )
+# What began later cannot have ended, and is known without looking further.
+_ENDED: Final = and_(STATES.c.entered_at <= a_time("before"), _ENDED_BY_THEN)
 _ENTRY: Final = tuple_(STATES.c.session_key, STATES.c.seq)
 
 COUNT_ENDED: Final = select(func.count()).select_from(STATES).where(_ENDED)

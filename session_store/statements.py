@@ -287,7 +287,7 @@ SWAP_STATE: Final = logged(
 
 RECOVER: Final = logged(
     update(SESSIONS)
-    .where(RUNNING, SESSIONS.c.state_entered_at < a_time("cutoff"))
+    .where(THIS_SESSION, RUNNING, SESSIONS.c.state_entered_at < a_time("cutoff"))
     .values(
         state=a_text("new_state"),
         turn_id=case((a_text("new_state") == literal_column("'idle'"), null()), else_=SESSIONS.c.turn_id),
@@ -297,7 +297,7 @@ RECOVER: Final = logged(
     STATES,
     {},
 )
-"""Move every stuck session on; the conditions are read again under the lock, so a turn that ended stays ended."""
+"""Move a stuck session on; the conditions are read again under the lock, so a turn that ended stays ended."""
 
 
 # Repairs.

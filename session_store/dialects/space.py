@@ -52,13 +52,15 @@ def give_back(db: Connection, tables: Iterable[str], schema: str | None, *, full
 
 
 def _cut_off_free_pages(db: Connection) -> None:
-    while free := _pragma(db, "freelist_count"):
+    before, free = None, _pragma(db, "freelist_count")
+    while free and free != before:
         # By pieces, for it holds the write lock; and page by page, for some drivers cut off one, however many are asked
         # for, before they are asked for the next row.
         db.exec_driver_sql("BEGIN IMMEDIATE")
         for _ in range(min(free, _PAGES_AT_ONCE)):
             db.exec_driver_sql("PRAGMA incremental_vacuum(1)").close()
         db.exec_driver_sql("COMMIT")
+        before, free = free, _pragma(db, "freelist_count")
 
 
 def _pragma(db: Connection, name: str) -> int:

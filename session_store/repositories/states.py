@@ -108,11 +108,11 @@ class StateRepository:
         """
         return metadata_from(db, statements.LIST_STUCK, {"cutoff": self._cutoff(threshold_secs)})
 
-    def recover_stuck(self, db: Connection, threshold_secs: float, *, to: str = "error") -> list[str]:
+    def recover_stuck(self, threshold_secs: float, *, to: str = "error") -> Plan[list[str]]:
         """Move the sessions that have been running for longer than this to another state; return their keys.
 
-        A turn that ended meanwhile is left alone. A recovered session keeps the name of its turn, unless it
-        goes to ``idle``.
+        Each in a transaction of its own, so that this never holds a session while it waits for another one. A turn
+        that ended meanwhile is left alone. A recovered session keeps the name of its turn, unless it goes to ``idle``.
 
         Args:
             threshold_secs: Age of the turn in seconds, 0 or more.
@@ -126,8 +126,14 @@ class StateRepository:
         if to == RUNNING:
             problem = "a stuck session is recovered to another state than 'running'"
             raise InvalidQuery(problem)
-        values = {"cutoff": self._cutoff(threshold_secs), "new_state": to, "now": self._clock()}
-        return sorted(row.session_key for row in statements.RECOVER.run(db, values))
+        cutoff = {"cutoff": self._cutoff(threshold_secs)}
+        stuck: list[str] = yield Step(partial(_keys_of_stuck, cutoff), Access.READ)
+        recovered = []
+        for key in stuck:
+            values = {**cutoff, "the_key": key, "new_state": to, "now": self._clock()}
+            if (yield Step(partial(_recover, values), Access.AT_ONCE, key)):
+                recovered.append(key)
+        return recovered
 
     def prune_states(self, before: datetime, *, batch_size: int = 500, dry_run: bool = False) -> Plan[int]:
         """Remove from the log the states that had ended by a time and return how many there were.
@@ -167,3 +173,11 @@ def _ended(values: Mapping[str, Any], db: Connection) -> list[tuple[str, int]]:
 
 def _delete_ended(values: Mapping[str, Any], db: Connection) -> int:
     return db.execute(removals.DELETE_ENDED, values).rowcount
+
+
+def _keys_of_stuck(values: Mapping[str, Any], db: Connection) -> list[str]:
+    return sorted(session.key for session in metadata_from(db, statements.LIST_STUCK, values))
+
+
+def _recover(values: Mapping[str, Any], db: Connection) -> bool:
+    return bool(statements.RECOVER.run(db, values))
