@@ -19,7 +19,7 @@ from session_store.testing import Clock
 from tests.conftest import Database
 from tests.hosts import async_host_engine, disagreements, host_engine
 
-CANCELLATIONS = int(os.environ.get("SESSION_STORE_TEST_CANCELLATIONS", "20"))
+CANCELLATIONS = int(os.environ.get("SESSION_STORE_TEST_CANCELLATIONS", "10"))
 AT_ONCE_SECS = 2.0
 """A write that had to wait for a lock nobody will give back takes 5 seconds."""
 

@@ -43,7 +43,7 @@ from tests.fuzz.hostile import Stream, call_under_way
 from tests.fuzz.running import fuzz, table_row, timeout
 from tests.hosts import disagreements
 
-pytestmark = timeout
+pytestmark = [timeout, pytest.mark.once]
 
 CALLS: Final[Mapping[str, inspect.Signature]] = {
     name: inspect.signature(call) for name, call in vars(Operations).items() if not name.startswith("_")

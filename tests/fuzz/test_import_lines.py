@@ -33,7 +33,7 @@ from tests.fuzz.running import fuzz, table_row, timeout
 from tests.fuzz.test_calls import same_message
 from tests.hosts import ORDERS
 
-pytestmark = timeout
+pytestmark = [timeout, pytest.mark.once]
 
 ODD: Final = (
     "1e999", "-1e999", "1e308", "1e-400", "-0", "-0.0", "0.1", "1.0000000000000000000001", "1E5", "NaN", "Infinity",

@@ -46,7 +46,7 @@ from tests.fuzz.hostile import (
 )
 from tests.fuzz.running import fuzz, raised, table_row, timeout
 
-pytestmark = timeout
+pytestmark = [timeout, pytest.mark.once]
 
 SECRET: Final = "s3cr3t"  # noqa: S105 - of nobody
 
