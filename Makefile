@@ -62,7 +62,7 @@ matrix-sample:
 
 faults: export SESSION_STORE_TEST_FAULTS = $(SHARE)
 faults: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest --numprocesses $(JOBS) -m faults $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) -m faults tests/faults $(ARGS)
 
 # Each property takes its share of this number; all together make six to seven times as many examples.
 fuzz: export SESSION_STORE_TEST_EXAMPLES = $(EXAMPLES)

@@ -17,6 +17,8 @@ from session_store.operations import Operations
 from session_store.testing import Clock
 from tests.conftest import Database
 
+pytestmark = pytest.mark.once
+
 LINE: dict[str, Any] = {"session_key": "telegram_ann", "role": "user", "content": "hello"}
 
 

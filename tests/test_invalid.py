@@ -23,6 +23,8 @@ from session_store import (
 from session_store.testing import Clock
 from tests.hosts import contents
 
+pytestmark = pytest.mark.once
+
 KEY: Final = "telegram_ann"
 HELLO: Final = ChatMessage.user("hello")
 

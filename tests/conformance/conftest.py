@@ -158,7 +158,7 @@ WAYS_TO_A_SCHEMA = {
 }
 DOORS = [*product(["sqlite", "postgresql"], WAYS), *product(["postgresql"], WAYS_TO_A_SCHEMA)]
 """Each database with each way into it."""
-LIKE_OTHERS = {"begin", "connection", "host", "schema"}
+LIKE_OTHERS = {"begin", "connection", "host", "schema", "schema-session"}
 """Ways that use of SQLAlchemy what the others use too: they are gone once, not with every version of it."""
 
 
