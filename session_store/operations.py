@@ -118,11 +118,12 @@ def blocking_plan(
                 step = plan.send(result)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
-            if self._rest(held_secs):
+            if held_secs and self._rest(held_secs):
                 held_secs = 0.0
             begun = time.monotonic()
             result = self._run(*step)
-            held_secs += time.monotonic() - begun
+            if step.access is not Access.READ:
+                held_secs += time.monotonic() - begun
 
     return _dressed(call, operation, 0)
 
@@ -141,11 +142,12 @@ def awaitable_plan(
                 step = plan.send(result)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
-            if await self._rest(held_secs):
+            if held_secs and await self._rest(held_secs):
                 held_secs = 0.0
             begun = time.monotonic()
             result = await self._run(*step)
-            held_secs += time.monotonic() - begun
+            if step.access is not Access.READ:
+                held_secs += time.monotonic() - begun
 
     return _dressed(call, operation, 0)
 
