@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain, product
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pytest
 from rich.console import Console
@@ -22,6 +22,8 @@ from tests.conftest import POSTGRESQL_VERSION, Database
 from tests.faults.fleet import Audit, Fleet, audit
 from tests.faults.racing import Field
 from tests.servers import DURABLE, OwnServer, start_postgresql
+
+Crew = TypeVar("Crew", bound=Fleet)
 
 SHARE = float(os.environ.get("SESSION_STORE_TEST_FAULTS", "1"))
 """How much of each fault: 1 is what `make faults` does."""
@@ -104,7 +106,19 @@ class Scene:
     @contextmanager
     def fleet(self, writers: int = 8, sessions: Sequence[str] = SESSIONS) -> Iterator[Fleet]:
         """So many writers of a few sessions, at work."""
-        fleet = Fleet(
+        with self._crew(Fleet, sessions) as fleet:
+            fleet.start(writers)
+            yield fleet
+
+    @contextmanager
+    def field(self, sessions: Sequence[str] = SESSIONS) -> Iterator[Field]:
+        """A place for racers of several kinds."""
+        with self._crew(Field, sessions) as field:
+            yield field
+
+    @contextmanager
+    def _crew(self, kind: type[Crew], sessions: Sequence[str]) -> Iterator[Crew]:
+        crew = kind(
             self.database,
             self.directory,
             asynchronous=self.mode == "async",
@@ -112,10 +126,9 @@ class Scene:
             seed=self.chance.randrange(10**9),
         )
         try:
-            fleet.start(writers)
-            yield fleet
+            yield crew
         finally:
-            fleet.close()
+            crew.close()
 
     @contextmanager
     def store(self, url: URL | None = None) -> Iterator[SessionStore]:
@@ -127,21 +140,6 @@ class Scene:
             awaited = AsyncSessionStore(url or self.database.url)
             with asyncio.Runner() as runner, Blocking(awaited, runner.run) as store:
                 yield cast("SessionStore", store)
-
-    @contextmanager
-    def field(self, sessions: Sequence[str] = SESSIONS) -> Iterator[Field]:
-        """A place for racers of several kinds."""
-        field = Field(
-            self.database,
-            self.directory,
-            asynchronous=self.mode == "async",
-            sessions=sessions,
-            seed=self.chance.randrange(10**9),
-        )
-        try:
-            yield field
-        finally:
-            field.close()
 
     def report(self, fault: str, happened: int, found: Audit, note: str = "", *, why_not: str = "") -> None:
         """Take the fault's row; it must have happened, unless it cannot, and nothing may be lost."""

@@ -11,7 +11,8 @@ from session_store import Conflict
 from session_store.dialects.failures import sqlstate
 from tests.conftest import Database
 from tests.faults.conftest import Scene, times
-from tests.faults.racing import Racer, at_level, deferred, errors, out_of_turn
+from tests.faults.fleet import Audit, Notes
+from tests.faults.racing import Field, Racer, at_level, deferred, errors, out_of_turn
 from tests.faults.writing import calls
 from tests.hosts import host_engine
 
@@ -60,6 +61,14 @@ def appends_to_two(racer: Racer) -> None:
             racer.tells(session, [(its.seq, one.token)], begun)
 
 
+def outcome(scene: Scene, field: Field) -> tuple[Audit, Notes]:
+    """What became of all that racers were told, once that is enough; a racer's own messages are in its order."""
+    field.wait_for(times(MESSAGES_TOLD))
+    found, notes = scene.audit(field), field.notes()
+    found.disordered += out_of_turn(notes.told)
+    return found, notes
+
+
 @pytest.mark.timeout(900)
 def test_transactions_in_opposite_order(scene: Scene) -> None:
     """Of transactions that wait for each other one is told of a conflict; run again, all they say is there once."""
@@ -67,10 +76,7 @@ def test_transactions_in_opposite_order(scene: Scene) -> None:
         set_for_all(scene.database, "deadlock_timeout = '10ms'")
     with scene.field() as field:
         field.send(appends_to_two, 8)
-        field.wait_for(times(MESSAGES_TOLD))
-        found = scene.audit(field)
-        notes = field.notes()
-    found.disordered += out_of_turn(notes.told)
+        found, notes = outcome(scene, field)
     if scene.database.name == "sqlite":
         assert notes.refused == {}
         seen = "begin() takes the only lock there is: nobody waits for a second one"
@@ -108,10 +114,7 @@ def test_single_calls_in_opposite_order(scene: Scene) -> None:
     with scene.field() as field:
         field.send(appends_to_two, 6)
         field.send(recovers, 2)
-        field.wait_for(times(MESSAGES_TOLD))
-        found = scene.audit(field)
-        notes = field.notes()
-    found.disordered += out_of_turn(notes.told)
+        found, notes = outcome(scene, field)
     # It can stand in a queue before one that holds another session.
     run_again = errors(notes, recovers)[DEADLOCK]
     assert notes.refused["Conflict"] == errors(notes, appends_to_two)[DEADLOCK] == deadlocks(scene.database) - run_again
@@ -126,10 +129,7 @@ def test_a_server_that_is_strict(scene: Scene) -> None:
     set_for_all(scene.database, "default_transaction_isolation = 'serializable'")
     with scene.field() as field:
         field.send(works, 8)
-        field.wait_for(times(MESSAGES_TOLD))
-        found = scene.audit(field)
-        notes = field.notes()
-    found.disordered += out_of_turn(notes.told)
+        found, notes = outcome(scene, field)
     scene.report("a server at SERIALIZABLE", errors(notes, works)[SERIALIZATION_FAILURE], found, notes.refusals())
 
 
@@ -139,10 +139,7 @@ def test_an_engine_that_is_strict(scene: Scene) -> None:
     """On an engine whose transactions are serializable those of the store have their own level, and never fail."""
     with scene.field() as field:
         field.send(works, 8, engine=partial(at_level, "SERIALIZABLE"))
-        field.wait_for(times(MESSAGES_TOLD))
-        found = scene.audit(field)
-        notes = field.notes()
-    found.disordered += out_of_turn(notes.told)
+        found, notes = outcome(scene, field)
     failures = errors(notes, works)[SERIALIZATION_FAILURE]
     scene.report("an engine at SERIALIZABLE", failures, found, why_not="the store's transactions have their own level")
 
