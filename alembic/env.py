@@ -6,13 +6,12 @@ from alembic import context
 
 from session_store import migrations
 from session_store.dialects import engines
+from session_store.indexes import METADATA
 from session_store.revisions import VERSION_TABLE
-from session_store.tables import METADATA
 
 OPTIONS = {
     "target_metadata": METADATA,
     "version_table": VERSION_TABLE,
-    "include_object": migrations.include_in_check,
     "compare_server_default": True,
     "transactional_ddl": True,
 }
@@ -31,7 +30,8 @@ else:
     engine = engines.blocking_engine(url, "full")
     with engine.connect() as connection:
         engines.lock_for_migration(connection)
-        context.configure(connection=connection, **OPTIONS)
+        included = migrations.include_in_check(connection.dialect.name)
+        context.configure(connection=connection, include_object=included, **OPTIONS)
         context.run_migrations()
         connection.commit()
     engine.dispose()

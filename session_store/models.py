@@ -11,7 +11,8 @@ from sqlalchemy import event, inspect, orm
 from sqlalchemy.orm import DeclarativeBase, WriteOnlyMapped
 
 from session_store.errors import StoreError
-from session_store.tables import MESSAGES, METADATA, SESSIONS, STATES
+from session_store.indexes import METADATA
+from session_store.tables import MESSAGES, SESSIONS, STATES
 
 if TYPE_CHECKING:
     from datetime import datetime

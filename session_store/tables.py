@@ -1,11 +1,8 @@
 """The three tables: one head for each session, and two append-only logs.
 
 They are written for Core, because importing the ORM costs a third of importing SQLAlchemy and the store needs
-none of it; `session_store.models` maps them for hosts. The revisions in ``migrations/versions`` create them.
-
-A list is ordered by recency, and the index that serves it holds the minute of the last activity, not its
-microsecond: on a hot session 99 % of the updates of the head then touch no index (heap-only on PostgreSQL),
-instead of none.
+none of it; `session_store.models` maps them for hosts. The revisions in ``migrations/versions`` create them; their
+indexes are in `session_store.indexes`.
 """
 
 from __future__ import annotations
@@ -16,7 +13,6 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ForeignKeyConstraint,
-    Index,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -86,44 +82,3 @@ STATES: Final = Table(
         ondelete="CASCADE",
     ),
 )
-
-Index("session_store_sessions_recency", SESSIONS.c.active_minute.desc(), SESSIONS.c.key)
-Index(
-    "session_store_sessions_owner_recency",
-    SESSIONS.c.owner,
-    SESSIONS.c.active_minute.desc(),
-    SESSIONS.c.key,
-    postgresql_where=SESSIONS.c.owner.is_not(None),
-    sqlite_where=SESSIONS.c.owner.is_not(None),
-)
-Index(
-    "session_store_sessions_state",
-    SESSIONS.c.state,
-    SESSIONS.c.state_entered_at,
-    postgresql_where=SESSIONS.c.state != text("'idle'"),
-    sqlite_where=SESSIONS.c.state != text("'idle'"),
-)
-Index(
-    "session_store_messages_idempotency",
-    MESSAGES.c.session_key,
-    MESSAGES.c.idempotency_key,
-    unique=True,
-    postgresql_where=MESSAGES.c.idempotency_key.is_not(None),
-    sqlite_where=MESSAGES.c.idempotency_key.is_not(None),
-)
-
-POSTGRESQL_INDEXES: Final = (
-    Index(
-        "session_store_sessions_attributes",
-        SESSIONS.c.attributes,
-        postgresql_using="gin",
-        postgresql_ops={"attributes": "jsonb_path_ops"},
-    ).ddl_if(dialect="postgresql"),
-    # One day out of two million messages: 1.27 s without it, nothing to speak of with; 33 kB, and the append
-    # does not notice.
-    Index("session_store_messages_created_at", MESSAGES.c.created_at, postgresql_using="brin").ddl_if(
-        dialect="postgresql"
-    ),
-    Index("session_store_states_entered_at", STATES.c.entered_at, postgresql_using="brin").ddl_if(dialect="postgresql"),
-)
-"""Indexes of kinds only PostgreSQL has."""

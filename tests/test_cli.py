@@ -15,6 +15,8 @@ from session_store.cli.commands import run
 from tests.command_line import MAIN, ROOT, WHEN, Command, chats, fill, running_in
 from tests.conftest import Database
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:

@@ -52,13 +52,19 @@ def test_a_section_does_what_it_says(section: Section, tmp_path: Path) -> None:
     follow(here(section), tmp_path, reader())
 
 
+def is_long(section: Section, database: str) -> bool:
+    """Whether it waits for the long suite: the second database, and what goes on from what goes on from another."""
+    goes_on = section.before is not None and section.before.before is not None
+    return goes_on or (database == "postgresql" and not only_postgresql(section))
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("section", "empty_database"),
     [
-        pytest.param(section, name, id=f"{section}-{name}", marks=marks)
+        pytest.param(section, name, id=f"{section}-{name}", marks=pytest.mark.long if is_long(section, name) else ())
         for section in SECTIONS
-        for name, marks in (("sqlite", ()), ("postgresql", () if only_postgresql(section) else pytest.mark.long))
+        for name in ("sqlite", "postgresql")
         if section.any_database and (name == "postgresql" or not only_postgresql(section))
     ],
     indirect=["empty_database"],

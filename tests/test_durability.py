@@ -24,6 +24,8 @@ from tests.conftest import Database
 from tests.hosts import disagreements
 from tests.processes import workers
 
+pytestmark = pytest.mark.once
+
 HELLO = ChatMessage.user("Hello")
 KEY = "telegram_ann"
 KILLS = 5

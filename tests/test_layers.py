@@ -14,6 +14,7 @@ ORDER = [
     "work",
     "types",
     "tables",
+    "indexes",
     "models",
     "validation",
     "dialects",
@@ -38,7 +39,7 @@ ORDER = [
 ]
 """The modules and folders of the package, each importing only those above it, or within its own folder."""
 
-NAMES_DIALECTS = {"types", "tables", "dialects", "search", "search_index", "upkeep", "migrations"}
+NAMES_DIALECTS = {"types", "tables", "indexes", "dialects", "search", "search_index", "upkeep", "migrations"}
 """Where a database is spoken of by name; elsewhere a difference between them has a name of its own."""
 
 MAX_LINES = 400

@@ -13,6 +13,8 @@ import pytest
 from session_store import AsyncSessionStore, SessionStore, revisions
 from session_store.testing import conformance
 
+pytestmark = pytest.mark.once
+
 pytest_plugins = ["pytester", "session_store.testing"]
 
 ROOT = Path(__file__).parent.parent

@@ -20,11 +20,11 @@ from session_store.dialects import engines, places
 from session_store.errors import InvalidQuery, StoreError
 from session_store.migrations.hosts import LOCATION, PREFIX, include_object, render_item, require_branch
 from session_store.search import fts5, tsvector
-from session_store.tables import MESSAGES, METADATA, POSTGRESQL_INDEXES
+from session_store.tables import MESSAGES
 from session_store.validation import not_a
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
@@ -55,9 +55,6 @@ NOT_IN_THE_MODELS: Final = {
     ("index", tsvector.INDEX),
 }
 """What the database has and the tables of `session_store.tables` do not, by kind and exact name."""
-
-NOT_ON_SQLITE: Final = {("index", index.name) for index in POSTGRESQL_INDEXES}
-"""What the tables have and a SQLite database does not."""
 
 
 def upgrade(bind: Bind, *, schema: str | None = None) -> None:
@@ -149,16 +146,27 @@ def scripts() -> ScriptDirectory:
     return ScriptDirectory(str(HERE), version_locations=[str(HERE / "versions")])
 
 
-def include_in_check(
-    item: SchemaItem,
-    name: str | None,
-    kind: str,
-    reflected: bool,  # noqa: FBT001 - the parameters are Alembic's
-    compare_to: SchemaItem | None,
-) -> bool:
-    """Say whether ``alembic check`` of our own looks at this: at our tables only, and not at what is SQLite's alone."""
-    is_known = (kind, name) in (NOT_IN_THE_MODELS if reflected else NOT_ON_SQLITE)
-    return not is_known and not include_object(item, name, kind, reflected, compare_to)
+def include_in_check(dialect: str) -> Callable[..., bool]:
+    """Return what says at which objects ``alembic check`` of our own looks: at our tables, and what this database has.
+
+    Args:
+        dialect: ``"sqlite"`` or ``"postgresql"``.
+    """
+    from session_store.indexes import POSTGRESQL_INDEXES  # noqa: PLC0415
+
+    not_here = set() if dialect == "postgresql" else {index.name for index in POSTGRESQL_INDEXES}
+
+    def include(
+        item: SchemaItem,
+        name: str | None,
+        kind: str,
+        reflected: bool,  # noqa: FBT001 - the parameters are Alembic's
+        compare_to: SchemaItem | None,
+    ) -> bool:
+        is_known = (kind, name) in NOT_IN_THE_MODELS if reflected else kind == "index" and name in not_here
+        return not is_known and not include_object(item, name, kind, reflected, compare_to)
+
+    return include
 
 
 def _upgrade(db: Connection, schema: str | None) -> None:
@@ -230,10 +238,12 @@ def _differences(db: Connection, *, strangers: bool = True) -> list[str]:
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415
     from alembic.migration import MigrationContext  # noqa: PLC0415
 
+    from session_store.indexes import METADATA  # noqa: PLC0415
+
     options = {
         "version_table": revisions.VERSION_TABLE,
         "include_name": _may_be_ours,
-        "include_object": include_in_check,
+        "include_object": include_in_check(db.dialect.name),
         "compare_server_default": True,
     }
     found: list[str] = []

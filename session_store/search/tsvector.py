@@ -79,14 +79,22 @@ def _(element: as_words, compiler: SQLCompiler, **kw: Any) -> str:
     return _EXPRESSION.format(compiler.process(element.clauses, **kw))
 
 
-def _tsquery(name: str) -> ColumnElement[Any]:
-    return func.to_tsquery(literal_column("'simple'"), parameter(name))
+class as_query(FunctionElement[Any]):  # noqa: N801
+    """A search, written as PostgreSQL writes one; its own function SQLAlchemy has only with PostgreSQL's dialect."""
+
+    inherit_cache = True
+    name = "as_query"
+
+
+@compiles(as_query, "postgresql")
+def _(element: as_query, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"to_tsquery('simple', {compiler.process(element.clauses, **kw)})"
 
 
 _ROWS: Final = re.compile(r"rows=(\d+)")
 _WORDS: Final = as_words(CONTENT)
-_PROPOSED: Final = _WORDS.bool_op("@@")(_tsquery("proposed"))
-_WANTED: Final = _WORDS.bool_op("@@")(_tsquery("wanted"))
+_PROPOSED: Final = _WORDS.bool_op("@@")(as_query(parameter("proposed")))
+_WANTED: Final = _WORDS.bool_op("@@")(as_query(parameter("wanted")))
 
 _PROBE: Final = "K\u00c4\u2014\u041f\u0440\u0438\u0412\u0435\u0442 \u03a3\u03c2/a_1\u200eb \ud55c\uae00"
 _TELLS: Final = "1 a b k\u00e4 \u03c3\u03c3 \u043f\u0440\u0438\u0432\u0435\u0442 \ud55c\uae00"
@@ -182,7 +190,7 @@ def _conditions(sieve: tuple[like.Kind, ...], *, exact: bool, narrowed: bool, or
         settled=settled,
         size=_size,
         hits=select().where(found),
-        rank=cast(func.ts_rank(_WORDS, _tsquery("proposed")), Float(53)),
+        rank=cast(func.ts_rank(_WORDS, as_query(parameter("proposed"))), Float(53)),
     )
 
 

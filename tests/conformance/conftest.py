@@ -158,8 +158,16 @@ WAYS_TO_A_SCHEMA = {
 }
 DOORS = [*product(["sqlite", "postgresql"], WAYS), *product(["postgresql"], WAYS_TO_A_SCHEMA)]
 """Each database with each way into it."""
-LIKE_OTHERS = {"begin", "connection", "host", "schema", "schema-session"}
+LIKE_OTHERS = {"begin", "host", "schema"}
 """Ways that use of SQLAlchemy what the others use too: they are gone once, not with every version of it."""
+MADE_OF_OTHERS = {"connection", "schema-session"}
+"""Ways of which each half is a way by itself: they are gone in the long suite."""
+
+
+def _marks(way: str) -> tuple[pytest.MarkDecorator, ...]:
+    if way in MADE_OF_OTHERS:
+        return (pytest.mark.long,)
+    return (pytest.mark.once,) if way in LIKE_OTHERS else ()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -167,7 +175,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test through every door, instead of on each database that the fixture ``database`` has."""
     if "door" in metafunc.fixturenames:
         ids = ["-".join(door) for door in DOORS]
-        marked = [pytest.param(*door, marks=pytest.mark.once if door[1] in LIKE_OTHERS else ()) for door in DOORS]
+        marked = [pytest.param(*door, marks=_marks(door[1])) for door in DOORS]
         doors = pytest.mark.parametrize(("database", "door"), marked, indirect=True, ids=ids)
         metafunc.definition.add_marker(doors)
 

@@ -1,14 +1,15 @@
 """`check` says in words what a database has otherwise than this version needs it."""
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, inspect, text
 
 from session_store import (
     StoreError,
     migrations,
     revisions,
 )
-from session_store.tables import METADATA
+from session_store.indexes import METADATA
+from session_store.search import tsvector
 from tests.conftest import Database
 
 
@@ -30,6 +31,21 @@ def test_every_difference_is_said(engine: Engine) -> None:
         "index session_store_sessions.session_store_sessions_state is missing",
         "table session_store_stray is not ours",
     }
+
+
+def test_every_index_that_is_missing_is_said(engine: Engine) -> None:
+    """Whichever is dropped, those of kinds only PostgreSQL has among them."""
+    made = {
+        (table, str(index["name"]))
+        for table in METADATA.tables
+        for index in inspect(engine).get_indexes(table)
+        if index["name"] != tsvector.INDEX and "duplicates_constraint" not in index
+    }
+    assert len(made) == (7 if engine.dialect.name == "postgresql" else 4)
+    with engine.begin() as db:
+        for _, name in made:
+            db.execute(text(f"DROP INDEX {name}"))
+    assert set(migrations.check(engine)) == {f"index {table}.{name} is missing" for table, name in made}
 
 
 def test_a_column_of_another_kind_is_said(database: Database, engine: Engine) -> None:

@@ -21,6 +21,8 @@ from tests.conftest import Database
 from tests.hosts import host_engine
 from tests.migrations.steps import HELLO, KEY, ROOT
 
+pytestmark = pytest.mark.once
+
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run ``python -m session_store.migrations``."""

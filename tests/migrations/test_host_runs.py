@@ -15,8 +15,8 @@ from sqlalchemy import Engine, MetaData, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from session_store import ChatMessage, SchemaOutOfDate, SessionStore, StoreError, migrations, revisions
+from session_store.indexes import METADATA
 from session_store.search import fts5
-from session_store.tables import METADATA
 from tests.conftest import Database
 from tests.hosts import HOST, NOTES, host_engine
 from tests.migrations.steps import OURS, tables
