@@ -47,7 +47,11 @@ def connected(bind: Bind, schema: str | None, *, make: bool = False) -> Iterator
         raise StoreError(problem)
     ours = isinstance(bind, Engine) or not bind.in_transaction()
     try:
-        with nullcontext(bind) if isinstance(bind, Connection) else engines.connect(engines.transactional(bind)) as db:
+        with (
+            nullcontext(bind)
+            if isinstance(bind, Connection)
+            else engines.connect(bind, engines.transactional(bind)) as db
+        ):
             yield db
     except driver_errors() as error:
         raise told(error, ours=ours) from getattr(error, "orig", error)

@@ -32,7 +32,8 @@ from sqlalchemy import (
     update,
 )
 
-from session_store.dialects.sql import as_json, logged
+from session_store.dialects.logs import batch, logged
+from session_store.dialects.sql import as_json
 from session_store.tables import MESSAGES, SESSIONS, STATES
 from session_store.types import UtcDateTime
 
@@ -130,13 +131,14 @@ _COUNT_ON: Final = """UPDATE SET
         THEN session_store_sessions.active_minute ELSE excluded.active_minute END"""
 _COUNTED: Final = {"message_count": a_number("count"), "last_seq": a_number("count")}
 _NEW_IDEMPOTENCY_KEY: Final = ~exists().where(ITS_MESSAGES, MESSAGES.c.idempotency_key == a_text("idempotency_key"))
-_MESSAGE: Final[Mapping[str, ColumnElement[Any]]] = {
+_GIVEN: Final[Mapping[str, BindParameter[Any]]] = {
     "role": a_text("role"),
     "content": a_text("content"),
-    "payload": as_json(a_text("payload")),
+    "payload": a_text("payload"),
     "idempotency_key": a_text("idempotency_key"),
     "created_at": a_time("created_at"),
 }
+_MESSAGE: Final[Mapping[str, ColumnElement[Any]]] = {**_GIVEN, "payload": as_json(_GIVEN["payload"])}
 
 COUNT_MESSAGES_ON: Final = _upsert(_COUNTED, _COUNT_ON)
 """Take the next ``count`` numbers in a session, creating it, and lock its head; returns the last of them."""
@@ -144,6 +146,7 @@ COUNT_MESSAGES_ON: Final = _upsert(_COUNTED, _COUNT_ON)
 APPEND: Final = logged(COUNT_MESSAGES_ON, MESSAGES, _MESSAGE)
 APPEND_ONCE: Final = logged(_upsert(_COUNTED, _COUNT_ON, _NEW_IDEMPOTENCY_KEY), MESSAGES, _MESSAGE)
 """Append unless the idempotency key is there already; no row then."""
+APPEND_MANY: Final = batch(COUNT_MESSAGES_ON, MESSAGES, {name: value.type for name, value in _GIVEN.items()}, "payload")
 
 CREATE_SESSION: Final = _upsert(
     {"name": a_text("name"), "owner": a_text("owner"), "attributes": as_json(a_text("attributes"))}, "NOTHING"

@@ -85,7 +85,7 @@ class Transactions:
         COMMIT would be a rollback that says nothing.
         """
         with self._border():
-            connection = engines.connect(self._transactional)
+            connection = engines.connect(self._engine, self._transactional)
         with connection as db:
             with self._border():
                 engines.begin_writing(db)
@@ -98,9 +98,9 @@ class Transactions:
 
     def _attempt(self, work: Work[R], access: Access) -> R:
         if access in self._plain:
-            with engines.connect(self._autocommit) as db:
+            with engines.connect(self._engine, self._autocommit) as db:
                 return work(db)
-        with engines.connect(self._transactional) as db:
+        with engines.connect(self._engine, self._transactional) as db:
             engines.begin(db)
             result = work(db)
             engines.commit(db)

@@ -29,6 +29,8 @@ MAX_BIGINT: Final = 2**63 - 1
 EXACT_FLOAT: Final = 1e16
 """From here on Python writes floats with an exponent, and JSONB gives them back as whole numbers."""
 
+_USUAL_ROLES: Final = frozenset({"user", "assistant", "system", "tool"})
+
 _FIRST_MOMENT: Final = datetime(1, 1, 2, tzinfo=UTC)
 _LAST_MOMENT: Final = datetime(9999, 12, 30, tzinfo=UTC)
 """Within a day of what Python can say: drivers read a time in the server's zone before we turn it to UTC."""
@@ -81,7 +83,8 @@ def chat_message(value: object) -> tuple[ChatMessage, str, str | None]:
     if not isinstance(value, ChatMessage):
         raise InvalidMessage(not_a(value, "message", "a ChatMessage"))
     role, content, payload = value
-    role = _short_text(role, "role", MAX_WORD_BYTES, InvalidMessage)
+    if type(role) is not str or role not in _USUAL_ROLES:
+        role = _short_text(role, "role", MAX_WORD_BYTES, InvalidMessage)
     if not isinstance(content, str):
         message = f"content must be a str, not {type(content).__name__}"
         raise InvalidMessage(message)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from sqlalchemy import (
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 Durability = Literal["full", "relaxed"]
 """Whether SQLite waits for the disk at every commit, or may lose the last ones when the machine loses power."""
+
+Options = Mapping[str, Any]
+"""Execution options of a connection."""
 
 BUSY_TIMEOUT_SECS: Final = 5.0
 
@@ -172,17 +177,15 @@ def rest_after(engine: Engine, held_secs: float) -> float:
     return min(held_secs, _LONGEST_REST_SECS)
 
 
-def autocommit(engine: Engine) -> Engine:
-    """Return an engine on which a single statement needs no transaction around it."""
+def autocommit(engine: Engine) -> Options:
+    """Return the options of a connection on which a single statement needs no transaction around it."""
     # sqlite3 begins one only when something is written, so reading has none to save.
-    return engine if is_sqlite(engine) else engine.execution_options(isolation_level="AUTOCOMMIT")
+    return {} if is_sqlite(engine) else {"isolation_level": AUTOCOMMIT}
 
 
-def transactional(engine: Engine) -> Engine:
-    """Return an engine whose second statement sees what was committed while the first one waited."""
-    if is_sqlite(engine):
-        return engine
-    return engine.execution_options(isolation_level="READ COMMITTED", **{OWN_TRANSACTION: True})
+def transactional(engine: Engine) -> Options:
+    """Return the options of a connection whose second statement sees what was committed while the first one waited."""
+    return {} if is_sqlite(engine) else {"isolation_level": "READ COMMITTED", OWN_TRANSACTION: True}
 
 
 def begin(connection: Connection) -> None:
@@ -230,8 +233,11 @@ def commit(connection: Connection) -> None:
         raise
 
 
-def connect(engine: Engine) -> Connection:
+def connect(engine: Engine, options: Options = MappingProxyType({})) -> Connection:
     """Check out a connection.
+
+    Its options are its own and not an engine's: SQLAlchemy sets those of an engine in an event, and where there is one
+    it looks for others at every statement.
 
     Raises:
         StoreError: The one connection of a database in memory is in a transaction, which then is a host's: to check
@@ -244,7 +250,12 @@ def connect(engine: Engine) -> Connection:
         problem = "a transaction is open on the one connection of this database in memory: use it, or joined_to"
         raise StoreError(problem)
     try:
-        return engine.connect()
+        connection = engine.connect()
+        try:
+            return connection.execution_options(**options) if options else connection
+        except BaseException:
+            connection.close()
+            raise
     except (OSError, UnicodeError, DBAPIError) as error:
         if isinstance(error, DBAPIError) and meaning(error) not in {Failure.SCHEMA, Failure.OTHER}:
             raise

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import JSON, Boolean, String, bindparam, insert, select, text
+from sqlalchemy import JSON, Boolean, String, bindparam, text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Insert, Row, Table
+    from sqlalchemy import Connection
     from sqlalchemy.sql.compiler import SQLCompiler
-    from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
-
-    Dml = ReturningInsert[Any] | ReturningUpdate[Any]
 
 AUTOCOMMIT: Final = "AUTOCOMMIT"
 OWN_TRANSACTION: Final = "session_store_own_transaction"
@@ -125,50 +122,6 @@ def _(element: has_attributes, compiler: SQLCompiler, **kw: Any) -> str:
 def _(element: has_attributes, compiler: SQLCompiler, **kw: Any) -> str:
     have, want = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"{have} @> CAST({want} AS JSONB)"
-
-
-class Logged(NamedTuple):
-    """A change of heads and the log entries it makes: one statement where the database can, else two."""
-
-    together: ReturningInsert[Any]
-    head: Dml
-    entry: Insert
-    """One entry of the log, every column of it a parameter."""
-
-    def run(self, db: Connection, values: Mapping[str, Any]) -> Sequence[Row[Any]]:
-        """Make the change and return what the log now says of it, a row for each entry."""
-        if db.dialect.name == "postgresql":
-            return db.execute(self.together, values).all()
-        heads = [head for head in db.execute(self.head, values) if head.seq]
-        entries = [{**values, **head._mapping} for head in heads]
-        if entries:
-            db.execute(self.entry, entries if len(entries) > 1 else entries[0])
-        return heads
-
-
-def logged(head: Dml, log: Table, given: Mapping[str, ColumnElement[Any]]) -> Logged:
-    """Return a change of heads together with the entries it makes in a log.
-
-    Args:
-        head: Changes heads and returns columns of the log by their names, ``seq`` among them. Where that is 0
-            there is nothing to log.
-        log: The table that gets the entries.
-        given: What the other columns of an entry get.
-    """
-    changed = head.cte("head")
-    names = [*changed.c.keys(), *given]
-    together = insert(log).from_select(names, select(*changed.c, *given.values()).where(changed.c.seq > 0))
-    known = [bindparam(name, type_=column.type) for name, column in changed.c.items()]
-    return Logged(
-        together=together.returning(
-            *(
-                log.c[name]
-                for name in changed.c.keys()  # noqa: SIM118 - a collection of columns
-            )
-        ),
-        head=head,
-        entry=insert(log).from_select(names, select(*known, *given.values())),
-    )
 
 
 def must_lock_first(db: Connection) -> bool:

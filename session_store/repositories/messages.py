@@ -25,7 +25,7 @@ from session_store.validation import (
     whole_number,
 )
 from session_store.values import ChatMessage, MessageHit, NewMessage, StoredMessage
-from session_store.work import Plan, Step, reads, writes_at_once
+from session_store.work import Access, Plan, Step, reads, writes_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -72,7 +72,7 @@ class MessageRepository:
         """
         key = identifier(key, "key")
         entry = _entry(NewMessage(message, created_at, idempotency_key), self._clock())
-        values = birth(key, entry.created_at) | entry.columns | {"count": 1}
+        values = {**birth(key, entry.created_at), **entry.columns(), "count": 1}
         if idempotency_key is None:
             appended = statements.APPEND.run(db, values)
         else:
@@ -102,7 +102,10 @@ class MessageRepository:
         now = self._clock()
         entries = [_entry(new_message(message), now) for message in messages]
         _kept(key, entries, {})
-        stored: list[StoredMessage] = yield Step(partial(self._append_entries, key=key, entries=entries), key=key)
+        # Without a key to look for it is one statement, where the database can say it in one.
+        looks = any(entry.idempotency_key is not None for entry in entries)
+        append = partial(self._append_entries, key=key, entries=entries)
+        stored: list[StoredMessage] = yield Step(append, Access.WRITE if looks else Access.AT_ONCE, key)
         return stored
 
     @reads
@@ -319,13 +322,10 @@ class MessageRepository:
             return
         last_activity = max(entry.created_at for entry in entries)
         values = birth(key, entries[0].created_at, last_activity) | {"count": len(entries)}
-        head = db.execute(statements.COUNT_MESSAGES_ON, values).one()
+        rows = [entry.columns() for entry in entries]
+        head = statements.APPEND_MANY.run(db, values, {name: [row[name] for row in rows] for name in rows[0]})
         for seq, entry in enumerate(entries, head.seq - len(entries) + 1):
             entry.seq, entry.turn_id = seq, head.turn_id
-        db.execute(
-            statements.APPEND.entry,
-            [{"session_key": key, "seq": entry.seq, "turn_id": entry.turn_id, **entry.columns} for entry in entries],
-        )
 
     def _take_last(self, db: Connection, key: str, seq: int | None) -> StoredMessage | None:
         values: dict[str, Any] = {"the_key": identifier(key, "key")}
@@ -359,9 +359,19 @@ class _Entry:
     message: ChatMessage
     created_at: datetime
     idempotency_key: str | None
-    columns: dict[str, Any]
+    content: str
+    payload: str | None
     seq: int = 0
     turn_id: str | None = None
+
+    def columns(self) -> dict[str, Any]:
+        return {
+            "role": self.message.role,
+            "content": self.content,
+            "payload": self.payload,
+            "idempotency_key": self.idempotency_key,
+            "created_at": self.created_at,
+        }
 
     def stored(self) -> StoredMessage:
         return StoredMessage(self.seq, self.created_at, self.turn_id, self.message)
@@ -383,11 +393,4 @@ def _entry(new: NewMessage, now: datetime) -> _Entry:
     message, content, payload = chat_message(new.message)
     created_at = now if new.created_at is None else moment(new.created_at, "created_at", InvalidMessage)
     idempotency_key = optional_identifier(new.idempotency_key, "idempotency_key")
-    columns = {
-        "role": message.role,
-        "content": content,
-        "payload": payload,
-        "idempotency_key": idempotency_key,
-        "created_at": created_at,
-    }
-    return _Entry(message, created_at, idempotency_key, columns)
+    return _Entry(message, created_at, idempotency_key, content, payload)
