@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import (
     BigInteger,
     Text,
+    and_,
     bindparam,
     case,
     cast,
@@ -66,8 +67,9 @@ ITS_MESSAGES: Final = MESSAGES.c.session_key == KEY
 ITS_STATES: Final = STATES.c.session_key == KEY
 KEYS: Final = bindparam("keys", type_=Text(), expanding=True)
 
-RUNNING: Final = SESSIONS.c.state == literal_column("'running'")
-"""Written out: with a bound state PostgreSQL's generic plan scanned the table instead of the partial index."""
+RUNNING: Final = and_(SESSIONS.c.state == literal_column("'running'"), SESSIONS.c.state != literal_column("'idle'"))
+"""Written out: with a bound state PostgreSQL's generic plan scanned the table instead of the partial index, and SQLite
+does not see by itself that what is running is not idle, as that index says."""
 
 STORED_MESSAGE: Final = (
     MESSAGES.c.seq,

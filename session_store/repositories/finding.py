@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _LEAST_IN_A_PAGE: Final = 100
 _MOST_WALKED: Final = 1_000
+_MOST_TESTED: Final = 20_000
+"""And so many of their messages are tested; what is left is asked of the index."""
 _HITS_AT_ONCE: Final = 50
 
 
@@ -38,10 +40,11 @@ def find_sessions(db: Connection, query: SessionQuery) -> list[SessionMetadata]:
     limit = optional_number(query.limit, "limit")
     found: list[SessionMetadata] = []
     if limit is not None:
-        among_few = _among_few(db, query, proposals, limit)
+        may_be_few = _may_be_few(db, proposals)
+        among_few = _among_few(db, query, proposals, limit) if may_be_few else None
         if among_few is not None:
             return among_few
-        if not _are_few(db, proposals):
+        if not (may_be_few and _are_few(db, proposals)):
             found, rest = _walk(db, query, proposals, limit)
             if rest is None:
                 return found[:limit]
@@ -56,8 +59,8 @@ def find_sessions(db: Connection, query: SessionQuery) -> list[SessionMetadata]:
 
 
 def _among_few(db: Connection, query: SessionQuery, proposals: Proposals, limit: int) -> list[SessionMetadata] | None:
-    """Return the sessions by one statement, if messages are proposed and very few; None if that is not known so."""
-    if proposals.conditions.listed_if_few is None:
+    """Return the sessions by one statement, if messages are proposed and few; None if that is not known so."""
+    if proposals.conditions.if_few is None:
         return None
     rows = fetch(db, *selects.grouped(query, proposals, if_few=True))
     found = _confirmed(db, proposals, rows)
@@ -73,17 +76,29 @@ def _walk(
         Those found, and what asks for the others; None if there are no others, or enough were found.
     """
     found: list[SessionMetadata] = []
-    looked_at = 0
+    sessions = messages = 0
     window = _a_few_more(limit)
-    while looked_at + window <= _MOST_WALKED:
+    while sessions + window <= _MOST_WALKED:
         rows = fetch(db, *selects.walked(replace(query, limit=window), proposals))
-        looked_at += len(rows)
-        found += _confirmed(db, proposals, [row for row in rows if row[-1] is not None])
+        for *row, doubted in rows:
+            session = session_metadata(row)
+            if doubted is None and session.last_seq > selects.NEWEST and len(found) < limit:
+                messages += session.last_seq
+                if messages > _MOST_TESTED:
+                    return found, query
+                is_found = _is_confirmed(db, proposals, session.key)
+            else:
+                is_found = doubted is not None and _is_found(db, proposals, session.key, doubted)
+            if is_found:
+                found.append(session)
+            query = replace(query, after=session.cursor)
+            messages += min(session.last_seq, selects.NEWEST)
+        sessions += len(rows)
         if len(found) >= limit or len(rows) < window:
             return found, None
-        query = replace(query, after=session_metadata(rows[-1][:-1]).cursor)
-        missing = limit - len(found)
-        window = _a_few_more(missing * looked_at // max(len(found), 1))
+        window = _a_few_more((limit - len(found)) * sessions // max(len(found), 1))
+        if messages + window * messages // sessions > _MOST_TESTED:
+            break
     return found, query
 
 
@@ -124,13 +139,25 @@ def _a_few_more(number: int) -> int:
     return number + number // 4 + 4
 
 
+def _may_be_few(db: Connection, proposals: Proposals) -> bool:
+    may_be_few = proposals.conditions.may_be_few
+    return may_be_few is None or may_be_few(db, proposals.values)
+
+
 def _are_few(db: Connection, proposals: Proposals) -> bool:
     size = proposals.conditions.size
     return size is not None and size(db, proposals.values) <= FEW
 
 
 def _confirmed(db: Connection, proposals: Proposals, rows: Sequence[Any]) -> list[SessionMetadata]:
-    return [session_metadata(row) for *row, settled in rows if settled or _is_confirmed(db, proposals, row[0])]
+    return [session_metadata(row) for *row, doubted in rows if _is_found(db, proposals, row[0], doubted)]
+
+
+def _is_found(db: Connection, proposals: Proposals, key: str, doubted: str) -> bool:
+    """Whether a session is one that is asked for, by what came with it of a message that is proposed."""
+    text = doubted[1:]
+    is_whole = 0 < len(text) < selects.MOST_DOUBTED
+    return not doubted or (is_whole and proposals.confirms(unescape(text))) or _is_confirmed(db, proposals, key)
 
 
 def _is_confirmed(db: Connection, proposals: Proposals, key: str) -> bool:

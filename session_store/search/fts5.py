@@ -15,25 +15,22 @@ from sqlalchemy import (
     LargeBinary,
     Text,
     and_,
-    case,
     cast,
     column,
     exists,
     false,
     func,
-    literal,
     literal_column,
     not_,
     or_,
     select,
     table,
-    true,
 )
 
-from session_store.search import like, words
+from session_store.search import like
 from session_store.search.indexed import Indexed
 from session_store.search.language import Meaning
-from session_store.search.proposals import CONTENT, FEW, VERY_FEW, Conditions, Proposals, text
+from session_store.search.proposals import CONTENT, FEW, Conditions, Proposals, text
 from session_store.tables import MESSAGES
 
 if TYPE_CHECKING:
@@ -54,15 +51,18 @@ _PROPOSED: Final = _INDEX.c.content.bool_op("MATCH")(text("proposed"))
 _WANTED: Final = _INDEX.c.content.bool_op("MATCH")(text("wanted"))
 
 
+_VERY_FEW: Final = 200
+"""Up to so many are looked up without asking first whether they are few: their list is read once more for that."""
+
+
 def _count_up_to(number: int) -> tuple[CTE, Select[Any]]:
     some = select(_INDEX.c.rowid).where(_PROPOSED).limit(literal_column(str(number + 1))).cte("some")
     return some, select(func.count()).select_from(some)
 
 
 _SIZE: Final = _count_up_to(FEW)[1]
-_VERY_FEW, _HOW_FEW = _count_up_to(VERY_FEW)
-_ARE_VERY_FEW: Final = _HOW_FEW.scalar_subquery() <= literal_column(str(VERY_FEW))
-_UNUSUAL: Final = f"*[^{words.USUAL.encode().decode('unicode_escape')}]*"
+_SOME, _HOW_MANY = _count_up_to(_VERY_FEW)
+_ARE_VERY_FEW: Final = _HOW_MANY.scalar_subquery() <= literal_column(str(_VERY_FEW))
 
 _WITH_SYMBOLS: Final = (range(0x80, 0x20000), range(0xE0000, 0xE0080))
 """The other planes have ideographs, marks, and what is private."""
@@ -123,29 +123,27 @@ def propose(query: Query) -> Proposals | None:
     if asked is None:
         return None
     sieve = like.sieve(query)
-    conditions = _conditions(
-        tuple(sought.kind for sought in sieve), exact=asked.exact, narrowed=asked.wanted != asked.proposed
-    )
-    return Proposals(query, Meaning.WORDS, conditions, {**asked.values, **like.values("sieve", sieve)})
+    narrowed = asked.wanted != asked.proposed
+    conditions = _conditions(tuple(sought.kind for sought in sieve), exact=asked.exact, narrowed=narrowed)
+    values = {**asked.values, **like.values("sieve", sieve)}
+    return Proposals(query, Meaning.WORDS, conditions, values, believed=asked.exact and not narrowed)
 
 
 @lru_cache(maxsize=256)
 def _conditions(sieve: tuple[like.Kind, ...], *, exact: bool, narrowed: bool) -> Conditions:
-    # Of ASCII every character is a byte, and most messages are ASCII. Of an OR SQLite would look at both sides.
-    is_ascii = func.length(CONTENT) == func.length(cast(CONTENT, LargeBinary))
-    settled = (
-        case((is_ascii, true()), else_=not_(CONTENT.bool_op("GLOB")(literal(_UNUSUAL, Text())))) if exact else false()
-    )
+    # Of ASCII every character is a byte. All other messages are read: SQLite takes a hundred times as long as Python to
+    # see whether the characters of one are usual.
+    settled = func.length(CONTENT) == func.length(cast(CONTENT, LargeBinary)) if exact else false()
 
     def proposed(has: Callable[[ColumnElement[bool]], ColumnElement[bool]]) -> ColumnElement[bool]:
         return and_(has(_PROPOSED), or_(not_(settled), has(_WANTED))) if narrowed else has(_PROPOSED)
 
     def is_listed_if_few(matches: ColumnElement[bool]) -> ColumnElement[bool]:
-        return _ROW.in_(select(_VERY_FEW.c.rowid).where(_ARE_VERY_FEW)) if matches is _PROPOSED else _is_listed(matches)
+        return _ROW.in_(select(_SOME.c.rowid).where(_ARE_VERY_FEW)) if matches is _PROPOSED else _is_listed(matches)
 
     return Conditions(
         listed=(proposed(_is_listed),),
-        listed_if_few=proposed(is_listed_if_few),
+        if_few=select(MESSAGES.c.session_key, MESSAGES.c.seq).where(proposed(is_listed_if_few)),
         tested=and_(like.has_one(sieve, "sieve"), proposed(_is_matched)),
         settled=settled,
         size=_size,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import Text, bindparam, type_coerce
 
-from session_store.search.words import SEARCHED_CHARACTERS
+from session_store.search.words import SEARCHED_CHARACTERS, is_usual
 from session_store.tables import MESSAGES
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ CONTENT: Final = type_coerce(MESSAGES.c.content, Text())
 
 FEW: Final = 2_000
 """Up to so many messages are looked up one by one, and then their sessions; of more only the newest are looked for."""
-
-VERY_FEW: Final = 200
-"""Up to so many are looked up without asking first whether they are few."""
 
 MOST_GROUPS: Final = 100
 MOST_PARTS: Final = 20
@@ -45,14 +42,18 @@ class Conditions:
     tested: ColumnElement[bool]
     """Proposed, where the database has the row already."""
     settled: ColumnElement[bool]
-    """What is proposed is what is asked for."""
+    """What is proposed is what is asked for, and need not be read."""
     hits: Select[Any]
     """Select nothing yet of the messages proposed, so that their rank can be had."""
     rank: ColumnElement[float]
-    listed_if_few: ColumnElement[bool] | None = None
-    """The same as what is listed, if those are very few; else nothing. None: the database cannot say that at once."""
+    if_few: Select[Any] | None = None
+    """The session and the number of what is listed, if those are few; else nothing. None: to list is all the work."""
+    one_by_one: bool = False
+    """Whether the database, left to itself, would rather read all sessions than look up those of a few messages."""
+    may_be_few: Callable[[Connection, Mapping[str, str]], bool] | None = None
+    """Say, without listing them, that the messages may be few; None: to list some takes no time."""
     size: Callable[[Connection, Mapping[str, str]], int] | None = None
-    """Say how many messages are proposed, about, or up to one more than a few; None: that would be all the work."""
+    """Say how many messages are listed, up to one more than a few."""
 
 
 class Proposals(NamedTuple):
@@ -65,10 +66,13 @@ class Proposals(NamedTuple):
     meaning: Meaning
     conditions: Conditions
     values: Mapping[str, str]
+    believed: bool = False
+    """Whether what is proposed is what is asked for, if the index sees the words of the message as we do."""
 
     def confirms(self, text: str) -> bool:
         """Whether a message is what the query asks for, by its text."""
-        return self.query.finds(text[:SEARCHED_CHARACTERS], self.meaning)
+        searched = text[:SEARCHED_CHARACTERS]
+        return (self.believed and is_usual(searched)) or self.query.finds(searched, self.meaning)
 
 
 def text(name: str) -> BindParameter[str]:

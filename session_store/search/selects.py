@@ -2,7 +2,8 @@
 
 Sessions are looked for in two ways. `walked` goes through the newest ones and tests their messages: right for a word
 that many have. `grouped` begins with the messages that the index lists. Both say of each session whether a message
-was found in it (NULL: none), and whether that needs no second look.
+was found in it (NULL: none), and give a question mark and the beginning of that message if it needs a second look, else
+an empty text.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from sqlalchemy import (
     BigInteger,
     Float,
+    Integer,
+    Text,
     bindparam,
     case,
     func,
     literal_column,
     null,
     select,
+    true,
     tuple_,
     union_all,
 )
@@ -32,7 +36,7 @@ from session_store.dialects.sql import has_attributes
 from session_store.errors import InvalidQuery
 from session_store.search.proposals import CONTENT, text
 from session_store.search.words import SEARCHED_CHARACTERS
-from session_store.statements import ITS_MESSAGES, METADATA
+from session_store.statements import ITS_MESSAGES, METADATA, RUNNING
 from session_store.tables import MESSAGES, SESSIONS
 from session_store.types import UtcDateTime, dump_json, minute_of
 from session_store.validation import (
@@ -47,7 +51,7 @@ from session_store.validation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sqlalchemy import BindParameter, ColumnElement, Executable, Select, Subquery
 
@@ -59,8 +63,16 @@ Place = TypeVar("Place")
 _LONGEST_CURSOR: Final = 8192
 """A key of 512 control characters is 3,072 characters of JSON, and those are 4,096 of base64."""
 
+MOST_DOUBTED: Final = 4_000
+"""Characters of a message that come with its session."""
+
 _TEXTS_AT_ONCE: Final = 100
 """Messages read to have a second look at: a text may be of 200,000 characters."""
+
+NEWEST: Final = 400
+"""Of each session that is walked by its newest messages up to so many are tested: one long session among the newest
+would else take longer than all others together."""
+_IS_AMONG_NEWEST: Final = MESSAGES.c.seq > SESSIONS.c.last_seq - literal_column(str(NEWEST))
 
 _SEARCHED: Final = func.substr(CONTENT, 1, SEARCHED_CHARACTERS).label("content")
 
@@ -77,6 +89,8 @@ _RECENCY: Final = (SESSIONS.c.active_minute, SESSIONS.c.last_activity, SESSIONS.
 _OF_SESSIONS: Final[Mapping[str, tuple[ColumnElement[bool], ...]]] = {
     "owner": (SESSIONS.c.owner == text("owner_is"),),
     "state": (SESSIONS.c.state == text("state_is"),),
+    # Of one value there is an index; of another, which most sessions may have, a list by recency ends sooner.
+    "running": (RUNNING,),
     "attributes": (has_attributes(SESSIONS.c.attributes, text("attributes_have")),),
     # The index holds the minute only; the second condition is exact.
     "active_since": (SESSIONS.c.active_minute >= _time("since_minute"), SESSIONS.c.last_activity >= _time("since")),
@@ -144,15 +158,16 @@ def how_many(query: SessionQuery) -> Bound:
 
 
 def walked(query: SessionQuery, proposals: Proposals) -> Bound:
-    """Select a page of the sessions asked for by anything but words, and whether their messages are proposed."""
+    """Select a page of the sessions asked for by anything but words, and whether their newest messages are proposed."""
     given, values = _given(query)
-    return Bound(_walked(given, proposals.conditions), {**values, **proposals.values})
+    return Bound(_walked(given, proposals.conditions), {**values, **proposals.values, **_most_doubted(query)})
 
 
 def grouped(query: SessionQuery, proposals: Proposals, *, if_few: bool = False) -> Bound:
     """Select the sessions asked for that have a message proposed, perhaps only if few messages are."""
     given, values = _given(query)
-    return Bound(_grouped(given, proposals.conditions, if_few=if_few), {**values, **proposals.values})
+    statement = _grouped(given, proposals.conditions, if_few=if_few)
+    return Bound(statement, {**values, **proposals.values, **_most_doubted(query)})
 
 
 def counted(query: SessionQuery, proposals: Proposals) -> Bound:
@@ -191,12 +206,20 @@ def hits(query: HitQuery, proposals: Proposals) -> Bound:
     return Bound(_hits(given, order, proposals.conditions), values)
 
 
+def _most_doubted(query: SessionQuery) -> dict[str, int]:
+    # All sessions at once are not to bring all their texts along.
+    return {"most_doubted": 0 if query.limit is None else MOST_DOUBTED}
+
+
 def _given(query: SessionQuery) -> tuple[Given, dict[str, Any]]:
+    given = [name for name in (*_OF_SESSIONS, "after", "limit") if getattr(query, name, None) is not None]
     values: dict[str, Any] = {}
     if query.owner is not None:
         values["owner_is"] = identifier(query.owner, "owner")
     if query.state is not None:
         values["state_is"] = state_word(query.state)
+        if query.state == "running":
+            given[given.index("state")] = "running"
     if query.attributes is not None:
         values["attributes_have"] = dump_json(attribute_filter(query.attributes))
     if query.active_since is not None:
@@ -210,7 +233,7 @@ def _given(query: SessionQuery) -> tuple[Given, dict[str, Any]]:
         values["after_minute"] = minute_of(values["after_activity"])
     if query.limit is not None:
         values["limit"] = optional_number(query.limit, "limit")
-    return tuple(name for name in (*_OF_SESSIONS, "after", "limit") if getattr(query, name) is not None), values
+    return tuple(given), values
 
 
 @lru_cache
@@ -230,34 +253,34 @@ def _how_many(given: Given) -> Select[Any]:
 
 @lru_cache(maxsize=256)
 def _walked(given: Given, conditions: Conditions) -> Select[Any]:
-    settled = (
-        select(conditions.settled)
-        .select_from(MESSAGES)
-        .where(MESSAGES.c.session_key == SESSIONS.c.key, conditions.tested)
-        .limit(literal_column("1"))
-        .correlate(SESSIONS)
-        .scalar_subquery()
-    )
-    return _page(select(*METADATA, settled.label("settled")), given)
+    found = _doubted(conditions).where(MESSAGES.c.session_key == SESSIONS.c.key, _IS_AMONG_NEWEST, conditions.tested)
+    first = found.limit(literal_column("1")).correlate(SESSIONS).scalar_subquery()
+    return _page(select(*METADATA, first.label("doubted")), given)
 
 
 @lru_cache(maxsize=256)
 def _grouped(given: Given, conditions: Conditions, *, if_few: bool) -> Select[Any]:
-    few = conditions.listed_if_few
-    found = _witnesses((few,) if if_few and few is not None else conditions.listed)
-    sessions = select(*METADATA, found.c.witness).join(found, found.c.session_key == SESSIONS.c.key)
-    page = _page(sessions, given).subquery("page")
+    found = _witnesses([conditions.if_few] if if_few and conditions.if_few is not None else _listed(conditions))
+    if if_few and conditions.one_by_one:
+        page = _looked_up(given, found).subquery("page")
+    else:
+        sessions = select(*METADATA, found.c.witness).join(found, found.c.session_key == SESSIONS.c.key)
+        page = _page(sessions, given).subquery("page")
     *metadata, witness = page.c
-    return select(*metadata, _settled(conditions, page.c.key, witness)).order_by(
+    doubted = _doubted(conditions).where(MESSAGES.c.session_key == page.c.key, MESSAGES.c.seq == witness)
+    return select(*metadata, doubted.correlate(page).scalar_subquery().label("doubted")).order_by(
         page.c.last_activity.desc(), page.c.key.desc()
     )
 
 
 @lru_cache(maxsize=256)
 def _counted(given: Given, conditions: Conditions) -> Select[Any]:
-    found = _witnesses(conditions.listed)
-    settled = _settled(conditions, SESSIONS.c.key, found.c.witness)
-    unsettled = case((settled, null()), else_=SESSIONS.c.key).label("unsettled")
+    found = _witnesses(_listed(conditions))
+    settled = select(conditions.settled).where(
+        MESSAGES.c.session_key == SESSIONS.c.key, MESSAGES.c.seq == found.c.witness
+    )
+    is_settled = settled.correlate_except(MESSAGES).scalar_subquery()
+    unsettled = case((is_settled, null()), else_=SESSIONS.c.key).label("unsettled")
     sessions = select(unsettled).join_from(SESSIONS, found, found.c.session_key == SESSIONS.c.key)
     each = _filtered(sessions, given).subquery("each")
     return select(each.c.unsettled, func.count()).group_by(each.c.unsettled)
@@ -290,29 +313,42 @@ def _hits(given: Given, order: Order, conditions: Conditions) -> Select[Any]:
     return found.order_by(*(column.desc() for column in place)).limit(_LIMIT)
 
 
-def _witnesses(listed: Iterable[ColumnElement[bool]]) -> Subquery:
+def _listed(conditions: Conditions) -> list[Select[Any]]:
+    return [select(MESSAGES.c.session_key, MESSAGES.c.seq).where(some) for some in conditions.listed]
+
+
+def _witnesses(each: Sequence[Select[Any]]) -> Subquery:
     """Select of each session with messages proposed the newest one of them."""
-    each = [select(MESSAGES.c.session_key, MESSAGES.c.seq).where(some) for some in listed]
     found = (each[0] if len(each) == 1 else union_all(*each)).subquery("listed")
     newest = func.max(found.c.seq).label("witness")
     return select(found.c.session_key, newest).group_by(found.c.session_key).subquery("found")
 
 
-def _settled(conditions: Conditions, key: ColumnElement[str], witness: ColumnElement[int]) -> ColumnElement[bool]:
-    return (
-        select(conditions.settled)
-        .select_from(MESSAGES)
-        .where(MESSAGES.c.session_key == key, MESSAGES.c.seq == witness)
-        .correlate_except(MESSAGES)
-        .scalar_subquery()
-        .label("settled")
-    )
+def _looked_up(given: Given, found: Subquery) -> Select[Any]:
+    """Select the page of sessions by looking up the head of each one found, for which PostgreSQL has LATERAL."""
+    this = select(*METADATA, SESSIONS.c.active_minute).where(SESSIONS.c.key == found.c.session_key)
+    # What is behind an OFFSET is planned by itself.
+    head = _asked_for(this, given).correlate(found).offset(literal_column("0")).lateral("head")
+    page = select(*(head.c[column.name] for column in METADATA), found.c.witness).select_from(found.join(head, true()))
+    return _ordered(page, given, [head.c[column.name] for column in _RECENCY])
+
+
+def _doubted(conditions: Conditions) -> Select[Any]:
+    beginning = literal_column("'?'", Text()) + func.substr(CONTENT, 1, bindparam("most_doubted", type_=Integer()))
+    return select(case((conditions.settled, literal_column("''")), else_=beginning)).select_from(MESSAGES)
 
 
 def _page(sessions: Select[Any], given: Given) -> Select[Any]:
-    page = _filtered(sessions, given).order_by(*(column.desc() for column in _RECENCY))
-    if "after" in given:
-        page = page.where(*_BEHIND)
+    return _ordered(_asked_for(sessions, given), given, _RECENCY)
+
+
+def _asked_for(sessions: Select[Any], given: Given) -> Select[Any]:
+    filtered = _filtered(sessions, given)
+    return filtered.where(*_BEHIND) if "after" in given else filtered
+
+
+def _ordered(sessions: Select[Any], given: Given, recency: Iterable[ColumnElement[Any]]) -> Select[Any]:
+    page = sessions.order_by(*(column.desc() for column in recency))
     return page.limit(_LIMIT) if "limit" in given else page
 
 

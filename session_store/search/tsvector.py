@@ -5,12 +5,16 @@ https://www.postgresql.org/docs/current/textsearch.html
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
     Float,
+    Integer,
     Text,
     and_,
     bindparam,
@@ -23,6 +27,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    union_all,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -31,14 +36,14 @@ from session_store.dialects import places
 from session_store.search import like, words
 from session_store.search.indexed import Indexed
 from session_store.search.language import Meaning
-from session_store.search.proposals import CONTENT, Conditions, Proposals
+from session_store.search.proposals import CONTENT, FEW, Conditions, Proposals
 from session_store.search.proposals import text as parameter
 from session_store.tables import MESSAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from sqlalchemy import ColumnElement, Connection, TextClause
+    from sqlalchemy import CTE, ColumnElement, Connection, Engine, Select, TextClause
     from sqlalchemy.sql.compiler import SQLCompiler
 
     from session_store.search.language import Part, Query
@@ -91,6 +96,14 @@ def _(element: as_query, compiler: SQLCompiler, **kw: Any) -> str:
     return f"to_tsquery('simple', {compiler.process(element.clauses, **kw)})"
 
 
+_NUMBER_OF_FEW: Final = literal_column(str(FEW), Integer())
+_LARGEST_GUESS: Final = 0.0051
+"""The share of all messages at which PostgreSQL puts a word it knows nothing of, or less (DEFAULT_TS_MATCH_SEL)."""
+_ASKED_EVERY_SECS: Final = 60.0
+_NUMBER: Final = text("SELECT reltuples FROM pg_class WHERE oid = to_regclass(:table)").bindparams(
+    bindparam("table", type_=Text())
+)
+_asked: Final[WeakKeyDictionary[Engine, dict[str | None, tuple[float, float]]]] = WeakKeyDictionary()
 _ROWS: Final = re.compile(r"rows=(\d+)")
 _WORDS: Final = as_words(CONTENT)
 _PROPOSED: Final = _WORDS.bool_op("@@")(as_query(parameter("proposed")))
@@ -182,23 +195,58 @@ def _conditions(sieve: tuple[like.Kind, ...], *, exact: bool, narrowed: bool, or
         if ordered:
             settled = and_(func.length(CONTENT) <= literal_column(str(_LONGEST_WITH_ALL_PLACES)), settled)
     found = and_(_PROPOSED, or_(not_(settled), _WANTED)) if narrowed else _PROPOSED
+    # As two: of an OR each side would be tried on the text of what the index lists for the other one.
+    listed = (_WANTED, and_(_PROPOSED, not_(settled))) if narrowed else (_PROPOSED,)
+    some = _some(listed)
     return Conditions(
-        # As two: of an OR each side would be tried on the text of what the index lists for the other one.
-        listed=(_WANTED, and_(_PROPOSED, not_(settled))) if narrowed else (_PROPOSED,),
+        listed=listed,
         # Within one session the index is no help, and PostgreSQL would read all of its list for each.
         tested=and_(like.has_one(sieve, "sieve"), func.coalesce(found, false())),
         settled=settled,
-        size=_size,
         hits=select().where(found),
         rank=cast(func.ts_rank(_WORDS, as_query(parameter("proposed"))), Float(53)),
+        if_few=select(some.c.session_key, some.c.seq).where(_size_of(some).scalar_subquery() <= _NUMBER_OF_FEW),
+        one_by_one=True,
+        may_be_few=_may_be_few,
+        size=_size,
     )
 
 
+def _some(listed: Iterable[ColumnElement[bool]]) -> CTE:
+    each = [select(MESSAGES.c.session_key, MESSAGES.c.seq).where(condition) for condition in listed]
+    one_more_than_few = _NUMBER_OF_FEW + literal_column("1")
+    return (each[0] if len(each) == 1 else union_all(*each)).limit(one_more_than_few).cte("some")
+
+
+def _size_of(some: CTE) -> Select[Any]:
+    return select(func.count()).select_from(some)
+
+
+_SIZE: Final = _size_of(_some([_PROPOSED]))
+
+
 def _size(db: Connection, values: Mapping[str, str]) -> int:
-    # As planned, not as counted: of a frequent word PostgreSQL would rather read the table than the index.
+    return db.scalar(_SIZE, {"proposed": values["proposed"]}) or 0
+
+
+def _may_be_few(db: Connection, values: Mapping[str, str]) -> bool:
+    # All of a word's list in the index is read before the first message of it is found: that of a frequent word is not
+    # to be touched. Of the words that are not the most frequent ones PostgreSQL knows no more than that.
     plan = db.scalar(_explain(places.of(db)), {"proposed": values["proposed"]})
     found = _ROWS.search(str(plan))
-    return 0 if found is None else int(found[1])
+    expected = 0 if found is None else int(found[1])
+    return expected <= FEW or expected <= _LARGEST_GUESS * _number_of_messages(db)
+
+
+def _number_of_messages(db: Connection) -> float:
+    """Return how many messages there are, about: what PostgreSQL found when it last looked, and we within a minute."""
+    schema = places.of(db)
+    asked = _asked.setdefault(db.engine, {})
+    number, asked_at = asked.get(schema, (0.0, -math.inf))
+    if time.monotonic() - asked_at > _ASKED_EVERY_SECS:
+        number = db.scalar(_NUMBER, {"table": places.qualified(MESSAGES.name, schema)}) or 0.0
+        asked[schema] = (number, time.monotonic())
+    return number
 
 
 @lru_cache

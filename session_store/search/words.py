@@ -56,7 +56,7 @@ FINAL_SIGMA: Final = "\u03c2"
 _DOTTED_I: Final = "\u0130"
 _EXPONENT: Final = re.compile(r"\d+e\d+(?=\D)")
 _USUAL: Final = re.compile(f"[{USUAL}]*")
-_ASCII_WORD: Final = re.compile(r"[^\W_]+")
+_USUAL_WORD: Final = re.compile(r"[^\W_]+")
 
 
 def fold(text: str) -> str:
@@ -69,14 +69,12 @@ def fold(text: str) -> str:
 
 def spans(text: str) -> Iterator[tuple[int, int]]:
     """Give the places of the words of a text."""
-    pattern = _ASCII_WORD if text.isascii() else _pattern()
-    return (match.span() for match in pattern.finditer(text))
+    return (match.span() for match in _word_in(text).finditer(text))
 
 
 def words(text: str) -> list[str]:
     """Return the words of a text, folded."""
-    pattern = _ASCII_WORD if text.isascii() else _pattern()
-    return pattern.findall(fold(text))
+    return _word_in(text).findall(fold(text))
 
 
 def is_usual(text: str) -> bool:
@@ -110,6 +108,11 @@ def has_no_spaces(text: str) -> bool:
 def variants(char: str) -> str:
     """Return all characters that are the same as a folded one."""
     return _variants().get(char, char)
+
+
+def _word_in(text: str) -> re.Pattern[str]:
+    # Without marks to look for it takes a fifth of the time.
+    return _USUAL_WORD if is_usual(text) else _pattern()
 
 
 @cache
