@@ -1,4 +1,4 @@
-"""The SQL of what removes many rows: whole sessions, old messages, old states; by batches, in the order of keys.
+"""The SQL of what removes many rows: whole sessions, old messages, old states; by batches, in the order of an index.
 
 Each batch goes on behind the last one, so that a table is gone through once, and not once for every batch.
 """
@@ -40,15 +40,21 @@ def count_heads(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
 
 
 def lock_some(conditions: Sequence[ColumnElement[bool]], *, skip_locked: bool) -> ReturningUpdate[Any]:
-    """Lock the next ``limit`` sessions, by key, behind the one called ``behind`` and return their keys.
+    """Lock the next ``limit`` sessions and return their keys and minutes; a session that is locked waits or is skipped.
 
-    A session that somebody else has locked is waited for, or skipped. In the order of keys, so that two of these
-    never wait for each other.
+    They come as the indexes by recency have them, backwards: longest unused first, behind the place where the last
+    ones ended. By key SQLite would read every session there is. The order is the same for everybody, so that two of
+    these do not wait for each other.
     """
+    minute = SESSIONS.c.active_minute
     chosen = (
         select(SESSIONS.c.key)
-        .where(*conditions, SESSIONS.c.key > a_text("behind"))
-        .order_by(SESSIONS.c.key)
+        .where(
+            *conditions,
+            minute >= a_time("behind_minute"),
+            or_(minute > a_time("behind_minute"), SESSIONS.c.key < a_text("behind_key")),
+        )
+        .order_by(minute, SESSIONS.c.key.desc())
         .limit(a_number("limit"))
         .with_for_update(skip_locked=skip_locked)
     )
@@ -56,7 +62,7 @@ def lock_some(conditions: Sequence[ColumnElement[bool]], *, skip_locked: bool) -
         update(SESSIONS)
         .where(SESSIONS.c.key.in_(chosen.scalar_subquery()))
         .values(state_seq=SESSIONS.c.state_seq)
-        .returning(SESSIONS.c.key)
+        .returning(SESSIONS.c.key, minute)
     )
 
 

@@ -47,6 +47,8 @@ _SYNCHRONOUS: Final = {"full": "FULL", "relaxed": "NORMAL"}
 _LEGACY_TRANSACTION_CONTROL: Final = -1
 """What sqlite3 calls so from Python 3.12 on."""
 _JOURNAL_SIZE_LIMIT: Final = 64 * 1024 * 1024
+_CACHE_KIB: Final = 16 * 1024
+"""Of each connection, at most: the upper levels of the trees of ten million messages, for which 2 MB do not suffice."""
 _MIGRATION_LOCK: Final = 0x5E55_1057_04E0
 """Any number, as long as nobody else in the database uses the same advisory lock."""
 _INDEX_LOCK: Final = 0x5E55_1057_04E1
@@ -113,6 +115,7 @@ def configure_sqlite(engine: Engine | AsyncEngine, *, durability: Durability = "
         cursor.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute(f"PRAGMA journal_size_limit = {_JOURNAL_SIZE_LIMIT}")
+        cursor.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         cursor.execute("PRAGMA journal_mode")
         ((journal_mode,),) = cursor.fetchall()
         if journal_mode not in {"wal", "memory"}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Executable
     from sqlalchemy.sql.dml import ReturningUpdate
+
+FIRST: Final = (datetime.min.replace(tzinfo=UTC), "")
+"""Behind this are all sessions."""
 
 _MOST_IN_A_BATCH: Final = 10_000
 
@@ -61,14 +65,19 @@ def counted(count: Executable, values: Mapping[str, Any], batch_size: object) ->
 
 
 def delete_batch(
-    db: Connection, *, lock: ReturningUpdate[Any], values: Mapping[str, Any], behind: str, limit: int
+    db: Connection, *, lock: ReturningUpdate[Any], values: Mapping[str, Any], behind: tuple[datetime, str], limit: int
 ) -> Batch:
     """Delete the next sessions that a statement locks; those that another table refers to stay."""
-    keys = sorted(db.execute(lock, {**values, "behind": behind, "limit": limit}).scalars())
+    place = {"behind_minute": behind[0], "behind_key": behind[1]}
+    minutes = {row.key: row.active_minute for row in db.execute(lock, {**values, **place, "limit": limit})}
+    keys = sorted(minutes)
     # One that is referred to must not keep the others; only then they are taken one by one.
     whole = not keys or delete_locked(db, keys)
     deleted = len(keys) if whole else sum(delete_locked(db, [key]) for key in keys)
-    return Batch(deleted, keys[-1] if len(keys) == limit else None)
+    if len(keys) < limit:
+        return Batch(deleted, None)
+    last = max(minutes.values())
+    return Batch(deleted, (last, next(key for key in keys if minutes[key] == last)))
 
 
 def delete_locked(db: Connection, keys: Sequence[str]) -> bool:

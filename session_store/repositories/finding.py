@@ -39,19 +39,23 @@ def find_sessions(db: Connection, query: SessionQuery) -> list[SessionMetadata]:
         return metadata_from(db, *selects.heads(query))
     limit = optional_number(query.limit, "limit")
     found: list[SessionMetadata] = []
+    few = False
     if limit is not None:
         may_be_few = _may_be_few(db, proposals)
         among_few = _among_few(db, query, proposals, limit) if may_be_few else None
         if among_few is not None:
             return among_few
-        if not (may_be_few and _are_few(db, proposals)):
+        are_few = may_be_few and _are_few(db, proposals)
+        # Where it costs nothing to read all sessions instead, fewer are listed by `if_few`.
+        few = are_few and proposals.conditions.one_by_one
+        if not are_few:
             found, rest = _walk(db, query, proposals, limit)
             if rest is None:
                 return found[:limit]
             query = rest
     while True:
         wanted = None if limit is None else max(limit - len(found), _LEAST_IN_A_PAGE)
-        rows = fetch(db, *selects.grouped(replace(query, limit=wanted), proposals))
+        rows = fetch(db, *selects.grouped(replace(query, limit=wanted), proposals, if_few=few))
         found += _confirmed(db, proposals, rows)
         if wanted is None or len(rows) < wanted or len(found) >= (limit or 0):
             return found[:limit]
@@ -116,10 +120,11 @@ def find_messages(db: Connection, keyword: str, query: HitQuery) -> list[Message
     if keyword is None:
         raise InvalidQuery(not_a(keyword, "keyword", "a str"))
     proposals = _proposals(db, keyword) or like.everything()
+    few = proposals.conditions.one_by_one and _may_be_few(db, proposals) and _are_few(db, proposals)
     found: list[MessageHit] = []
     page = query
     while True:
-        rows = fetch(db, *selects.hits(page, proposals))
+        rows = fetch(db, *selects.hits(page, proposals, if_few=few))
         for *row, content, settled in rows:
             text = unescape(content)
             if settled or proposals.confirms(text):

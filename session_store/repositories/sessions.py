@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from session_store import removals, revisions, statements
 from session_store.errors import InvalidQuery, SessionInUse
-from session_store.repositories.batches import counted, delete_batch, delete_locked, in_batches
+from session_store.repositories.batches import FIRST, counted, delete_batch, delete_locked, in_batches
 from session_store.repositories.finding import count_sessions, find_sessions
 from session_store.repositories.rows import birth, fetch, metadata_from, same_message, stored_message
 from session_store.search import engines, selects
@@ -185,7 +185,7 @@ class SessionRepository:
         if dry_run:
             return (yield from counted(removals.count_heads(removals.OWNED), values, batch_size))
         delete = partial(delete_batch, lock=removals.LOCK_OWNED, values=values)
-        return (yield from in_batches(delete, batch_size, behind=""))
+        return (yield from in_batches(delete, batch_size, behind=FIRST))
 
     def cleanup_stale(
         self, ttl_hours: float, *, batch_size: int = 500, dry_run: bool = False, include_running: bool = False
@@ -212,7 +212,7 @@ class SessionRepository:
             stale = removals.STALE if include_running else removals.STALE_AT_REST
             return (yield from counted(removals.count_heads(stale), values, batch_size))
         lock = removals.LOCK_STALE if include_running else removals.LOCK_STALE_AT_REST
-        return (yield from in_batches(partial(delete_batch, lock=lock, values=values), batch_size, behind=""))
+        return (yield from in_batches(partial(delete_batch, lock=lock, values=values), batch_size, behind=FIRST))
 
     def compact(self, db: Connection, key: str, *, within_secs: float = 2.0, dry_run: bool = False) -> Compaction:
         """Remove doubled messages of a session and make its head agree with its logs.

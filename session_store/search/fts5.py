@@ -30,7 +30,7 @@ from sqlalchemy import (
 from session_store.search import like
 from session_store.search.indexed import Indexed
 from session_store.search.language import Meaning
-from session_store.search.proposals import CONTENT, FEW, Conditions, Proposals, text
+from session_store.search.proposals import CONTENT, FEW, Conditions, Proposals, doubted_text, text
 from session_store.tables import MESSAGES
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _conditions(sieve: tuple[like.Kind, ...], *, exact: bool, narrowed: bool) ->
 
     return Conditions(
         listed=(proposed(_is_listed),),
-        if_few=select(MESSAGES.c.session_key, MESSAGES.c.seq).where(proposed(is_listed_if_few)),
+        if_few=select(MESSAGES.c.session_key, MESSAGES.c.seq, doubted_text(settled)).where(proposed(is_listed_if_few)),
         tested=and_(like.has_one(sieve, "sieve"), proposed(_is_matched)),
         settled=settled,
         size=_size,

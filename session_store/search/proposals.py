@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import Text, bindparam, type_coerce
+from sqlalchemy import Integer, Text, bindparam, case, func, literal_column, type_coerce
 
 from session_store.search.words import SEARCHED_CHARACTERS, is_usual
 from session_store.tables import MESSAGES
@@ -47,7 +47,8 @@ class Conditions:
     """Select nothing yet of the messages proposed, so that their rank can be had."""
     rank: ColumnElement[float]
     if_few: Select[Any] | None = None
-    """The session and the number of what is listed, if those are few; else nothing. None: to list is all the work."""
+    """Of what is listed, if those are few, ``session_key``, ``seq`` and ``doubted``; else nothing. None: to list is all
+    the work."""
     one_by_one: bool = False
     """Whether the database, left to itself, would rather read all sessions than look up those of a few messages."""
     may_be_few: Callable[[Connection, Mapping[str, str]], bool] | None = None
@@ -78,3 +79,9 @@ class Proposals(NamedTuple):
 def text(name: str) -> BindParameter[str]:
     """Return a parameter for text."""
     return bindparam(name, type_=Text())
+
+
+def doubted_text(settled: ColumnElement[bool]) -> ColumnElement[str]:
+    """Return an empty text where a message needs no second look, else a question mark and its first characters."""
+    beginning = literal_column("'?'", Text()) + func.substr(CONTENT, 1, bindparam("most_doubted", type_=Integer()))
+    return case((settled, literal_column("''", Text())), else_=beginning).label("doubted")

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from sqlalchemy import (
     BigInteger,
     Float,
-    Integer,
-    Text,
+    and_,
     bindparam,
     case,
     func,
@@ -34,7 +33,7 @@ from sqlalchemy import (
 
 from session_store.dialects.sql import has_attributes
 from session_store.errors import InvalidQuery
-from session_store.search.proposals import CONTENT, text
+from session_store.search.proposals import CONTENT, doubted_text, text
 from session_store.search.words import SEARCHED_CHARACTERS
 from session_store.statements import ITS_MESSAGES, METADATA, RUNNING
 from session_store.tables import MESSAGES, SESSIONS
@@ -51,7 +50,7 @@ from session_store.validation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from sqlalchemy import BindParameter, ColumnElement, Executable, Select, Subquery
 
@@ -181,8 +180,8 @@ def proposed(proposals: Proposals, key: str, after_seq: int) -> Bound:
     return Bound(_proposed(proposals.conditions), {**proposals.values, "the_key": key, "after": after_seq})
 
 
-def hits(query: HitQuery, proposals: Proposals) -> Bound:
-    """Select a page of the messages proposed.
+def hits(query: HitQuery, proposals: Proposals, *, if_few: bool = False) -> Bound:
+    """Select a page of the messages proposed, perhaps only if they are few.
 
     Raises:
         InvalidQuery: A part of the query is not of its kind or out of its range.
@@ -191,7 +190,7 @@ def hits(query: HitQuery, proposals: Proposals) -> Bound:
     if not isinstance(query.order, str) or query.order not in set(Order):
         raise InvalidQuery(not_a(query.order, "order", " or ".join(Order)))
     order = Order(query.order)
-    values: dict[str, Any] = {**proposals.values, "limit": whole_number(query.limit, "limit")}
+    values: dict[str, Any] = {**proposals.values, "limit": whole_number(query.limit, "limit"), "most_doubted": 0}
     if query.key is not None:
         values["key_is"] = identifier(query.key, "key")
     if query.role is not None:
@@ -203,7 +202,7 @@ def hits(query: HitQuery, proposals: Proposals) -> Bound:
     if query.after is not None:
         values |= zip(("after_time", "after_rank", "after_key", "after_seq"), _place_of_hit(query.after), strict=True)
     given = tuple(name for name in (*_OF_HITS, "after") if getattr(query, name) is not None)
-    return Bound(_hits(given, order, proposals.conditions), values)
+    return Bound(_hits(given, order, proposals.conditions, if_few=if_few), values)
 
 
 def _most_doubted(query: SessionQuery) -> dict[str, int]:
@@ -253,29 +252,32 @@ def _how_many(given: Given) -> Select[Any]:
 
 @lru_cache(maxsize=256)
 def _walked(given: Given, conditions: Conditions) -> Select[Any]:
-    found = _doubted(conditions).where(MESSAGES.c.session_key == SESSIONS.c.key, _IS_AMONG_NEWEST, conditions.tested)
-    first = found.limit(literal_column("1")).correlate(SESSIONS).scalar_subquery()
+    tested = select(doubted_text(conditions.settled)).where(
+        MESSAGES.c.session_key == SESSIONS.c.key, _IS_AMONG_NEWEST, conditions.tested
+    )
+    first = tested.limit(literal_column("1")).correlate(SESSIONS).scalar_subquery()
     return _page(select(*METADATA, first.label("doubted")), given)
 
 
 @lru_cache(maxsize=256)
 def _grouped(given: Given, conditions: Conditions, *, if_few: bool) -> Select[Any]:
-    found = _witnesses([conditions.if_few] if if_few and conditions.if_few is not None else _listed(conditions))
-    if if_few and conditions.one_by_one:
-        page = _looked_up(given, found).subquery("page")
-    else:
-        sessions = select(*METADATA, found.c.witness).join(found, found.c.session_key == SESSIONS.c.key)
-        page = _page(sessions, given).subquery("page")
+    if if_few and conditions.if_few is not None:
+        each = conditions.if_few.subquery("listed")
+        # The least text is the empty one: of a session with a message that needs no second look.
+        doubted = func.min(each.c.doubted).label("doubted")
+        found = select(each.c.session_key, doubted).group_by(each.c.session_key).subquery("found")
+        return _looked_up(given, found) if conditions.one_by_one else _joined(given, found, found.c.doubted)
+    found = _witnesses(conditions)
+    page = _joined(given, found, found.c.witness).subquery("page")
     *metadata, witness = page.c
-    doubted = _doubted(conditions).where(MESSAGES.c.session_key == page.c.key, MESSAGES.c.seq == witness)
-    return select(*metadata, doubted.correlate(page).scalar_subquery().label("doubted")).order_by(
-        page.c.last_activity.desc(), page.c.key.desc()
-    )
+    of_witness = select(doubted_text(conditions.settled)).select_from(MESSAGES).correlate(page)
+    its = of_witness.where(MESSAGES.c.session_key == page.c.key, MESSAGES.c.seq == witness).scalar_subquery()
+    return select(*metadata, its.label("doubted")).order_by(page.c.last_activity.desc(), page.c.key.desc())
 
 
 @lru_cache(maxsize=256)
 def _counted(given: Given, conditions: Conditions) -> Select[Any]:
-    found = _witnesses(_listed(conditions))
+    found = _witnesses(conditions)
     settled = select(conditions.settled).where(
         MESSAGES.c.session_key == SESSIONS.c.key, MESSAGES.c.seq == found.c.witness
     )
@@ -297,10 +299,16 @@ def _proposed(conditions: Conditions) -> Select[Any]:
 
 
 @lru_cache(maxsize=256)
-def _hits(given: Given, order: Order, conditions: Conditions) -> Select[Any]:
+def _hits(given: Given, order: Order, conditions: Conditions, *, if_few: bool) -> Select[Any]:
     rank = conditions.rank
+    hits = conditions.hits
+    if if_few and conditions.if_few is not None:
+        listed = conditions.if_few.subquery("listed")
+        few = select(listed.c.session_key, listed.c.seq).distinct().subquery("few")
+        each = and_(MESSAGES.c.session_key == few.c.session_key, MESSAGES.c.seq == few.c.seq)
+        hits = select().select_from(few.join(MESSAGES, each))
     columns = (MESSAGES.c.session_key, MESSAGES.c.seq, MESSAGES.c.role, MESSAGES.c.created_at, rank.label("rank"))
-    found = conditions.hits.add_columns(*columns, _SEARCHED, conditions.settled.label("settled"))
+    found = hits.add_columns(*columns, _SEARCHED, conditions.settled.label("settled"))
     found = found.where(*(_OF_HITS[name] for name in given if name in _OF_HITS))
     first, behind = (
         (MESSAGES.c.created_at, _time("after_time"))
@@ -313,15 +321,16 @@ def _hits(given: Given, order: Order, conditions: Conditions) -> Select[Any]:
     return found.order_by(*(column.desc() for column in place)).limit(_LIMIT)
 
 
-def _listed(conditions: Conditions) -> list[Select[Any]]:
-    return [select(MESSAGES.c.session_key, MESSAGES.c.seq).where(some) for some in conditions.listed]
-
-
-def _witnesses(each: Sequence[Select[Any]]) -> Subquery:
+def _witnesses(conditions: Conditions) -> Subquery:
     """Select of each session with messages proposed the newest one of them."""
+    each = [select(MESSAGES.c.session_key, MESSAGES.c.seq).where(some) for some in conditions.listed]
     found = (each[0] if len(each) == 1 else union_all(*each)).subquery("listed")
     newest = func.max(found.c.seq).label("witness")
     return select(found.c.session_key, newest).group_by(found.c.session_key).subquery("found")
+
+
+def _joined(given: Given, found: Subquery, what: ColumnElement[Any]) -> Select[Any]:
+    return _page(select(*METADATA, what).join(found, found.c.session_key == SESSIONS.c.key), given)
 
 
 def _looked_up(given: Given, found: Subquery) -> Select[Any]:
@@ -329,13 +338,8 @@ def _looked_up(given: Given, found: Subquery) -> Select[Any]:
     this = select(*METADATA, SESSIONS.c.active_minute).where(SESSIONS.c.key == found.c.session_key)
     # What is behind an OFFSET is planned by itself.
     head = _asked_for(this, given).correlate(found).offset(literal_column("0")).lateral("head")
-    page = select(*(head.c[column.name] for column in METADATA), found.c.witness).select_from(found.join(head, true()))
+    page = select(*(head.c[column.name] for column in METADATA), found.c.doubted).select_from(found.join(head, true()))
     return _ordered(page, given, [head.c[column.name] for column in _RECENCY])
-
-
-def _doubted(conditions: Conditions) -> Select[Any]:
-    beginning = literal_column("'?'", Text()) + func.substr(CONTENT, 1, bindparam("most_doubted", type_=Integer()))
-    return select(case((conditions.settled, literal_column("''")), else_=beginning)).select_from(MESSAGES)
 
 
 def _page(sessions: Select[Any], given: Given) -> Select[Any]:

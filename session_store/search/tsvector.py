@@ -36,7 +36,7 @@ from session_store.dialects import places
 from session_store.search import like, words
 from session_store.search.indexed import Indexed
 from session_store.search.language import Meaning
-from session_store.search.proposals import CONTENT, FEW, Conditions, Proposals
+from session_store.search.proposals import CONTENT, FEW, Conditions, Proposals, doubted_text
 from session_store.search.proposals import text as parameter
 from session_store.tables import MESSAGES
 
@@ -197,7 +197,7 @@ def _conditions(sieve: tuple[like.Kind, ...], *, exact: bool, narrowed: bool, or
     found = and_(_PROPOSED, or_(not_(settled), _WANTED)) if narrowed else _PROPOSED
     # As two: of an OR each side would be tried on the text of what the index lists for the other one.
     listed = (_WANTED, and_(_PROPOSED, not_(settled))) if narrowed else (_PROPOSED,)
-    some = _some(listed)
+    some = _some(listed, doubted_text(settled))
     return Conditions(
         listed=listed,
         # Within one session the index is no help, and PostgreSQL would read all of its list for each.
@@ -205,15 +205,15 @@ def _conditions(sieve: tuple[like.Kind, ...], *, exact: bool, narrowed: bool, or
         settled=settled,
         hits=select().where(found),
         rank=cast(func.ts_rank(_WORDS, as_query(parameter("proposed"))), Float(53)),
-        if_few=select(some.c.session_key, some.c.seq).where(_size_of(some).scalar_subquery() <= _NUMBER_OF_FEW),
+        if_few=select(some).where(_size_of(some).scalar_subquery() <= _NUMBER_OF_FEW),
         one_by_one=True,
         may_be_few=_may_be_few,
         size=_size,
     )
 
 
-def _some(listed: Iterable[ColumnElement[bool]]) -> CTE:
-    each = [select(MESSAGES.c.session_key, MESSAGES.c.seq).where(condition) for condition in listed]
+def _some(listed: Iterable[ColumnElement[bool]], *columns: ColumnElement[Any]) -> CTE:
+    each = [select(MESSAGES.c.session_key, MESSAGES.c.seq, *columns).where(condition) for condition in listed]
     one_more_than_few = _NUMBER_OF_FEW + literal_column("1")
     return (each[0] if len(each) == 1 else union_all(*each)).limit(one_more_than_few).cte("some")
 
