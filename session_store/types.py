@@ -27,14 +27,14 @@ ESCAPE_DIGITS: Final = "\x01\x02\x03\x04\x05\x06\x07\x08\x0e\x0f\x10\x11\x12\x13
 _VALUE_OF: Final = {digit: value for value, digit in enumerate(ESCAPE_DIGITS)}
 _UNSAFE: Final = re.compile("[\0\x1a\ud800-\udfff]")
 _ESCAPED: Final = re.compile(f"{SUB}([{ESCAPE_DIGITS}]{{3}})")
-_UNSAFE_JSON: Final = re.compile(r"[\ud800-\udfff]|\\u00(?:00|1a)")
+_encode_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _SUB_IN_JSON: Final = "\\u001a"
 _SURROGATES: Final = 0xD000
 
 
 def escape(text: str) -> str:
     """Return the text as it is stored."""
-    if text.isascii() and "\0" not in text and SUB not in text:
+    if "\0" not in text and SUB not in text and (text.isascii() or _is_encodable(text)):
         return text
     return _UNSAFE.sub(_encode, text)
 
@@ -46,10 +46,10 @@ def unescape(text: str) -> str:
 
 def dump_json(value: Any) -> str:
     """Return a JSON value as the text that is stored."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    if _UNSAFE_JSON.search(text) is None:
+    text = _encode_json(value)
+    if "\\u00" not in text and (text.isascii() or _is_encodable(text)):
         return text
-    return json.dumps(_map_strings(value, escape), ensure_ascii=False, separators=(",", ":"))
+    return _encode_json(_map_strings(value, escape))
 
 
 def load_json(text: str) -> Any:
@@ -74,10 +74,25 @@ def minute_of(time: datetime) -> datetime:
     return time.replace(second=0, microsecond=0)
 
 
+def utc_text(time: datetime) -> str:
+    """Return a time as text, of which the least is the earliest."""
+    # Not strftime: its %Y gives "900" for the year 900.
+    return time.astimezone(UTC).isoformat(timespec="microseconds")
+
+
 def as_utc(stored: datetime | str) -> datetime:
     """Return a time as drivers give it, text or in the server's zone, in UTC."""
     time = datetime.fromisoformat(stored) if isinstance(stored, str) else stored
     return time if time.tzinfo is UTC else time.astimezone(UTC)
+
+
+def _is_encodable(text: str) -> bool:
+    # A tenth of the time that looking for surrogates takes.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _encode(match: re.Match[str]) -> str:
@@ -163,9 +178,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value.utcoffset() is None:
             message = f"{value!r} has no time zone"
             raise ValueError(message)
-        time = value.astimezone(UTC)
-        # Not strftime: its %Y gives "900" for the year 900.
-        return time.isoformat(timespec="microseconds") if dialect.name == "sqlite" else time
+        return utc_text(value) if dialect.name == "sqlite" else value.astimezone(UTC)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         return None if value is None else as_utc(value)

@@ -29,6 +29,8 @@ MAX_BIGINT: Final = 2**63 - 1
 EXACT_FLOAT: Final = 1e16
 """From here on Python writes floats with an exponent, and JSONB gives them back as whole numbers."""
 
+_AS_IT_IS: Final = frozenset({str, bool})
+"""Exactly these, for one that inherits from `str` may say something else of itself."""
 _USUAL_ROLES: Final = frozenset({"user", "assistant", "system", "tool"})
 
 _FIRST_MOMENT: Final = datetime(1, 1, 2, tzinfo=UTC)
@@ -95,12 +97,12 @@ def chat_message(value: object) -> tuple[ChatMessage, str, str | None]:
     return ChatMessage(role, content, payload), escape(content), dump_json(payload)
 
 
-def new_message(value: object) -> NewMessage:
-    """Return the value as a `NewMessage`, wrapping a `ChatMessage`."""
-    if isinstance(value, NewMessage):
-        return value
+def new_message(value: object) -> tuple[object, object, object]:
+    """Return the parts of a `NewMessage`, which a `ChatMessage` is the first of."""
     if isinstance(value, ChatMessage):
-        return NewMessage(value)
+        return value, None, None
+    if isinstance(value, NewMessage):
+        return value.message, value.created_at, value.idempotency_key
     raise InvalidMessage(not_a(value, "message", "a ChatMessage or a NewMessage"))
 
 
@@ -179,7 +181,7 @@ def json_value(value: object, what: str, error: type[StoreError], depth: int = 0
     Tuples become lists. A float too large to have a fraction becomes the whole number JSONB would make of it,
     and minus zero becomes zero, which is all JSONB knows.
     """
-    if value is None or value is True or value is False:
+    if value is None or type(value) in _AS_IT_IS or (type(value) is int and value.bit_length() <= MAX_INTEGER_BITS):
         return value
     if isinstance(value, str):
         return str.__str__(value)
@@ -192,7 +194,10 @@ def json_value(value: object, what: str, error: type[StoreError], depth: int = 0
         for name in value:
             if not isinstance(name, str):
                 raise error(not_a(name, f"a key in {what}", "a str"))
-        return {str.__str__(name): json_value(item, what, error, depth + 1) for name, item in value.items()}
+        return {
+            str.__str__(name): item if type(item) in _AS_IT_IS else json_value(item, what, error, depth + 1)
+            for name, item in value.items()
+        }
     if isinstance(value, list | tuple):
         return [json_value(item, what, error, depth + 1) for item in value]
     raise error(not_a(value, what, "JSON"))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import ARRAY, bindparam, column, func, insert, select, true
+from sqlalchemy import JSON, BigInteger, Text, bindparam, cast, column, func, insert, select, true
 
 from session_store.dialects.sql import as_json
+from session_store.types import UtcDateTime, utc_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Insert, Row, Select, Table
     from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
@@ -65,7 +67,8 @@ def logged(head: Dml, log: Table, given: Mapping[str, ColumnElement[Any]]) -> Lo
 class Batch(NamedTuple):
     """A change of one head and many entries, whose columns are given as lists.
 
-    As so many sets of parameters SQLAlchemy would prepare each entry by itself, which takes as long as writing it.
+    As so many sets of parameters SQLAlchemy would prepare each entry by itself, which takes as long as writing it. To
+    PostgreSQL they travel as one text of JSON, in half the time of arrays.
     """
 
     together: Select[Any]
@@ -83,31 +86,44 @@ class Batch(NamedTuple):
             columns: For each column that is given its values, in the order of the entries.
         """
         if db.dialect.name == "postgresql":
-            return db.execute(self.together, {**values, **{_all(name): list(columns[name]) for name in columns}}).one()
+            names = ("place", *self.given)
+            entries = zip(range(1, values["count"] + 1), *self._as_text(columns), strict=True)
+            text = json.dumps([dict(zip(names, entry, strict=True)) for entry in entries], ensure_ascii=False)
+            return db.execute(self.together, {**values, "entries": text}).one()
         head = db.execute(self.head, values).one()
-        stored = (_stored(db, kind, columns[name]) for name, kind in self.given.items())
-        entries = enumerate(zip(*stored, strict=True), head.seq - values["count"] + 1)
-        db.exec_driver_sql(self.entry, [(head.session_key, seq, head.turn_id, *entry) for seq, entry in entries])
+        key, turn_id = head.session_key, head.turn_id
+        numbered = enumerate(zip(*self._as_text(columns), strict=True), head.seq - values["count"] + 1)
+        db.exec_driver_sql(self.entry, [(key, seq, turn_id, *entry) for seq, entry in numbered])
         return head
 
+    def _as_text(self, columns: Mapping[str, Sequence[Any]]) -> Iterator[Sequence[Any]]:
+        for name, kind in self.given.items():
+            if isinstance(kind, UtcDateTime):
+                # Most messages of a batch have the same time.
+                text = {time: utc_text(time) for time in set(columns[name])}
+                yield [text[time] for time in columns[name]]
+            else:
+                yield columns[name]
 
-def batch(head: Dml, log: Table, given: Mapping[str, TypeEngine[Any]], json: str) -> Batch:
+
+def batch(head: Dml, log: Table, given: Mapping[str, TypeEngine[Any]], of_json: str) -> Batch:
     """Return a change of one head together with as many entries in a log as it counts.
 
     Args:
         head: Changes the head and returns its ``session_key``, ``seq`` and ``turn_id``; its parameter ``count`` is the
             number of entries.
         log: The table that gets the entries.
-        given: The other columns of an entry, and how their values travel.
-        json: The one of them that is a text of JSON.
+        given: The other columns of an entry, texts and times.
+        of_json: The one of them that is a text of JSON.
     """
     changed = head.cte("head")
     names = ["session_key", "seq", "turn_id", *given]
-    lists = func.unnest(*(bindparam(_all(name), type_=ARRAY(kind)) for name, kind in given.items()))
-    rows = lists.table_valued(*(column(name, kind) for name, kind in given.items()), with_ordinality="place")
-    new = rows.render_derived(name="new")
-    entry = [as_json(new.c[name]) if name == json else new.c[name] for name in given]
-    first = changed.c.seq - bindparam("count", type_=changed.c.seq.type)
+    rows = func.json_to_recordset(cast(bindparam("entries", type_=Text()), JSON)).table_valued(
+        column("place", BigInteger()), *(column(name, kind) for name, kind in given.items())
+    )
+    new = rows.render_derived(name="new", with_types=True)
+    entry = [as_json(new.c[name]) if name == of_json else new.c[name] for name in given]
+    first = changed.c.seq - bindparam("count", type_=BigInteger())
     entries = insert(log).from_select(
         names,
         select(changed.c.session_key, first + new.c.place, changed.c.turn_id, *entry).select_from(
@@ -121,12 +137,3 @@ def batch(head: Dml, log: Table, given: Mapping[str, TypeEngine[Any]], json: str
         entry=f"INSERT INTO {log.name} ({', '.join(names)}) VALUES ({marks})",  # noqa: S608 - names of our own
         given=given,
     )
-
-
-def _all(name: str) -> str:
-    return f"every_{name}"
-
-
-def _stored(db: Connection, kind: TypeEngine[Any], values: Sequence[Any]) -> Sequence[Any]:
-    processed = kind.bind_processor(db.dialect)
-    return values if processed is None else list(map(processed, values))

@@ -71,8 +71,15 @@ class MessageRepository:
         Source: ``SessionBackend::append`` of the interface this package implements.
         """
         key = identifier(key, "key")
-        entry = _entry(NewMessage(message, created_at, idempotency_key), self._clock())
-        values = {**birth(key, entry.created_at), **entry.columns(), "count": 1}
+        entry = _entry(message, created_at, idempotency_key, self._clock())
+        values = {
+            **birth(key, entry.created_at),
+            "count": 1,
+            "role": entry.message.role,
+            "content": entry.content,
+            "payload": entry.payload,
+            "idempotency_key": entry.idempotency_key,
+        }
         if idempotency_key is None:
             appended = statements.APPEND.run(db, values)
         else:
@@ -100,7 +107,7 @@ class MessageRepository:
             raise InvalidMessage(problem)
         key = identifier(key, "key")
         now = self._clock()
-        entries = [_entry(new_message(message), now) for message in messages]
+        entries = [_entry(*new_message(message), now) for message in messages]
         _kept(key, entries, {})
         # Without a key to look for it is one statement, where the database can say it in one.
         looks = any(entry.idempotency_key is not None for entry in entries)
@@ -322,8 +329,14 @@ class MessageRepository:
             return
         last_activity = max(entry.created_at for entry in entries)
         values = birth(key, entries[0].created_at, last_activity) | {"count": len(entries)}
-        rows = [entry.columns() for entry in entries]
-        head = statements.APPEND_MANY.run(db, values, {name: [row[name] for row in rows] for name in rows[0]})
+        columns: dict[str, list[Any]] = {
+            "role": [entry.message.role for entry in entries],
+            "content": [entry.content for entry in entries],
+            "payload": [entry.payload for entry in entries],
+            "idempotency_key": [entry.idempotency_key for entry in entries],
+            "created_at": [entry.created_at for entry in entries],
+        }
+        head = statements.APPEND_MANY.run(db, values, columns)
         for seq, entry in enumerate(entries, head.seq - len(entries) + 1):
             entry.seq, entry.turn_id = seq, head.turn_id
 
@@ -364,15 +377,6 @@ class _Entry:
     seq: int = 0
     turn_id: str | None = None
 
-    def columns(self) -> dict[str, Any]:
-        return {
-            "role": self.message.role,
-            "content": self.content,
-            "payload": self.payload,
-            "idempotency_key": self.idempotency_key,
-            "created_at": self.created_at,
-        }
-
     def stored(self) -> StoredMessage:
         return StoredMessage(self.seq, self.created_at, self.turn_id, self.message)
 
@@ -389,8 +393,7 @@ def _kept(key: str, entries: Iterable[_Entry], known: Mapping[str, StoredMessage
     return kept
 
 
-def _entry(new: NewMessage, now: datetime) -> _Entry:
-    message, content, payload = chat_message(new.message)
-    created_at = now if new.created_at is None else moment(new.created_at, "created_at", InvalidMessage)
-    idempotency_key = optional_identifier(new.idempotency_key, "idempotency_key")
-    return _Entry(message, created_at, idempotency_key, content, payload)
+def _entry(message: object, created_at: object, idempotency_key: object, now: datetime) -> _Entry:
+    message, content, payload = chat_message(message)
+    at = now if created_at is None else moment(created_at, "created_at", InvalidMessage)
+    return _Entry(message, at, optional_identifier(idempotency_key, "idempotency_key"), content, payload)
