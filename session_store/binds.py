@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Connection, Engine
 
-from session_store.dialects import engines, places
+from session_store.dialects import engines, places, turns
 from session_store.dialects.failures import driver_errors
 from session_store.errors import StoreError, StoreUnavailable, clipped
 from session_store.transactions import told
@@ -61,17 +61,17 @@ def connected(bind: Bind, schema: str | None, *, make: bool = False) -> Iterator
 def locked(db: Connection) -> Iterator[None]:
     """Change tables or indexes while nobody else does: within the caller's transaction, or in one of its own."""
     if db.in_transaction():
-        engines.lock_for_migration(db)
+        turns.lock_for_migration(db)
         with db.begin_nested():
             yield
         return
     try:
-        engines.lock_for_migration(db)
+        turns.lock_for_migration(db)
         yield
     except BaseException:
         db.rollback()
         raise
-    engines.commit(db)
+    turns.commit(db)
 
 
 @contextmanager

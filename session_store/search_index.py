@@ -16,8 +16,8 @@ from sqlalchemy import Connection, func, select, text
 from session_store import revisions
 from session_store.binds import connected, locked, rolled_back
 from session_store.dialects import places
-from session_store.dialects.engines import alone
 from session_store.dialects.sql import AUTOCOMMIT
+from session_store.dialects.turns import alone
 from session_store.errors import SchemaOutOfDate, StoreError
 from session_store.search import fts5, tsvector
 from session_store.search.engines import forget, serving

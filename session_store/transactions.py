@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from session_store import identity, revisions
-from session_store.dialects import engines, places
+from session_store.dialects import engines, places, turns
 from session_store.dialects.failures import Failure, driver_errors, meaning, refused_by
 from session_store.dialects.sql import commits_itself
 from session_store.errors import Conflict, SchemaOutOfDate, SessionInUse, StoreError, StoreUnavailable
@@ -88,22 +88,22 @@ class Transactions:
             connection = engines.connect(self._engine, self._transactional)
         with connection as db:
             with self._border():
-                engines.begin_writing(db)
+                turns.begin_writing(db)
             joined = Joined(db)
             yield joined
             if joined.failure is not None:
                 raise joined.failure
             with self._border():
-                engines.commit(db)
+                turns.commit(db)
 
     def _attempt(self, work: Work[R], access: Access) -> R:
         if access in self._plain:
             with engines.connect(self._engine, self._autocommit) as db:
                 return work(db)
         with engines.connect(self._engine, self._transactional) as db:
-            engines.begin(db)
+            turns.begin(db)
             result = work(db)
-            engines.commit(db)
+            turns.commit(db)
             return result
 
     @contextmanager

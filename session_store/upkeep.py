@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from session_store import revisions
 from session_store.binds import connected, locked
 from session_store.dialects import places, space
-from session_store.dialects.engines import outside_of_transactions
+from session_store.dialects.turns import outside_of_transactions
 from session_store.errors import SchemaOutOfDate
 from session_store.search import fts5
 from session_store.tables import METADATA

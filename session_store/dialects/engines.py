@@ -6,7 +6,6 @@ import os
 import sqlite3
 import time
 from collections.abc import Mapping
-from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -21,19 +20,18 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidRequestError
 from sqlalchemy.pool import StaticPool
 
 from session_store.dialects.failures import Failure, meaning
-from session_store.dialects.sql import AUTOCOMMIT, OWN_TRANSACTION, commits_itself
+from session_store.dialects.sql import AUTOCOMMIT, OWN_TRANSACTION
+from session_store.dialects.turns import begin_writing
 from session_store.errors import InvalidQuery, StoreError, StoreUnavailable, clipped
 from session_store.validation import not_a
 from session_store.work import Access
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sqlalchemy import Connection
     from sqlalchemy.engine import Dialect
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.ext.asyncio import AsyncEngine
-    from sqlalchemy.pool import ConnectionPoolEntry
+    from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 
 Durability = Literal["full", "relaxed"]
 """Whether SQLite waits for the disk at every commit, or may lose the last ones when the machine loses power."""
@@ -49,10 +47,6 @@ _LEGACY_TRANSACTION_CONTROL: Final = -1
 _JOURNAL_SIZE_LIMIT: Final = 64 * 1024 * 1024
 _CACHE_KIB: Final = 16 * 1024
 """Of each connection, at most: the upper levels of the trees of ten million messages, for which 2 MB do not suffice."""
-_MIGRATION_LOCK: Final = 0x5E55_1057_04E0
-"""Any number, as long as nobody else in the database uses the same advisory lock."""
-_INDEX_LOCK: Final = 0x5E55_1057_04E1
-_LOCK_PAUSE_SECS: Final = 0.1
 _LEAST_REST_SECS: Final = 0.03
 _LONGEST_REST_SECS: Final = 0.1
 _PREPARE_THRESHOLD: Final = "prepare_threshold"
@@ -83,12 +77,21 @@ def awaitable_engine(path_or_url: str | os.PathLike[str] | URL, durability: Dura
 
     url, options = _options(_url(path_or_url, _AWAITABLE))
     try:
-        engine = create_async_engine(url, **options)
+        engine = create_async_engine(url, **options, pool_reset_on_return=None)
     except InvalidRequestError:
         problem = f"an event loop needs a driver that can be awaited, not {clipped(url.drivername)}"
         raise InvalidQuery(problem) from None
     _tuned(engine.sync_engine, durability)
+    _reset_if_needed(engine.sync_engine)
     return engine
+
+
+def _reset_if_needed(engine: Engine) -> None:
+    # A ROLLBACK of nothing takes a turn of the thread that aiosqlite has for each connection: a tenth of an append.
+    @event.listens_for(engine, "reset")
+    def roll_back(connection: DBAPIConnection, _entry: ConnectionPoolEntry, state: PoolResetState) -> None:
+        if not state.terminate_only and getattr(connection.driver_connection, "in_transaction", True):
+            connection.rollback()
 
 
 def configure_sqlite(engine: Engine | AsyncEngine, *, durability: Durability = "full") -> None:
@@ -191,51 +194,6 @@ def transactional(engine: Engine) -> Options:
     return {} if is_sqlite(engine) else {"isolation_level": "READ COMMITTED", OWN_TRANSACTION: True}
 
 
-def begin(connection: Connection) -> None:
-    """Begin a transaction whose first statement writes, and so takes the lock."""
-    connection.begin()
-    # sqlite3 begins by itself, unless the host took that over and did not begin one in an event either.
-    if connection.dialect.name == "sqlite" and _driver(connection).isolation_level is None:
-        begin_writing(connection)
-
-
-def begin_writing(connection: Connection) -> None:
-    """Begin a transaction that will write although its first statement may be a SELECT, unless one is open."""
-    ours = not connection.in_transaction()
-    if ours:
-        connection.begin()
-    if connection.dialect.name == "sqlite":
-        if ours and _driver(connection).in_transaction:
-            # A host's event, or a driver told to, has begun one that does not have the lock yet.
-            connection.exec_driver_sql("ROLLBACK")
-        if not _driver(connection).in_transaction:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def outside_of_transactions(connection: Connection) -> None:
-    """Let each statement from now on commit itself, on a connection in no transaction; VACUUM needs that."""
-    if connection.dialect.name != "sqlite":
-        connection.execution_options(isolation_level=AUTOCOMMIT)
-        return
-    connection.begin()
-    if _driver(connection).in_transaction:
-        # A host's event, or a driver told to, has begun one. Else sqlite3 begins before INSERT, UPDATE and DELETE only.
-        connection.exec_driver_sql("ROLLBACK")
-
-
-def commit(connection: Connection) -> None:
-    """Commit, and where that fails roll back.
-
-    SQLite keeps a transaction open whose COMMIT was refused, and SQLAlchemy takes it for ended: it would go back to
-    the pool with its lock.
-    """
-    try:
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
-
-
 def connect(engine: Engine, options: Options = MappingProxyType({})) -> Connection:
     """Check out a connection.
 
@@ -266,43 +224,6 @@ def connect(engine: Engine, options: Options = MappingProxyType({})) -> Connecti
         cause = getattr(error, "orig", error)
         problem = f"{type(cause).__name__}: {(str(cause).splitlines() or [''])[0]}"
         raise StoreUnavailable(problem) from cause
-
-
-def lock_for_migration(connection: Connection) -> None:
-    """Let nobody else change the tables' revision until this transaction ends.
-
-    Raises:
-        StoreError: There is no transaction on this connection that could hold the lock.
-    """
-    ours = not connection.in_transaction()
-    begin_writing(connection)
-    if connection.dialect.name == "postgresql":
-        if commits_itself(connection):
-            problem = "migrating needs a transaction, and on this connection each statement commits itself"
-            raise StoreError(problem)
-        if ours:
-            # Whatever the engine's level is: the revision must be read as it is after the wait.
-            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
-
-
-@contextmanager
-def alone(connection: Connection) -> Iterator[None]:
-    """Let nobody else on PostgreSQL make an index concurrently, on a connection whose statements commit themselves.
-
-    Tried again and again: one who waits within a statement is waited for by CREATE INDEX CONCURRENTLY.
-    """
-    while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_INDEX_LOCK})").scalar():
-        time.sleep(_LOCK_PAUSE_SECS)
-    try:
-        yield
-    finally:
-        if not connection.invalidated:
-            connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_INDEX_LOCK})")
-
-
-def _driver(connection: Connection) -> Any:
-    return connection.connection.driver_connection
 
 
 def _url(path_or_url: str | os.PathLike[str] | URL, drivers: dict[str, str]) -> URL:

@@ -16,7 +16,7 @@ from session_store import (
     migrations,
     revisions,
 )
-from session_store.dialects import engines
+from session_store.dialects import turns
 from tests.conftest import Database
 from tests.hosts import statements_of
 from tests.migrations.steps import HELLO, KEY, OURS, tables
@@ -27,7 +27,7 @@ def test_a_database_as_it_should_be_is_only_read(database: Database, engine: Eng
     with engine.begin() as writer:
         SessionStore(engine).joined_to(writer).append(KEY, HELLO)
         if database.name == "postgresql":
-            engines.lock_for_migration(writer)
+            turns.lock_for_migration(writer)
         for bind in (engine, database.url):
             migrations.upgrade(bind)
         with engine.connect() as db:
