@@ -84,7 +84,7 @@ def session_metadata(row: Any) -> SessionMetadata:
         key,
         None if name is None else unescape(name),
         owner,
-        load_json(attributes),
+        {} if attributes == "{}" else load_json(attributes),
         as_utc(created_at),
         as_utc(last_activity),
         message_count,

@@ -71,7 +71,7 @@ _TEXTS_AT_ONCE: Final = 100
 NEWEST: Final = 400
 """Of each session that is walked by its newest messages up to so many are tested: one long session among the newest
 would else take longer than all others together."""
-_IS_AMONG_NEWEST: Final = MESSAGES.c.seq > SESSIONS.c.last_seq - literal_column(str(NEWEST))
+_NEWEST: Final[ColumnElement[int]] = literal_column(str(NEWEST))
 
 _SEARCHED: Final = func.substr(CONTENT, 1, SEARCHED_CHARACTERS).label("content")
 
@@ -252,11 +252,13 @@ def _how_many(given: Given) -> Select[Any]:
 
 @lru_cache(maxsize=256)
 def _walked(given: Given, conditions: Conditions) -> Select[Any]:
+    # Of the page only: SQLite would test the messages of every session of a minute, to sort them by their seconds.
+    page = _page(select(*METADATA), given).subquery("page")
     tested = select(doubted_text(conditions.settled)).where(
-        MESSAGES.c.session_key == SESSIONS.c.key, _IS_AMONG_NEWEST, conditions.tested
+        MESSAGES.c.session_key == page.c.key, MESSAGES.c.seq > page.c.last_seq - _NEWEST, conditions.tested
     )
-    first = tested.limit(literal_column("1")).correlate(SESSIONS).scalar_subquery()
-    return _page(select(*METADATA, first.label("doubted")), given)
+    first = tested.limit(literal_column("1")).correlate(page).scalar_subquery()
+    return select(*page.c, first.label("doubted")).order_by(page.c.last_activity.desc(), page.c.key.desc())
 
 
 @lru_cache(maxsize=256)
