@@ -34,7 +34,7 @@ Tried one by one on SQLite 3.40 and PostgreSQL 16 and 18; a test does it on thos
 within a word the indexes see other words.
 """
 
-_WITHOUT_SPACES: Final = re.compile(
+_WITHOUT_SPACES: Final = (
     "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\u1b00-\u1b7f\u2e80-\u2fdf\u3005-\u3007"
     "\u3021-\u3029\u3031-\u3035\u3038-\u303c\u3040-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\ua000-\ua4cf\ua980-\ua9ff\uaa60-\uaadf\uf900-\ufaff\uff66-\uff9f\U00016fe0-\U0001b2ff\U00020000-\U0003ffff]"
@@ -55,7 +55,7 @@ SIGMA: Final = "\u03c3"
 FINAL_SIGMA: Final = "\u03c2"
 _DOTTED_I: Final = "\u0130"
 _EXPONENT: Final = re.compile(r"\d+e\d+(?=\D)")
-_USUAL: Final = re.compile(f"[{USUAL}]*")
+_ALL_USUAL: Final = f"[{USUAL}]*"
 _USUAL_WORD: Final = re.compile(r"[^\W_]+")
 
 
@@ -79,7 +79,7 @@ def words(text: str) -> list[str]:
 
 def is_usual(text: str) -> bool:
     """Whether an index finds the same words in a text as we do."""
-    return text.isascii() or _USUAL.fullmatch(text) is not None
+    return text.isascii() or _compiled(_ALL_USUAL).fullmatch(text) is not None
 
 
 def is_indexed(word: str) -> bool:
@@ -102,7 +102,7 @@ def pieces(word: str) -> list[str]:
 
 def has_no_spaces(text: str) -> bool:
     """Whether a text has a character of a script that is written without spaces, where words are not to be seen."""
-    return _WITHOUT_SPACES.search(text) is not None
+    return _compiled(_WITHOUT_SPACES).search(text) is not None
 
 
 def variants(char: str) -> str:
@@ -113,6 +113,12 @@ def variants(char: str) -> str:
 def _word_in(text: str) -> re.Pattern[str]:
     # Without marks to look for it takes a fifth of the time.
     return _USUAL_WORD if is_usual(text) else _pattern()
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    # When it is needed: such classes of characters take milliseconds.
+    return re.compile(pattern)
 
 
 @cache
