@@ -8,7 +8,8 @@
 # make matrix        the long suite: each way to install by each way to migrate, the examples end to end, ...
 # make faults        real damage around the store, and a row for each fault of what was lost; SHARE=0.02 for little
 # make fuzz          every public call with good, bad and hostile arguments, some 200,000 times
-# make bench         what searching costs, beside SQL by hand, and what neighbours cost; see benchmarks/README.md
+# make bench         what every call costs beside SQL by hand, with PEERS=1 beside other libraries; see benchmarks/README.md
+# make bench-smoke   each benchmark once, on next to nothing
 # make conformance   the conformance suite on every Python that is here
 
 PYTHON ?= python3
@@ -29,6 +30,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Without its cached bytecode pytest rewrites every test module again at each start.
 unexport PYTHONDONTWRITEBYTECODE
 
+PEERS ?=
+PEERS_VENV := .venv-peers
+BENCH_DIR ?= $(or $(TMPDIR),/var/tmp)
+BENCH_PYTHON := $(if $(PEERS),$(PEERS_VENV),$(VENV))/bin/python
+
 HOSTS := .venv-hosts
 REQUIREMENTS := $(wildcard examples/*/requirements.txt)
 SOURCES := $(shell find session_store -name '*.py')
@@ -37,7 +43,7 @@ SHARE ?= 1
 EXAMPLES ?= 32000
 PYTHONS := $(foreach version,3.11 3.12 3.13,$(if $(shell python$(version) -c 'print(1)' 2>/dev/null),python$(version)))
 
-.PHONY: demo test test-older matrix matrix-sample faults fuzz bench conformance example-fastapi example-flask check fix coverage
+.PHONY: demo test test-older matrix matrix-sample faults fuzz bench bench-smoke conformance example-fastapi example-flask check fix coverage
 
 demo: $(VENV)/cli.stamp
 	$(BIN)/python examples/demo.py
@@ -69,9 +75,20 @@ fuzz: export SESSION_STORE_TEST_EXAMPLES = $(EXAMPLES)
 fuzz: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest --numprocesses $(JOBS) tests/fuzz $(ARGS)
 
-bench: $(VENV)/dev.stamp
-	$(BIN)/python benchmarks/search.py $(ARGS)
-	$(BIN)/python benchmarks/neighbours.py
+# Whole it takes an hour and 60 GB of disk; BENCH_DIR is where the databases are made.
+bench: $(if $(PEERS),$(PEERS_VENV)/peers.stamp,$(VENV)/dev.stamp)
+	$(BENCH_PYTHON) -m benchmarks.budget $(if $(PEERS),--peers) --dir $(BENCH_DIR)
+	$(BENCH_PYTHON) -m benchmarks.cost $(if $(PEERS),--peers) --dir $(BENCH_DIR)
+	$(BENCH_PYTHON) -m benchmarks.scale --dir $(BENCH_DIR)
+	$(BENCH_PYTHON) -m benchmarks.charts
+	$(BENCH_PYTHON) -m benchmarks.figures
+	$(BENCH_PYTHON) -m benchmarks.neighbours --dir $(BENCH_DIR)
+	test -z "$(SESSION_STORE_TEST_CORPORA)" || $(BENCH_PYTHON) -m benchmarks.search --dir $(BENCH_DIR)
+
+bench-smoke: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks.budget --smoke
+	$(BIN)/python -m benchmarks.scale --smoke
+	$(BIN)/python -m benchmarks.cost --smoke
 
 conformance:
 	for python in $(PYTHONS); do \
@@ -114,6 +131,13 @@ $(VENV)/hosts.stamp: $(VENV)/constraints.txt pyproject.toml $(REQUIREMENTS) $(SO
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $(VENV)/wheel .
 	$(BIN)/python -m pip install --quiet $(REQUIREMENTS:%=--requirement %) $(VENV)/wheel/*.whl
 	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall $(VENV)/wheel/*.whl
+	touch $@
+
+# Without our constraints: one of the peers wants an older version of something than is pinned there.
+$(PEERS_VENV)/peers.stamp: pyproject.toml benchmarks/peers/requirements.txt
+	PIP_CONSTRAINT= $(PYTHON) -m venv $(PEERS_VENV)
+	PIP_CONSTRAINT= PIP_BUILD_CONSTRAINT= $(PEERS_VENV)/bin/python -m pip install --quiet --editable '.[dev]' \
+		--requirement benchmarks/peers/requirements.txt
 	touch $@
 
 $(VENV)/constraints.txt: constraints.txt

@@ -1,4 +1,4 @@
-"""What others in the database cost an append, and what it leaves behind: ``python benchmarks/neighbours.py``.
+"""What others in the database cost an append, and what it leaves behind: ``python -m benchmarks.neighbours``.
 
 A transaction that holds a snapshot, autovacuum, SQLite's write-ahead log, and a cleanup beside a writer. SQLite is a
 file, PostgreSQL a server that is started for it. What is compared is measured in turn, in one run, against databases
@@ -10,46 +10,34 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import shutil
 import sqlite3
 import statistics
-import sys
 import tempfile
-import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import accumulate, product
-from multiprocessing import get_context
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import psycopg
-from search import ROOT, ms, seconds, table
-from sqlalchemy import URL, event, text
-
-from session_store import ChatMessage, SessionStore, StoreUnavailable, search_index
+from benchmarks import cleanup
+from benchmarks.databases import connected
+from benchmarks.measuring import MEAN_CHARACTERS, POSTGRESQL_VERSION, Row, Texts, ms, seconds, table
+from session_store import ChatMessage, SessionStore
 from session_store.testing import Clock
-
-sys.path.insert(0, str(ROOT))
-
 from tests import servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from concurrent.futures import Future
-    from contextlib import AbstractContextManager
 
-Row = tuple[Any, ...]
+    import psycopg
+    from sqlalchemy import URL
 
-POSTGRESQL_VERSION = 18
 HEADS = "session_store_sessions"
 MESSAGES = "session_store_messages"
 HOT = "hot"
 
-CHARACTERS = 800
+TEXTS = Texts(5)
 APPENDS = 20_000
 STEPS = 20
 APPENDS_A_SECOND = 20
@@ -64,35 +52,7 @@ HOTTEST = 10
 LOOKS = 12
 
 STALE = 100_000
-STALE_MESSAGES = 3
-STALE_CHARACTERS = 300
-OTHERS = 50
-THINKING_SECS = 0.002
 ALONE_SECS = 10.0
-BATCH_SIZES = (500, 100)
-PATTERNS = 1_000
-"""Messages that the stale ones are copies of."""
-NUMBERS = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {sessions})"
-FILL = (
-    f"""
-    INSERT INTO session_store_sessions
-    (key, created_at, last_activity, active_minute, message_count, last_seq)
-    {NUMBERS}
-    SELECT 'stale_' || n, created_at, last_activity, active_minute, {{messages}}, {{messages}}
-    FROM session_store_sessions CROSS JOIN n WHERE key = 'pattern'
-    """,
-    f"""
-    INSERT INTO session_store_messages (session_key, seq, role, content, created_at)
-    {NUMBERS}, k (k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM k WHERE k < {{messages}})
-    SELECT 'stale_' || n, k, role, content, created_at
-    FROM n CROSS JOIN k JOIN session_store_messages
-    ON session_key = 'pattern' AND seq = 1 + (n * {{messages}} + k) % {{patterns}}
-    """,
-)
-
-# 8,000 words; the tenth is a tenth as frequent as the first.
-WORDS = ["".join(letters) for letters in product(*(["b", "k", "l", "m", "st"], ["a", "e", "i", "o"]) * 3)]
-FREQUENCIES = list(accumulate(1 / rank for rank in range(1, len(WORDS) + 1)))
 
 
 class Workload(NamedTuple):
@@ -109,7 +69,10 @@ def main() -> None:
     parts: dict[str, tuple[Callable[..., None], Callable[..., None]]] = {
         "snapshot": (snapshot_on_sqlite, snapshot_on_postgresql),
         "autovacuum": (lambda *_: None, autovacuum),
-        "cleanup": (cleanup_on_sqlite, cleanup_on_postgresql),
+        "cleanup": (
+            lambda directory, work: cleanup.on_sqlite(directory, work.stale, work.alone_secs),
+            lambda server, work: cleanup.on_postgresql(server, work.stale, work.alone_secs),
+        ),
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dir", type=Path, help="where the databases are made, on a real disk")
@@ -160,7 +123,7 @@ def snapshot_on_sqlite(directory: Path, work: Workload) -> None:
         reader.rollback()
         size = during
         for number in range(1, MOST_TO_SHRINK + 1):
-            taken = seconds(partial(stores["held"].append, HOT, ChatMessage.user(words(CHARACTERS))))
+            taken = seconds(partial(stores["held"].append, HOT, ChatMessage.user(TEXTS.text(MEAN_CHARACTERS))))
             if number == 1 or wal(held) != size:
                 size = wal(held)
                 lines.append((f"after append {number} since it has gone, which took {ms(taken)} ms", mb(size)))
@@ -213,7 +176,7 @@ def appended(clocks: Sequence[Clock], stores: dict[str, SessionStore], number: i
     """Append to one session of each store, in turn, and return how long each append took."""
     taken: dict[str, list[float]] = {name: [] for name in stores}
     for _ in range(number):
-        message = ChatMessage.user(words(CHARACTERS))
+        message = ChatMessage.user(TEXTS.text(MEAN_CHARACTERS))
         for clock in clocks:
             clock.advance(1 / APPENDS_A_SECOND)
         for name in random.sample(list(stores), len(stores)):
@@ -306,7 +269,7 @@ def fast_hour(url: URL, statement: str, work: Workload) -> tuple[list[Row], floa
         for number in range(1, total + 1):
             clock.advance(1 / APPENDS_A_SECOND)
             (key,) = random.choices(keys, cum_weights=cumulative)
-            store.append(key, ChatMessage.user(words(CHARACTERS)))
+            store.append(key, ChatMessage.user(TEXTS.text(MEAN_CHARACTERS)))
             if number % (total // LOOKS) == 0:
                 flush(store)
                 lines.append(state_of_heads(db, number))
@@ -337,171 +300,7 @@ def state_of_heads(db: psycopg.Connection[Any], appends: int) -> Row:
     return f"{appends:,}", heads, live, ratios[0], indexes, live_indexes, ratios[1], dead, share, vacuums, analyzed
 
 
-# A cleanup, beside a writer.
-
-
-def cleanup_on_sqlite(directory: Path, work: Workload) -> None:
-    """Measure and print a cleanup of a file."""
-    filled = directory / "stale.db"
-    fill(str(filled), work.stale)
-    copy = directory / "cleaned.db"
-
-    @contextmanager
-    def copied() -> Iterator[str]:
-        shutil.copyfile(filled, copy)
-        yield f"sqlite:///{copy}"
-        copy.unlink()
-
-    cleanup("SQLite", copied, work)
-
-
-def cleanup_on_postgresql(server: servers.Server, work: Workload) -> None:
-    """Measure and print a cleanup on a server."""
-    with server.clone(server.template_dbname) as filled:
-        fill(filled, work.stale)
-        with connected(filled) as db:
-            db.execute("VACUUM ANALYZE")
-
-        @contextmanager
-        def copied() -> Iterator[str]:
-            with server.clone(str(filled.database)) as url:
-                yield url.render_as_string(hide_password=False)
-
-        cleanup("PostgreSQL", copied, work)
-
-
-def cleanup(title: str, copied: Callable[[], AbstractContextManager[str]], work: Workload) -> None:
-    """Measure and print a cleanup in batches of several sizes, from another process and from another thread."""
-    lines = []
-    with ProcessPoolExecutor(1, get_context("spawn")) as process, ThreadPoolExecutor(1) as thread:
-        process.submit(time.time).result()  # it takes a second to start
-        neighbours: list[tuple[str, Callable[[str, SessionStore], Future[Any]]]] = [
-            ("nobody", lambda *_: thread.submit(time.sleep, work.alone_secs)),
-            *(
-                (f"another process, {size}", lambda url, _, size=size: process.submit(clean_at, url, size))
-                for size in BATCH_SIZES
-            ),
-            (f"another thread, {BATCH_SIZES[0]}", lambda _, store: thread.submit(clean, store, BATCH_SIZES[0])),
-        ]
-        for name, start in neighbours:
-            with copied() as url, SessionStore(url) as store:
-                for number in range(OTHERS):
-                    store.append(f"other_{number}", ChatMessage.user("first"))
-                neighbour = start(url, store)
-                taken, refused = write_until(neighbour.done, store)
-                lines.append((name, *of_writer(taken, refused), *of_cleanup(neighbour.result())))
-    table(
-        f"{title}: cleanup_stale of {work.stale:,} sessions of {STALE_MESSAGES} messages, and a writer of others",
-        (
-            "cleaned by, batch",
-            "appends",
-            "median, ms",
-            "99 of 100 within, ms",
-            "slowest, ms",
-            "refused",
-            "cleanup, s",
-            "sessions a second",
-            "a batch, ms",
-            "longest batch, ms",
-        ),
-        lines,
-    )
-
-
-def write_until(done: Callable[[], bool], store: SessionStore) -> tuple[list[float], int]:
-    """Append to the other sessions, and return how long each append took and how many were refused."""
-    taken: list[float] = []
-    refused = 0
-    while not done():
-        key = f"other_{random.randrange(OTHERS)}"
-        message = ChatMessage.user(words(CHARACTERS))
-        start = time.perf_counter()
-        try:
-            store.append(key, message)
-        except StoreUnavailable:
-            refused += 1
-        taken.append(time.perf_counter() - start)
-        time.sleep(THINKING_SECS)
-    return taken, refused
-
-
-class Cleaned(NamedTuple):
-    """What a cleanup did."""
-
-    sessions: int
-    secs: float
-    batches: list[float]
-    """How long each had its connection, the wait for the lock included."""
-
-
-def clean_at(url: str, batch_size: int) -> Cleaned:
-    """Clean up in a process of its own."""
-    with SessionStore(url) as store:
-        return clean(store, batch_size)
-
-
-def clean(store: SessionStore, batch_size: int) -> Cleaned:
-    """Delete what nobody used for a day."""
-    me = threading.get_ident()
-    since = 0.0
-    batches: list[float] = []
-
-    def begin(*_: object) -> None:
-        nonlocal since
-        if threading.get_ident() == me:
-            since = time.perf_counter()
-
-    def end(*_: object) -> None:
-        if threading.get_ident() == me:
-            batches.append(time.perf_counter() - since)
-
-    event.listen(store.engine, "checkout", begin)
-    event.listen(store.engine, "checkin", end)
-    start = time.perf_counter()
-    sessions = store.cleanup_stale(24, batch_size=batch_size)
-    return Cleaned(sessions, time.perf_counter() - start, batches)
-
-
-def of_writer(taken: list[float], refused: int) -> Row:
-    """Return what is told of the writer."""
-    within = sorted(taken)[len(taken) * 99 // 100]
-    return f"{len(taken):,}", ms(statistics.median(taken)), ms(within), ms(max(taken)), refused
-
-
-def of_cleanup(cleaned: Cleaned | None) -> Row:
-    """Return what is told of the cleanup."""
-    if cleaned is None:
-        return ("",) * 4
-    rate = f"{cleaned.sessions / cleaned.secs:,.0f}"
-    return f"{cleaned.secs:.1f}", rate, ms(statistics.median(cleaned.batches)), ms(max(cleaned.batches))
-
-
-def fill(url: URL | str, sessions: int) -> None:
-    """Make a database full of sessions that nobody used for a month, in SQL: through the store it would take hours."""
-    month_ago = datetime.now(UTC) - timedelta(days=30)
-    with SessionStore.open(url, clock=lambda: month_ago) as store:
-        search_index.drop(store.engine)
-        store.append_many("pattern", [ChatMessage.user(words(STALE_CHARACTERS)) for _ in range(PATTERNS)])
-        with store.engine.begin() as db:
-            for statement in FILL:
-                db.execute(text(statement.format(sessions=sessions, messages=STALE_MESSAGES, patterns=PATTERNS)))
-        store.delete_session("pattern")
-        search_index.create(store.engine)
-
-
 # What all of them need.
-
-
-def words(characters: int) -> str:
-    """Return words that are as frequent as words are, of so many characters."""
-    return " ".join(random.choices(WORDS, cum_weights=FREQUENCIES, k=characters // 4))[:characters]
-
-
-@contextmanager
-def connected(url: URL) -> Iterator[psycopg.Connection[Any]]:
-    """Connect with psycopg."""
-    with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as db:
-        yield db
 
 
 def one(db: psycopg.Connection[Any], sql: str, *values: object) -> Row:

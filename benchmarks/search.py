@@ -1,4 +1,4 @@
-"""What searching costs on real text, beside hand-written SQL on the same index: ``python benchmarks/search.py``.
+"""What searching costs on real text, beside hand-written SQL on the same index: ``python -m benchmarks.search``.
 
 Conversations are imported into a SQLite file and into a PostgreSQL server that is started for it. What is compared is
 measured in one run, in another order each round; medians are printed, as Markdown. The floor is the fastest of several
@@ -18,33 +18,26 @@ import statistics
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import psycopg
 
+from benchmarks.measuring import POSTGRESQL_VERSION, Row, compared, ms, seconds, table
+from benchmarks.plans import INDEX, MESSAGES, PAGE, PLANS, Case, postgresql_database, sqlite_file, word
 from session_store import ChatMessage, SessionQuery, SessionStore, search_index
 from session_store.jsonl import import_jsonl
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from tests import servers  # noqa: E402 - it is beside the package, not in it
+from tests import servers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from sqlalchemy import URL
+    from benchmarks.plans import Database
 
+ROOT = Path(__file__).resolve().parent.parent
 CORPORA = Path(os.environ.get("SESSION_STORE_TEST_CORPORA", ROOT.parent / "shared" / "corpus"))
-POSTGRESQL_VERSION = 18
-INDEX = "session_store_messages_search"
-PAGE = 50
-LEAST_ROUNDS = 5
 SECS_FOR_A_SEARCH = 4.0
 HOPELESS = 8
 """A plan that takes so many times as long as the fastest when it is tried twice is not tried again."""
@@ -55,40 +48,6 @@ APPENDED_CHARACTERS = 740
 IN_HALF = "everysecond"
 TO_HALF = f"content || CASE length(content) % 2 WHEN 0 THEN ' {IN_HALF}' ELSE '' END"
 
-HEADS = """
-    SELECT key, name, owner, attributes, created_at, last_activity, message_count, last_seq, state, turn_id,
-           state_entered_at
-    FROM session_store_sessions AS s
-"""
-MESSAGES = "session_store_messages AS m"
-NEWEST = "ORDER BY active_minute DESC, last_activity DESC, key DESC"
-PLANS = {
-    "in": f"{HEADS} WHERE key IN (SELECT session_key FROM {MESSAGES} WHERE {{listed}}) {NEWEST}",
-    "group": f"{HEADS} JOIN (SELECT session_key FROM {MESSAGES} WHERE {{listed}} GROUP BY session_key) AS f"
-    f" ON f.session_key = s.key {NEWEST}",
-    "walk": f"{HEADS} WHERE EXISTS (SELECT 1 FROM {MESSAGES} WHERE m.session_key = s.key AND {{tested}}) {NEWEST}",
-    "sieved walk": f"{HEADS} WHERE EXISTS"
-    f" (SELECT 1 FROM {MESSAGES} WHERE m.session_key = s.key AND {{has}} AND {{tested}}) {NEWEST}",
-}
-
-Row = tuple[Any, ...]
-
-
-class Case(NamedTuple):
-    """A search, and how it is written by hand."""
-
-    keyword: str
-    fts5: str
-    tsquery: str
-    is_rare: bool = False
-    """Nobody would walk for it, and it would take long to try."""
-
-
-def word(text: str, *, is_rare: bool = False) -> Case:
-    """Make a search for one word."""
-    return Case(text, f'"{text}"', text, is_rare)
-
-
 RARE = [word(text, is_rare=True) for text in ("goldenseal", "segfaulting", "turmeric", "xinerama")]
 FREQUENT = [word(text) for text in ("latte", "any", "ubuntu", "the")]
 OPERATORS = [
@@ -98,93 +57,6 @@ OPERATORS = [
     Case("segfaulting OR turmeric", '"segfaulting" OR "turmeric"', "segfaulting | turmeric", is_rare=True),
 ]
 CHINESE = {"common": "\u9152\u5e97", "rare": "\u56db\u5ddd"}
-
-
-@dataclass
-class Database:
-    """A database as one has it who writes SQL by hand, on the driver alone."""
-
-    name: str
-    url: str
-    raw: Any
-    listed: str
-    tested: str
-    has: str
-    decoded: Callable[[Row], Row]
-
-    def rows(self, sql: str, *values: Any) -> list[Row]:
-        """Return what the driver returns."""
-        found: list[Row] = self.raw.execute(sql, values).fetchall()
-        return found
-
-    def number(self, sql: str, *values: Any) -> int:
-        """Return the one value there is."""
-        return int(self.rows(sql, *values)[0][0])
-
-    def matches(self, case: Case) -> int:
-        """Count the messages found."""
-        return self.number(f"SELECT count(*) FROM {MESSAGES} WHERE {self.listed}", self.words(case))
-
-    def words(self, case: Case) -> str:
-        """Return the search in the language of the index."""
-        return case.fts5 if self.name == "SQLite" else case.tsquery
-
-    def plans(self, case: Case) -> dict[str, Callable[[], list[Row]]]:
-        """Return the search by hand, by the name of the plan."""
-        names = ["in", "group"]
-        if not case.is_rare:
-            names += ["walk", "sieved walk"] if case.keyword.isalpha() else ["walk"]
-        values = {"sieved walk": (case.keyword, self.words(case))}
-        return {
-            name: partial(self.sessions, PLANS[name], PAGE, *values.get(name, (self.words(case),))) for name in names
-        }
-
-    def sessions(self, sql: str, limit: int | None, *values: Any) -> list[Row]:
-        """Return sessions with all that the store returns of them."""
-        sql = sql.format(listed=self.listed, tested=self.tested, has=self.has)
-        return list(map(self.decoded, self.rows(sql if limit is None else f"{sql} LIMIT {limit}", *values)))
-
-
-@contextmanager
-def sqlite_file(path: Path) -> Iterator[Database]:
-    """Open a file with sqlite3."""
-
-    def decoded(row: Row) -> Row:
-        key, name, owner, attributes, created_at, last_activity, *rest, entered_at = row
-        times = (datetime.fromisoformat(created_at), datetime.fromisoformat(last_activity))
-        entered_at = None if entered_at is None else datetime.fromisoformat(entered_at)
-        return (key, name, owner, json.loads(attributes), *times, *rest, entered_at)
-
-    matching = f"SELECT rowid FROM {INDEX} WHERE {INDEX} MATCH ?"
-    with closing(sqlite3.connect(path, isolation_level=None)) as raw:
-        yield Database(
-            name="SQLite",
-            url=f"sqlite:///{path}",
-            raw=raw,
-            listed=f"m.id IN ({matching})",
-            tested=f"EXISTS ({matching} AND rowid = m.id)",
-            has="instr(lower(m.content), ?)",
-            decoded=decoded,
-        )
-
-
-@contextmanager
-def postgresql_database(url: URL) -> Iterator[Database]:
-    """Connect with psycopg."""
-    text = url.render_as_string(hide_password=False)
-    with psycopg.connect(text, autocommit=True) as raw:
-        row = raw.execute("SELECT pg_get_indexdef(to_regclass(%s)::oid, 1, true)", [INDEX]).fetchone()
-        expression = str(row and row[0]).replace("%", "%%")
-        matching = f"{expression} @@ to_tsquery('simple', %s)"
-        yield Database(
-            name="PostgreSQL",
-            url=text,
-            raw=raw,
-            listed=matching,
-            tested=matching,
-            has='strpos(lower(m.content COLLATE "C"), %s) > 0',
-            decoded=tuple,  # psycopg decodes
-        )
 
 
 def main() -> None:
@@ -292,16 +164,18 @@ def on_postgresql(files: list[Path], place: Path, rounds: int, texts: list[str])
 def searches(database: Database, in_half: Database, rounds: int) -> None:
     """Measure and print searches of every kind, in two databases of one kind."""
     with SessionStore(database.url) as store, SessionStore(in_half.url) as store_in_half:
-        compared(f"rare words, newest {PAGE}: at most 3 x", database, store, RARE, rounds)
+        beside_plans(f"rare words, newest {PAGE}: at most 3 x", database, store, RARE, rounds)
         half = word(IN_HALF)
-        compared(f"a word in half of all messages, newest {PAGE}: at most 2 x", in_half, store_in_half, [half], rounds)
-        compared(f"frequent words, newest {PAGE}", database, store, FREQUENT, rounds)
-        compared(f"operators, newest {PAGE}", database, store, OPERATORS, rounds)
+        beside_plans(
+            f"a word in half of all messages, newest {PAGE}: at most 2 x", in_half, store_in_half, [half], rounds
+        )
+        beside_plans(f"frequent words, newest {PAGE}", database, store, FREQUENT, rounds)
+        beside_plans(f"operators, newest {PAGE}", database, store, OPERATORS, rounds)
         chinese(database, store, rounds)
         hits(database, store, rounds)
 
 
-def compared(title: str, database: Database, store: SessionStore, cases: Iterable[Case], rounds: int) -> None:
+def beside_plans(title: str, database: Database, store: SessionStore, cases: Iterable[Case], rounds: int) -> None:
     """Measure and print searches beside the same by hand."""
     lines = []
     for case in cases:
@@ -422,35 +296,9 @@ def check(by_hand: Callable[[], list[Row]], keys: list[str]) -> None:
 
 
 def medians(rounds: int, calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    """Return how many seconds each call takes, all of them made in turn; fewer rounds where they take long."""
-    taken: dict[str, list[float]] = {name: [] for name in calls}
-    end = time.perf_counter() + SECS_FOR_A_SEARCH
-    for done in range(rounds):
-        if done >= LEAST_ROUNDS and time.perf_counter() > end:
-            break
-        for name in random.sample(list(calls), len(calls)):
-            taken[name].append(seconds(calls[name]))
-    return {name: statistics.median(times) for name, times in taken.items()}
-
-
-def seconds(call: Callable[[], object]) -> float:
-    """Return how long a call takes."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def ms(secs: float) -> str:
-    """Write seconds as milliseconds."""
-    return f"{secs * 1000:.3g}"
-
-
-def table(title: str, header: Row, lines: Iterable[Row]) -> None:
-    """Print a Markdown table."""
-    print(f"\n### {title}\n")
-    for line in (header, ["---"] * len(header), *lines):
-        print("|", " | ".join(map(str, line)), "|")
-    sys.stdout.flush()
+    """Return how many seconds each call takes."""
+    timings = compared(calls, rounds=rounds, secs=SECS_FOR_A_SEARCH)
+    return {name: timing.wall for name, timing in timings.items()}
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ PROGRAMS = Path(sys.executable).parent
 ELSEWHERE = {
     "make demo    # a first look": ".ci/run and tests/test_demo.py",
     "pip install .  ": "tests/matrix",
+    "$ make bench PEERS=1": "nowhere whole, for it takes an hour; a smoke of it in .ci/run",
     "session-store import chats.jsonl.gz": "tests/test_cli.py",
     '{"session_key": "telegram_ann"': "tests/test_import.py",
 }

@@ -8,8 +8,11 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from session_store import ChatMessage, MessageHit, NewMessage, SessionQuery, SessionStore, Snippet, search_index
+from session_store.repositories import finding
+from session_store.search import selects
 from tests.conftest import examples
 from tests.search import search_reference
 from tests.search.conftest import Searched
@@ -337,6 +340,28 @@ def test_many_and_few_matches(searched: Searched) -> None:
 
             assert [session.key for session in rest] == keys[2:102], query
         assert searched.store.count_sessions(asked) == len(keys), query
+
+
+@pytest.mark.parametrize("most_tested", [20_000, 500], ids=["tested", "asked of the index"])
+def test_old_messages_of_long_sessions(searched: Searched, monkeypatch: pytest.MonkeyPatch, most_tested: int) -> None:
+    """Of a frequent word a session is found by its oldest message too, however much came behind that."""
+    monkeypatch.setattr(finding, "_MOST_TESTED", most_tested)
+    others = ["nothing"] * (selects.NEWEST + 30)
+    sessions = {
+        "long, with it": ["common", *others],
+        **{f"session{number:02}": ["common"] * 100 for number in range(25)},
+        "long, without it": ["something", *others],
+        "long, with another": ["common\u0301", *others],
+    }
+    searched.fill(sessions)
+    if searched.store.engine.dialect.name == "postgresql":
+        with searched.store.engine.begin() as db:
+            db.execute(text("ANALYZE"))
+    keys = list(dict.fromkeys(key for key, _ in hits_with(searched.engine, "common", sessions)))
+    for limit in (1, 5, 26, 100):
+        found = searched.store.search(SessionQuery(keyword="common", limit=limit))
+
+        assert [session.key for session in found] == keys[:limit]
 
 
 def test_messages_with_a_time_of_their_own(searched: Searched) -> None:

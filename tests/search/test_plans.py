@@ -244,3 +244,32 @@ def test_what_is_typed_travels_beside_the_sql(store: SessionStore, keyword: str)
         assert 0 < len(sent) <= 5
         texts = " ".join(each.statement for each in sent).lower()
         assert [word for word in words if word in texts] == []
+
+
+def test_what_is_running_is_found_by_its_index(store: SessionStore) -> None:
+    """Not by looking at every session, whatever calls for it."""
+    calls: tuple[Callable[[], Any], ...] = (
+        store.list_running_sessions,
+        lambda: store.list_stuck_sessions(0),
+        lambda: store.list_sessions(SessionQuery(state="running")),
+    )
+    for call in calls:
+        with sent_by(store) as sent:
+            call()
+        (one,) = sent
+
+        assert any("session_store_sessions_state" in step for step in steps(store.engine, one))
+
+
+def test_old_sessions_are_found_by_recency(store: SessionStore) -> None:
+    """A cleanup, and a deletion by owner, do not go through all sessions under their lock."""
+    calls = {
+        RECENCY: lambda: store.cleanup_stale(24 * 365 * 1_000),
+        "session_store_sessions_owner_recency": lambda: store.delete_sessions(owner="nobody"),
+    }
+    for index, call in calls.items():
+        with sent_by(store) as sent:
+            assert call() == 0
+        (lock,) = [each for each in sent if each.statement.startswith("UPDATE")]
+
+        assert any(index in step for step in steps(store.engine, lock))

@@ -1,0 +1,1 @@
+"""What the store is measured against: the same promises kept by SQL written by hand."""
