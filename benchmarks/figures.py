@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 PAGE = RESULTS.parent.parent / "docs" / "figures.md"
+_LINK = "../benchmarks/results"
 GROWN = {
     "newest 50 sessions": ("reading", "ours, ms"),
     "50 sessions anywhere in the list": ("reading", "ours, ms"),
@@ -63,7 +64,7 @@ def page() -> str:
     databases = list(dict.fromkeys(line["database"] for line in lines if line["database"]))
     sections = [
         INTRODUCTION,
-        f"Measured with {_versions(budget)}.\n",
+        _measured(budget["versions"]),
         _within(lines),
         _remaining(lines),
         *(_beside_peers(database, lines) for database in databases),
@@ -75,8 +76,15 @@ def page() -> str:
     return "\n".join(filter(None, sections))
 
 
-def _versions(results: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+def _measured(versions: Mapping[str, Any]) -> str:
+    rest = {name: version for name, version in versions.items() if name not in {"date", "processors", "machine"}}
+    told = ", ".join(f"{name} {version}" for name, version in rest.items())
+    where = f"{versions['processors']} processors ({versions['machine']})"
+    return f"Measured on {versions['date']}, on {where}: {told}.\n"
+
+
+def _charts(kind: str) -> str:
+    return "".join(f"\n![{path.stem}]({_LINK}/{path.name})\n" for path in sorted(RESULTS.glob(f"{kind}*.svg")))
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -99,8 +107,7 @@ def _within(lines: Sequence[dict[str, Any]]) -> str:
         if line["limit"] is not None
     ]
     header = ("", "database", "called through", "ms", "times SQL by hand", "aimed at, at most", "")
-    charts = "".join(f"\n![{path.stem}](../benchmarks/results/{path.name})\n" for path in sorted(RESULTS.glob("*.svg")))
-    return f"## Beside SQL by hand\n\n{_table(header, rows)}{charts}"
+    return f"## Beside SQL by hand\n\n{_table(header, rows)}{_charts('budget')}"
 
 
 def _remaining(lines: Sequence[dict[str, Any]]) -> str:
@@ -156,7 +163,7 @@ def _grown(database: str, scale: Mapping[str, Any]) -> str:
 Ten messages a session, so ten million at a million sessions; sessions are chosen at random. What grows has more to look
 at: a word in one of 500 messages is in 20,000 of ten million, and to count is to count.
 
-{_table(("", "", *sizes, "largest / smallest"), rows)}"""
+{_table(("", "", *sizes, "largest / smallest"), rows)}{_charts(f"scale_{database.lower()}")}"""
 
 
 def _walked(scale: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from session_store import (
     StoreUnavailable,
     models,
 )
+from session_store.testing import Clock
 from tests.conftest import Database
 from tests.hosts import async_host_engine, disagreements, host_engine
 
@@ -67,16 +68,17 @@ def test_a_call_that_loses_a_deadlock_runs_again(database: Database) -> None:
     ):
         lost: list[BaseException] = []
         event.listen(victim, "handle_error", lambda context: lost.append(context.original_exception))
-        store = SessionStore(victim)
+        # Of one minute, so that the last key comes first.
+        store = SessionStore(victim, clock=Clock())
         for key in ("a", "b"):
             store.create_session(key, owner="ann")
         with patient.begin() as db:
             joined = SessionStore(patient).joined_to(db)
-            joined.append("b", HELLO)
-            # It takes a, and waits for b.
+            joined.append("a", HELLO)
+            # It takes b, and waits for a.
             deleted = threads.submit(store.delete_sessions, owner="ann")
             until(lambda: waiting(patient))
-            joined.append("a", HELLO)
+            joined.append("b", HELLO)
         assert deleted.result() == 2
         assert store.list_sessions() == []
 
