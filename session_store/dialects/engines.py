@@ -98,8 +98,8 @@ def configure_sqlite(engine: Engine | AsyncEngine, *, durability: Durability = "
     """Tune every connection an engine of the host's will make from now on, as the store does with its own.
 
     That is: wait for a lock instead of failing, write-ahead log, a disk flush for each commit (unless
-    ``durability`` is ``"relaxed"``), foreign keys, a page cache of 16 MB, and transactions that take the write lock when
-    they begin, which is with their first write or savepoint.
+    ``durability`` is ``"relaxed"``), foreign keys, a page cache of 16 MB, and transactions that take the write lock
+    when they begin, which is with their first write or savepoint.
     """
     sync_engine = engine if isinstance(engine, Engine) else engine.sync_engine
     if sync_engine.dialect.name != "sqlite":
