@@ -32,6 +32,8 @@ from tests.conftest import examples
 from tests.model import BORN, Model
 from tests.search.test_exact import check_integrity, through_the_index
 
+pytestmark = pytest.mark.once
+
 keys = st.sampled_from(["ann", "Bob", "é \U0001f600"])
 names = st.sampled_from(["", "Ann", "\0\ud800"])
 owners = st.sampled_from([None, "ann", "ann", "eve"])

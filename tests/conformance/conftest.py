@@ -158,10 +158,10 @@ WAYS_TO_A_SCHEMA = {
 }
 DOORS = [*product(["sqlite", "postgresql"], WAYS), *product(["postgresql"], WAYS_TO_A_SCHEMA)]
 """Each database with each way into it."""
-LIKE_OTHERS = {"begin", "host", "schema"}
+LIKE_OTHERS = {"begin", "schema"}
 """Ways that use of SQLAlchemy what the others use too: they are gone once, not with every version of it."""
-MADE_OF_OTHERS = {"connection", "schema-session"}
-"""Ways of which each half is a way by itself: they are gone in the long suite."""
+MADE_OF_OTHERS = {"connection", "host", "schema-session"}
+"""Ways that have nothing of their own but together what others have: they are gone in the long suite."""
 
 
 def _marks(way: str) -> tuple[pytest.MarkDecorator, ...]:
