@@ -32,7 +32,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PEERS ?=
 PEERS_VENV := .venv-peers
-BENCH_DIR ?= $(or $(TMPDIR),/var/tmp)
+BENCH_DIR ?= build/benchmarks
 BENCH_PYTHON := $(if $(PEERS),$(PEERS_VENV),$(VENV))/bin/python
 
 HOSTS := .venv-hosts
@@ -77,6 +77,7 @@ fuzz: $(VENV)/dev.stamp
 
 # Whole it takes an hour and 60 GB of disk; BENCH_DIR is where the databases are made.
 bench: $(if $(PEERS),$(PEERS_VENV)/peers.stamp,$(VENV)/dev.stamp)
+	mkdir -p $(BENCH_DIR)
 	$(BENCH_PYTHON) -m benchmarks.budget $(if $(PEERS),--peers) --dir $(BENCH_DIR)
 	$(BENCH_PYTHON) -m benchmarks.cost $(if $(PEERS),--peers) --dir $(BENCH_DIR)
 	$(BENCH_PYTHON) -m benchmarks.scale --dir $(BENCH_DIR)
