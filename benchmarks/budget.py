@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import contest, databases, measuring, rows, special
 from benchmarks.measuring import markdown, ms
+from benchmarks.peers import PACKAGES
 from tests import servers
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from benchmarks.rows import Sizes
 
 KINDS = ("full", "relaxed", "postgresql")
-PEER_PACKAGES = ("openai-agents", "google-adk", "langchain-community", "llama-index-core", "agno", "langgraph")
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ def main() -> None:
                 lines += told(group)
     if is_chosen(rows.IMPORT, options.row or []):
         lines += told(special.imports(sizes))
-    known = measuring.versions(*(PEER_PACKAGES if options.peers else ()), postgresql=server)
+    known = measuring.versions(*(PACKAGES if options.peers else ()), postgresql=server)
     about = ", ".join(f"{name} {version}" for name, version in known.items())
     summary = f"{budget(lines)}\n{about}.\n"
     print(f"\n{summary}\nAll this took {time.perf_counter() - started:.0f} seconds.")
