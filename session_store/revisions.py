@@ -15,7 +15,7 @@ from session_store.tables import SESSIONS
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD: Final = "ss_0002"
+HEAD: Final = "ss_0003"
 """The revision this package needs; what stands in ``migrations/versions`` agrees (tested)."""
 
 VERSION_TABLE: Final = "session_store_alembic_version"

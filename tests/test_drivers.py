@@ -102,7 +102,7 @@ def use(store: SessionStore, clock: Clock) -> None:
     with store.begin() as transaction:
         assert transaction.clear_messages(KEY) == 3
         assert transaction.append(KEY, HELLO).seq == 5
-    assert store.check().schema == "ss_0002"
+    assert store.check().schema == "ss_0003"
     store.create_session("telegram_bob", owner="ann")
     clock.advance(7200)
     assert store.cleanup_stale(1, dry_run=True) == 2

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import URL, create_engine, event, orm, text
+from sqlalchemy import URL, Connection, create_engine, event, orm, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -32,6 +32,7 @@ from session_store import (
     StoreError,
     StoreUnavailable,
 )
+from session_store.migrations import views_v1
 from session_store.testing import Clock
 from tests.conftest import Database
 from tests.hosts import async_host_engine, host_engine
@@ -110,7 +111,7 @@ def test_missing_tables_are_told(empty_database: Database, call: Callable[[Any],
     with SessionStore(empty_database.url) as store, pytest.raises(SchemaOutOfDate, match="upgrade") as told:
         call(store)
 
-    assert (told.value.current, told.value.head) == (None, "ss_0002")
+    assert (told.value.current, told.value.head) == (None, "ss_0003")
 
 
 @each_call
@@ -124,7 +125,7 @@ def test_missing_tables_are_told_to_a_host(empty_database: Database, call: Calla
         call(store.joined_to(db))
     engine.dispose()
 
-    assert told_connection.value.args == told_session.value.args == (None, "ss_0002", None)
+    assert told_connection.value.args == told_session.value.args == (None, "ss_0003", None)
 
 
 @pytest.mark.parametrize(
@@ -151,12 +152,18 @@ def test_missing_tables_are_told_on_an_event_loop(
     asyncio.run(main())
 
 
+def drop_column(db: Connection, name: str) -> None:
+    """Take a column from the heads, and before it what reads it."""
+    for statement in (*views_v1.drop(db.dialect.name), f"ALTER TABLE session_store_sessions DROP COLUMN {name}"):
+        db.execute(text(statement))
+
+
 def test_an_old_schema_is_told(database: Database) -> None:
     """Tables of an older revision give that revision, the one needed, and the command to run."""
     engine = host_engine(database)
     with engine.begin() as db:
         db.execute(text("UPDATE session_store_alembic_version SET version_num = 'ss_0000'"))
-        db.execute(text("ALTER TABLE session_store_sessions DROP COLUMN name"))
+        drop_column(db, "name")
 
     with pytest.raises(SchemaOutOfDate, match=r"session_store\.migrations upgrade") as told:
         SessionStore(engine).get_session_name(KEY)
@@ -164,7 +171,7 @@ def test_an_old_schema_is_told(database: Database) -> None:
         SessionStore(engine).check()
     engine.dispose()
 
-    assert (told.value.current, told.value.head) == ("ss_0000", "ss_0002")
+    assert (told.value.current, told.value.head) == ("ss_0000", "ss_0003")
 
 
 @pytest.mark.parametrize("joined", [False, True], ids=["store", "joined"])
@@ -172,7 +179,7 @@ def test_a_dropped_column_is_an_error(database: Database, *, joined: bool) -> No
     """A column that is missing though the revision is right is told as an error, with the driver's as its cause."""
     engine = host_engine(database)
     with engine.begin() as db:
-        db.execute(text("ALTER TABLE session_store_sessions DROP COLUMN name"))
+        drop_column(db, "name")
 
     store = SessionStore(engine)
     with engine.connect() as db, pytest.raises(StoreError) as told:
@@ -378,7 +385,7 @@ def test_a_host_s_own_error_comes_out_of_begin_on_a_loop(database: Database) -> 
         SessionInUse(KEY),
         SessionInUse(),
         Conflict("said"),
-        SchemaOutOfDate(None, "ss_0002"),
+        SchemaOutOfDate(None, "ss_0003"),
         StoreUnavailable("said"),
     ],
     ids=lambda error: f"{type(error).__name__}{len(error.args)}{error.args[0]}",

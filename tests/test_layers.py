@@ -30,8 +30,10 @@ ORDER = [
     "transactions",
     "binds",
     "search_index",
+    "analytics_indexes",
     "upkeep",
     "migrations",
+    "analytics",
     "store",
     "jsonl",
     "cli",
@@ -39,7 +41,17 @@ ORDER = [
 ]
 """The modules and folders of the package, each importing only those above it, or within its own folder."""
 
-NAMES_DIALECTS = {"types", "tables", "indexes", "dialects", "search", "search_index", "upkeep", "migrations"}
+NAMES_DIALECTS = {
+    "types",
+    "tables",
+    "indexes",
+    "dialects",
+    "search",
+    "search_index",
+    "analytics_indexes",
+    "upkeep",
+    "migrations",
+}
 """Where a database is spoken of by name; elsewhere a difference between them has a name of its own."""
 
 MAX_LINES = 400

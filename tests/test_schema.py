@@ -17,6 +17,7 @@ from tests.hosts import host_engine
 only_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 only_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 
+UTC_DAY = "((({} AT TIME ZONE 'UTC'::text))::date)"
 TABLES = ["session_store_messages", "session_store_sessions", "session_store_states"]
 
 
@@ -116,6 +117,7 @@ def test_postgresql_has_these_indexes(db: Connection) -> None:
 
     assert found == [
         ("session_store_messages_created_at", "brin (created_at)", False),
+        ("session_store_messages_day", f"brin ({UTC_DAY.format('created_at')})", False),
         (
             "session_store_messages_idempotency",
             "btree (session_key, idempotency_key) WHERE (idempotency_key IS NOT NULL)",
@@ -135,6 +137,7 @@ def test_postgresql_has_these_indexes(db: Connection) -> None:
             "btree (state, state_entered_at) WHERE (state <> 'idle'::text)",
             False,
         ),
+        ("session_store_states_day", f"brin ({UTC_DAY.format('entered_at')})", False),
         ("session_store_states_entered_at", "brin (entered_at)", False),
         ("session_store_states_pkey", "btree (session_key, seq)", True),
     ]

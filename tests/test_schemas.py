@@ -62,7 +62,7 @@ def kinds_in(engine: Engine, name: str) -> set[str]:
 
 @pytest.mark.parametrize("name", ["chat", "Chat", 'a "quoted" one: %s :x', "select", "é" * 31])
 def test_everything_is_in_it(engine: Engine, name: str) -> None:
-    """Tables, indexes and version table are in the schema, whatever it is called, and none is in ``public``."""
+    """Tables, indexes, views and version table are in the schema, whatever it is called, and none is in ``public``."""
     migrations.upgrade(engine, schema=name)
     migrations.upgrade(engine, schema=name)
     store = SessionStore(engine, schema=name)
@@ -70,7 +70,7 @@ def test_everything_is_in_it(engine: Engine, name: str) -> None:
 
     assert made_in(engine) == {"public": set(), name: TABLES}
     assert kinds_in(engine, "public") == set()
-    assert kinds_in(engine, name) == {"r", "i"}
+    assert kinds_in(engine, name) == {"r", "i", "v"}
     assert store.load(KEY) == [HELLO]
     assert store.check().schema == migrations.current(engine, schema=name) == revisions.HEAD
     assert migrations.check(engine, schema=name) == []

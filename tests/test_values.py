@@ -50,8 +50,8 @@ ERRORS = [
     SessionInUse("key"),
     SessionInUse(),
     Conflict("x"),
-    SchemaOutOfDate(None, "ss_0002"),
-    SchemaOutOfDate("ss_0000", "ss_0002"),
+    SchemaOutOfDate(None, "ss_0003"),
+    SchemaOutOfDate("ss_0000", "ss_0003"),
     StoreUnavailable("x"),
 ]
 
@@ -130,5 +130,5 @@ def test_an_error_tells_what_it_is_about() -> None:
     assert "'key'" in str(IdempotencyConflict("key", "once"))
     assert "'once'" in str(IdempotencyConflict("key", "once"))
     assert "'key'" in str(SessionInUse("key"))
-    assert "migrations upgrade --db URL" in str(SchemaOutOfDate("ss_0000", "ss_0002"))
-    assert "ss_0000" in str(SchemaOutOfDate("ss_0000", "ss_0002"))
+    assert "migrations upgrade --db URL" in str(SchemaOutOfDate("ss_0000", "ss_0003"))
+    assert "ss_0000" in str(SchemaOutOfDate("ss_0000", "ss_0003"))

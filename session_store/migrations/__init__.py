@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import inspect
 
-from session_store import gates, revisions
+from session_store import analytics_indexes, gates, revisions
 from session_store.binds import connected, locked, rolled_back
 from session_store.dialects import engines, places
 from session_store.errors import InvalidQuery, StoreError
+from session_store.migrations import views_v1
 from session_store.migrations.hosts import LOCATION, PREFIX, include_object, render_item, require_branch
 from session_store.search import fts5, tsvector
 from session_store.tables import MESSAGES
@@ -53,6 +54,9 @@ NOT_IN_THE_MODELS: Final = {
     # The search index, which may be left out.
     *(("table", name) for name in fts5.TABLES),
     ("index", tsvector.INDEX),
+    # Indexes on expressions, which Alembic cannot compare, and those that were asked for.
+    *(("index", name) for name, _, _ in views_v1.DAY_INDEXES),
+    *(("index", name) for name in analytics_indexes.NAMES),
 }
 """What the database has and the tables of `session_store.tables` do not, by kind and exact name."""
 
@@ -251,6 +255,8 @@ def _differences(db: Connection, *, strangers: bool = True) -> list[str]:
         # Changes of one column come as a list of their own.
         changes = difference if isinstance(difference, list) else [difference]
         found += [_in_words(change) for change in changes if strangers or not change[0].startswith("remove_")]
+    views = set(inspect(db).get_view_names())
+    found += [f"view {name} is missing" for name in views_v1.NAMES if name not in views]
     # Tables made by create_all have none, because the models do not.
     if db.dialect.name == "sqlite" and all(column["name"] != "id" for column in inspect(db).get_columns(MESSAGES.name)):
         found.append(f"column {MESSAGES.name}.id is missing")

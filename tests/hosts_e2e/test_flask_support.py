@@ -177,4 +177,4 @@ def test_health(support: Host) -> None:
         support.upgrade()
 
         reply = client.get("/health")
-        assert (reply.status, reply.body["status"], reply.body["schema"]) == (200, "ok", "ss_0002")
+        assert (reply.status, reply.body["status"], reply.body["schema"]) == (200, "ok", "ss_0003")

@@ -172,7 +172,7 @@ def test_without_our_branch_the_shop_s_alembic_refuses(shop: Host, store: Sessio
         .replace("\n    %(here)s/migrations/versions\n    session", " %(here)s/migrations/versions:session")
     )
 
-    with pytest.raises(AssertionError, match="ss_0002 of session_store is not among the revisions"):
+    with pytest.raises(AssertionError, match="ss_0003 of session_store is not among the revisions"):
         shop.upgrade()
     assert tables(store) == set()
 

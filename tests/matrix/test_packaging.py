@@ -70,7 +70,7 @@ def test_it_is_whole(kind: str, workshop: Workshop, tmp_path: Path) -> None:
     assert json.loads(installed.run("python", "-c", DIGESTS, directory=tmp_path)) == digests
     assert {"py.typed", "migrations/versions/ss_0001_sessions.py"} <= digests.keys()
     upgrade = ["python", "-m", "session_store.migrations", "upgrade", "--db", "sessions.db"]
-    assert installed.run(*upgrade, directory=tmp_path) == "ss_0002 (head)\n"
+    assert installed.run(*upgrade, directory=tmp_path) == "ss_0003 (head)\n"
 
 
 @pytest.mark.matrix_sample

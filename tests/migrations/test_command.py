@@ -39,8 +39,8 @@ def test_the_command_needs_only_the_package(empty_database: Database, empty: Eng
         assert run("check", "--db", url).returncode == 1
     for _ in range(2):
         upgraded = run("upgrade", SESSION_STORE_DATABASE_URL=url)
-        assert (upgraded.stdout, upgraded.returncode) == ("ss_0002 (head)\n", 0), upgraded.stderr
-    assert run("current", "--db", url).stdout == "ss_0002 (head)\n"
+        assert (upgraded.stdout, upgraded.returncode) == ("ss_0003 (head)\n", 0), upgraded.stderr
+    assert run("current", "--db", url).stdout == "ss_0003 (head)\n"
     checked = run("check", "--db", url)
     assert (checked.stdout, checked.returncode) == ("nothing differs\n", 0)
     with empty.begin() as db:

@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from session_store import ChatMessage, SchemaOutOfDate, SessionStore, StoreError, migrations, revisions
 from session_store.indexes import METADATA
+from session_store.migrations import views_v1
 from session_store.search import fts5
 from tests.conftest import Database
 from tests.hosts import HOST, NOTES, host_engine
@@ -189,6 +190,8 @@ def test_a_revision_that_depends_on_ours(host: Host) -> None:
     assert revisions.VERSION_TABLE not in host.tables()
 
     with host.engine.begin() as db:
+        for statement in views_v1.drop(db.dialect.name):
+            db.execute(text(statement))
         db.execute(text("DROP INDEX session_store_sessions_owner_recency"))
         db.execute(text("ALTER TABLE session_store_sessions DROP COLUMN owner"))
     assert migrations.current(host.engine) is None

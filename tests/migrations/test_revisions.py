@@ -26,12 +26,24 @@ def downgrade():
     op.drop_column("session_store_messages", "planted")
 """
 REBUILDS_THE_MESSAGES = """
-def upgrade():
+from contextlib import contextmanager
+from session_store.migrations import views_v1
+
+@contextmanager
+def rebuilt():
+    for statement in views_v1.drop(op.get_context().dialect.name):
+        op.execute(statement)
     with op.batch_alter_table("session_store_messages", recreate="always") as messages:
+        yield messages
+    for statement in views_v1.create(op.get_context().dialect.name):
+        op.execute(statement)
+
+def upgrade():
+    with rebuilt() as messages:
         messages.add_column(sa.Column("planted", sa.Text()))
 
 def downgrade():
-    with op.batch_alter_table("session_store_messages", recreate="always") as messages:
+    with rebuilt() as messages:
         messages.drop_column("planted")
 """
 REBUILDS_THE_SESSIONS = REBUILDS_THE_MESSAGES.replace("session_store_messages", "session_store_sessions")

@@ -167,7 +167,7 @@ def test_down_and_up_again(empty_database: Database, before: Engine) -> None:
         with before.begin() as db:
             db.execute(text("UPDATE session_store_messages SET content = content || ' again'"))
         command.upgrade(config, "head")
-        assert migrations.current(before) == REVISION
+        assert migrations.current(before) == revisions.HEAD
         assert_exact(before)
     command.downgrade(config, "base")
     assert set(inspect(before).get_table_names()) <= {revisions.VERSION_TABLE}

@@ -1,0 +1,1 @@
+"""Selects for analysts."""

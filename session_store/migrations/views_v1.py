@@ -1,0 +1,231 @@
+"""The views that analysts may count on, the same on both databases; docs/query.md says what each column means.
+
+Nothing in them changes once they are released: what must be different gets new names, ``session_store_v2_...``, beside
+these. A revision that rebuilds a table of ours drops them first and creates them again, for no database lets a table
+go that a view reads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAMES: Final = tuple(f"session_store_v1_{name}" for name in ("sessions", "messages", "tool_calls", "turns", "daily"))
+"""The views, those that others read first."""
+
+MOST: Final = 2**53
+"""A greater number is no count: beyond it the two databases would not agree on what is whole."""
+
+
+DAY_INDEXES: Final = (
+    ("session_store_messages_day", "session_store_messages", "created_at"),
+    ("session_store_states_day", "session_store_states", "entered_at"),
+)
+
+
+def create(dialect: str) -> Iterator[str]:
+    """Give the SQL that makes the views, and on PostgreSQL the indexes of their days."""
+    db = OnSQLite if dialect == "sqlite" else OnPostgreSQL
+    for name, select in zip(NAMES, selects(db), strict=True):
+        yield f"CREATE VIEW {name} AS {select}"
+    if db is OnPostgreSQL:
+        # As small, and as free for the append, as the indexes of the times themselves, which a condition on a day
+        # does not reach.
+        for name, table, time in DAY_INDEXES:
+            yield f"CREATE INDEX {name} ON {table} USING brin (({db.day(time)}))"
+
+
+def drop(dialect: str) -> Iterator[str]:
+    """Give the SQL that removes them."""
+    for name in reversed(NAMES):
+        yield f"DROP VIEW {name}"
+    if dialect != "sqlite":
+        for name, _, _ in DAY_INDEXES:
+            yield f"DROP INDEX {name}"
+
+
+class OnSQLite:
+    """How SQLite says what the views need."""
+
+    sub = "char(26)"
+    calls = """json_each(
+        CASE WHEN json_type(m.payload, '$.tool_calls') = 'array' THEN m.payload END, '$.tool_calls'
+    ) AS call ON call.type = 'object' AND json_type(call.value, '$.name') = 'text'"""
+    position = "call.key + 1"
+    name = "json_extract(call.value, '$.name')"
+    names = f"group_concat({name}, ',')"
+    next_state = """session_store_states AS n ON n.session_key = s.session_key AND n.seq = (
+        SELECT min(l.seq) FROM session_store_states AS l WHERE l.session_key = s.session_key AND l.seq > s.seq
+    )"""
+
+    @staticmethod
+    def day(time: str) -> str:
+        """Cut a time to its day."""
+        return f"substr({time}, 1, 10)"
+
+    @staticmethod
+    def seconds(start: str, end: str) -> str:
+        """Subtract two times; SQLite's own functions know milliseconds only."""
+        whole = f"strftime('%s', substr({end}, 1, 19)) - strftime('%s', substr({start}, 1, 19))"
+        rest = f"substr({end}, 21, 6) - substr({start}, 21, 6)"
+        return f"((({whole}) * 1000000 + ({rest})) / 1000000.0)"
+
+    @staticmethod
+    def text_at(path: str) -> str:
+        """Take a string out of the payload."""
+        at = f"m.payload, '$.{path}'"
+        return f"CASE WHEN json_type({at}) = 'text' THEN json_extract({at}) END"
+
+    @staticmethod
+    def number_at(path: str, kind: str) -> str:
+        """Take a number that is not negative out of the payload, for bigint a whole one."""
+        at = f"m.payload, '$.{path}'"
+        number = f"json_extract({at})"
+        return f"""CASE WHEN json_type({at}) IN ('integer', 'real')
+            AND {number} BETWEEN 0 AND {MOST} AND {number} = CAST({number} AS {kind})
+            THEN CAST({number} AS {kind}) END"""
+
+
+class OnPostgreSQL:
+    """How PostgreSQL says what the views need."""
+
+    sub = "chr(26)"
+    calls = """LATERAL jsonb_array_elements(
+        CASE WHEN jsonb_typeof(m.payload -> 'tool_calls') = 'array' THEN m.payload -> 'tool_calls' END
+    ) WITH ORDINALITY AS call (value, position) ON jsonb_typeof(call.value -> 'name') = 'string'"""
+    position = "call.position"
+    name = "call.value ->> 'name'"
+    names = f"string_agg({name}, ',' ORDER BY call.position)"
+    next_state = """LATERAL (
+        SELECT l.entered_at, l.state FROM session_store_states AS l
+        WHERE l.session_key = s.session_key AND l.seq > s.seq ORDER BY l.seq LIMIT 1
+    ) AS n ON true"""
+
+    @staticmethod
+    def day(time: str) -> str:
+        """Cut a time to its day."""
+        return f"CAST({time} AT TIME ZONE 'UTC' AS date)"
+
+    @staticmethod
+    def seconds(start: str, end: str) -> str:
+        """Subtract two times."""
+        return f"CAST(extract(epoch FROM {end} - {start}) AS double precision)"
+
+    @staticmethod
+    def text_at(path: str) -> str:
+        """Take a string out of the payload."""
+        return f"CASE WHEN jsonb_typeof(m.payload -> '{path}') = 'string' THEN m.payload ->> '{path}' END"
+
+    @staticmethod
+    def number_at(path: str, kind: str) -> str:
+        """Take a number that is not negative out of the payload, for bigint a whole one."""
+        # One call finds and checks: taking it out anew for every comparison costs a third more.
+        whole = " && @.floor() == @" if kind == "bigint" else ""
+        return f"""CAST(jsonb_path_query_first(
+            m.payload, 'strict $.{path} ? (@ >= 0 && @ <= {MOST}{whole})', '{{}}', true
+        ) AS {kind})"""
+
+
+def selects(db: type[OnSQLite | OnPostgreSQL]) -> tuple[str, str, str, str, str]:
+    """Return the SELECT of each view."""
+
+    def tokens(name: str, alias: str) -> str:
+        return f"coalesce({db.number_at(f'usage.{name}', 'bigint')}, {db.number_at(f'usage.{alias}', 'bigint')})"
+
+    def in_turn(figure: str) -> str:
+        its_messages = f"""
+            SELECT CAST(coalesce({figure}, 0) AS bigint) FROM session_store_v1_messages AS m
+            WHERE m.session_key = s.session_key"""
+        its_intervals = """
+            SELECT 1 FROM session_store_states AS o
+            WHERE o.session_key = s.session_key AND o.turn_id = s.turn_id AND o.state = 'running'"""
+        # A message is in one interval of its turn, whatever the clocks said: the last that had begun, or the first.
+        return f"""CASE WHEN s.turn_id IS NULL THEN (
+            {its_messages} AND m.turn_id IS NULL AND m.created_at >= s.entered_at
+                AND (n.entered_at IS NULL OR m.created_at < n.entered_at)
+        ) ELSE (
+            {its_messages} AND m.turn_id = s.turn_id
+                AND (m.created_at >= s.entered_at OR NOT EXISTS ({its_intervals} AND o.seq < s.seq))
+                AND NOT EXISTS ({its_intervals} AND o.seq > s.seq AND o.entered_at <= m.created_at)
+        ) END"""
+
+    def percentile(hundredths: int) -> str:
+        # Between the values on both sides of the place, by how far it is from the first one. Not by a percent sign,
+        # which drivers would take for a parameter.
+        place = f"(ended - 1) * {hundredths}"
+        first = f"1 + {place} / 100"
+        low, high = (f"max(CASE WHEN place = {number} THEN seconds END)" for number in (first, f"1 + {first}"))
+        between = f"max({place} - {place} / 100 * 100) / CAST(100 AS double precision)"
+        return f"{low} + {between} * (coalesce({high}, {low}) - {low})"
+
+    def part_of_a_day(**figures: str) -> str:
+        columns = [f"{figures.get(count, '0')} AS {count}" for count in counts]
+        columns += [f"CAST({figures.get(name, 'NULL')} AS double precision) AS {name}" for name in durations]
+        return f"SELECT day, {', '.join(columns)}"
+
+    usual = ("user", "assistant", "system", "tool")
+    spoken = {f"messages_{role}": f"CASE WHEN role = '{role}' THEN 1 ELSE 0 END" for role in usual}
+    spoken["messages_other"] = f"CASE WHEN role IN ({', '.join(map(repr, usual))}) THEN 0 ELSE 1 END"
+    counts = ["sessions_active", "sessions_new", "messages", *spoken, "turns", "errors"]
+    durations = {"turn_seconds_median": percentile(50), "turn_seconds_p95": percentile(95)}
+    errors = "sum(CASE WHEN outcome = 'error' THEN 1 ELSE 0 END)"
+    sums = {count: f"sum({count})" for count in ("messages", *spoken)}
+
+    return (
+        f"""
+            SELECT key AS session_key, name, owner, attributes, created_at, last_activity,
+                {db.seconds("created_at", "last_activity")} AS seconds,
+                message_count, state, turn_id, state_entered_at
+            FROM session_store_sessions
+        """,
+        f"""
+            SELECT m.session_key, m.seq, m.created_at, {db.day("m.created_at")} AS day, m.role, m.turn_id, m.content,
+                length(m.content) - 3 * (length(m.content) - length(replace(m.content, {db.sub}, ''))) AS characters,
+                (SELECT count(*) FROM (SELECT 1) AS one JOIN {db.calls}) AS tool_calls,
+                (SELECT {db.names} FROM (SELECT 1) AS one JOIN {db.calls}) AS tool_names,
+                {db.text_at("tool_call_id")} AS tool_call_id,
+                {db.text_at("model")} AS model,
+                {tokens("input_tokens", "prompt_tokens")} AS input_tokens,
+                {tokens("output_tokens", "completion_tokens")} AS output_tokens,
+                {db.number_at("latency_ms", "double precision")} AS latency_ms
+            FROM session_store_messages AS m
+        """,
+        f"""
+            SELECT m.session_key, m.seq, {db.position} AS position, m.created_at, {db.day("m.created_at")} AS day,
+                m.turn_id, {db.name} AS name
+            FROM session_store_messages AS m JOIN {db.calls}
+        """,
+        f"""
+            SELECT s.session_key, s.seq, s.turn_id, s.entered_at AS started_at, {db.day("s.entered_at")} AS day,
+                n.entered_at AS ended_at, {db.seconds("s.entered_at", "n.entered_at")} AS seconds, n.state AS outcome,
+                {in_turn("count(*)")} AS messages,
+                {in_turn("sum(m.input_tokens)")} AS input_tokens,
+                {in_turn("sum(m.output_tokens)")} AS output_tokens
+            FROM session_store_states AS s LEFT JOIN {db.next_state}
+            WHERE s.state = 'running'
+        """,
+        f"""
+            SELECT day, {", ".join(f"CAST(sum({count}) AS bigint) AS {count}" for count in counts)},
+                {", ".join(f"max({name}) AS {name}" for name in durations)}
+            FROM (
+                {part_of_a_day(sessions_active="count(*)", **sums)}
+                FROM (
+                    SELECT day, session_key, count(*) AS messages,
+                        {", ".join(f"sum({its}) AS {count}" for count, its in spoken.items())}
+                    FROM session_store_v1_messages GROUP BY day, session_key
+                ) AS spoken GROUP BY day
+                UNION ALL
+                {part_of_a_day(sessions_new="count(*)")}
+                FROM (SELECT {db.day("created_at")} AS day FROM session_store_sessions) AS born GROUP BY day
+                UNION ALL
+                {part_of_a_day(turns="count(*)", errors=errors, **durations)}
+                FROM (
+                    SELECT day, outcome, seconds, count(seconds) OVER (PARTITION BY day) AS ended,
+                        row_number() OVER (PARTITION BY day ORDER BY seconds NULLS LAST) AS place
+                    FROM session_store_v1_turns
+                ) AS taken GROUP BY day
+            ) AS figures GROUP BY day
+        """,
+    )
