@@ -75,6 +75,17 @@ PRIME = 2_147_483_647
 """Larger than any number of sessions: its multiples go through all of them, out of order."""
 
 
+class Contents(NamedTuple):
+    """What a database holds."""
+
+    sessions: int
+    long_messages: int = 0
+    """Of one session more."""
+    days: int = DAYS
+    turns: bool = False
+    """Every answer is a turn of its own, one in twenty of which fails, and every other one calls a tool."""
+
+
 class Spelling(NamedTuple):
     """What is not the same SQL everywhere."""
 
@@ -133,7 +144,7 @@ def words(number: int) -> str:
     return " ".join(random.choices(WORDS, cum_weights=FREQUENCIES, k=number))
 
 
-def fill_sqlite(path: Path, sessions: int, long_messages: int) -> None:
+def fill_sqlite(path: Path, contents: Contents) -> None:
     """Make a file with the sessions in it, unless it is there; it has its name when it is complete."""
     if path.exists():
         return
@@ -149,7 +160,7 @@ def fill_sqlite(path: Path, sessions: int, long_messages: int) -> None:
         db.execute("BEGIN")
         db.execute("CREATE TEMP TABLE pieces (number INTEGER PRIMARY KEY, text TEXT NOT NULL)")
         db.executemany("INSERT INTO pieces VALUES (?, ?)", enumerate(_pieces()))
-        for statement in _statements(SQLITE, sessions, long_messages):
+        for statement in _statements(SQLITE, contents):
             db.execute(statement)
         db.execute("COMMIT")
         db.execute("PRAGMA journal_mode = WAL")
@@ -157,7 +168,7 @@ def fill_sqlite(path: Path, sessions: int, long_messages: int) -> None:
     part.rename(path)
 
 
-def fill_postgresql(url: URL, sessions: int, long_messages: int) -> None:
+def fill_postgresql(url: URL, contents: Contents) -> None:
     """Make a database with the sessions in it, unless it is there; it has its name when it is complete."""
     part = url.set(database=f"{url.database}_part")
     names = {"part": sql.Identifier(str(part.database)), "whole": sql.Identifier(str(url.database))}
@@ -179,7 +190,7 @@ def fill_postgresql(url: URL, sessions: int, long_messages: int) -> None:
         db.execute("ANALYZE pieces")
         # At once it is made in a fourth of the time.
         db.execute("ALTER TABLE session_store_messages DROP CONSTRAINT session_store_messages_pkey")
-        for statement in _statements(POSTGRESQL, sessions, long_messages):
+        for statement in _statements(POSTGRESQL, contents):
             db.execute(statement)
         db.execute(
             "ALTER TABLE session_store_messages"
@@ -200,14 +211,18 @@ def _pieces() -> list[str]:
     ]
 
 
-def _statements(spelling: Spelling, sessions: int, long_messages: int) -> list[str]:
-    made = [_heads(spelling, sessions), *STATES, _messages(spelling, sessions)] if sessions else []
-    return made + _long_session(spelling, long_messages)
+def _statements(spelling: Spelling, contents: Contents) -> list[str]:
+    made = []
+    if contents.sessions:
+        states = TURNS if contents.turns else STATES
+        made = [_heads(spelling, contents), _messages(spelling, contents), *states]
+    return made + _long_session(spelling, contents)
 
 
-def _heads(spelling: Spelling, sessions: int) -> str:
-    first = _secs("first", sessions * EACH)
-    last = _secs(f"first + {AT_A_TIME * (EACH - 1)}", sessions * EACH)
+def _heads(spelling: Spelling, contents: Contents) -> str:
+    sessions = contents.sessions
+    first = _secs("first", sessions * EACH, contents.days)
+    last = _secs(f"first + {AT_A_TIME * (EACH - 1)}", sessions * EACH, contents.days)
     return f"""
         INSERT INTO session_store_sessions (
             key, name, owner, attributes, created_at, last_activity, active_minute,
@@ -252,32 +267,50 @@ STATES = (
 )
 """A turn of one session out of ten, and of those that are not idle."""
 
+TURNS = (
+    """
+    INSERT INTO session_store_states (session_key, seq, state, turn_id, entered_at)
+    SELECT session_key, seq,
+        CASE WHEN seq % 2 = 1 THEN 'running' WHEN length(content) % 20 = 0 THEN 'error' ELSE 'idle' END,
+        CASE WHEN seq % 2 = 1 THEN 'turn_' || (seq + 1) END, created_at
+    FROM session_store_messages
+    """,
+    f"""
+    UPDATE session_store_sessions
+    SET state = 'idle', turn_id = NULL, state_seq = {EACH}, state_entered_at = last_activity
+    """,
+)
+"""A turn for each answer, from the question on."""
 
-def _messages(spelling: Spelling, sessions: int) -> str:
+
+def _messages(spelling: Spelling, contents: Contents) -> str:
+    sessions = contents.sessions
     number = sessions * EACH
+    turn = "CASE WHEN seq % 2 = 0 THEN 'turn_' || seq END" if contents.turns else "NULL"
     return f"""
-        INSERT INTO session_store_messages (session_key, seq, role, content, payload, created_at)
+        INSERT INTO session_store_messages (session_key, seq, turn_id, role, content, payload, created_at)
         {_numbers("m", number)}, each AS (
             SELECT m, m / {AT_A_TIME * EACH} * {AT_A_TIME} + m % {AT_A_TIME} AS s,
                 m % {AT_A_TIME * EACH} / {AT_A_TIME} + 1 AS seq
             FROM m
         )
         SELECT
-            {_key(sessions)}, seq, {_role("seq")},
+            {_key(sessions)}, seq, {turn}, {_role("seq")},
             {_text("m")}
                 || CASE WHEN m % {number // MARKED} = 33 THEN ' {CONSTANT}' ELSE '' END
                 || CASE WHEN m % 50000 = 777 THEN ' {RARE}' ELSE '' END
                 || CASE WHEN m % 500 = 3 THEN ' {MEDIUM}' ELSE '' END
                 || CASE WHEN m % 5 = 4 THEN ' number ' || (m * {PRIME} % {number}) ELSE '' END,
-            {_payload(spelling, "seq")}, {spelling.time(_secs("m", number))}
+            {_payload(spelling, "seq", tools=contents.turns)}, {spelling.time(_secs("m", number, contents.days))}
         FROM each {_joined("m")}
     """
 
 
-def _long_session(spelling: Spelling, number: int) -> list[str]:
+def _long_session(spelling: Spelling, contents: Contents) -> list[str]:
+    number = contents.long_messages
     if not number:
         return []
-    begun, ended = (moment.isoformat(timespec="microseconds") for moment in (END - timedelta(days=DAYS), END))
+    begun, ended = (moment.isoformat(timespec="microseconds") for moment in (END - timedelta(days=contents.days), END))
     return [
         f"""
         INSERT INTO session_store_sessions (key, created_at, last_activity, active_minute, message_count, last_seq)
@@ -287,7 +320,7 @@ def _long_session(spelling: Spelling, number: int) -> list[str]:
         INSERT INTO session_store_messages (session_key, seq, role, content, payload, created_at)
         {_numbers("m", number)}
         SELECT '{LONG}', m + 1, {_role("m")}, {_text("m")}, {_payload(spelling, "m")},
-            {spelling.time(_secs("m", number))}
+            {spelling.time(_secs("m", number, contents.days))}
         FROM m {_joined("m")}
         """,
     ]
@@ -303,18 +336,19 @@ def _key(sessions: int) -> str:
     return f"'telegram_' || (s * {PRIME} % {sessions})"
 
 
-def _secs(message: str, number: int) -> str:
-    begun = END - timedelta(days=DAYS)
-    return f"({begun.timestamp()} + {timedelta(days=DAYS).total_seconds() / number} * ({message}))"
+def _secs(message: str, number: int, days: int) -> str:
+    begun = END - timedelta(days=days)
+    return f"({begun.timestamp()} + {timedelta(days=days).total_seconds() / number} * ({message}))"
 
 
 def _role(number: str) -> str:
     return f"CASE WHEN {number} % 2 = 1 THEN 'user' ELSE 'assistant' END"
 
 
-def _payload(spelling: Spelling, number: str) -> str:
+def _payload(spelling: Spelling, number: str, *, tools: bool = False) -> str:
     usage = '{"model":"small","usage":{"input_tokens":812,"output_tokens":64}}'
-    return f"CAST(CASE WHEN {number} % 2 = 0 THEN '{usage}' END AS {spelling.json})"
+    call = f'WHEN {number} % 4 = 0 THEN \'{usage[:-1]},"tool_calls":[{{"name":"lookup"}}]}}\'' if tools else ""
+    return f"CAST(CASE {call} WHEN {number} % 2 = 0 THEN '{usage}' END AS {spelling.json})"
 
 
 def _text(number: str) -> str:

@@ -68,14 +68,14 @@ def sqlite_files(place: Path, sizes: Sequence[int], long: int, very_long: int) -
         databases = []
         for size in sizes:
             path = place / f"sessions_{size}.db"
-            filling.fill_sqlite(path, size, long)
+            filling.fill_sqlite(path, filling.Contents(size, long))
             _read(path)
             url = URL.create("sqlite", database=str(path))
             store = stack.enter_context(SessionStore(url))
             floor = stack.enter_context(on_sqlite3(url))
             databases.append(Database(size, url, store, floor, floor.calls["search"]))
         path = place / f"long_{very_long}.db"
-        filling.fill_sqlite(path, 0, very_long)
+        filling.fill_sqlite(path, filling.Contents(0, very_long))
         yield Databases(databases, URL.create("sqlite", database=str(path)), None)
 
 
@@ -86,13 +86,13 @@ def postgresql_databases(place: Path, sizes: Sequence[int], long: int, very_long
         databases = []
         for size in sizes:
             url = server.set(database=f"sessions_{size}")
-            filling.fill_postgresql(url, size, long)
+            filling.fill_postgresql(url, filling.Contents(size, long))
             store = stack.enter_context(SessionStore(url))
             floor = stack.enter_context(on_psycopg(url))
             raw = stack.enter_context(psycopg.connect(psycopg_url(url), autocommit=True))
             databases.append(Database(size, url, store, floor, partial(_found_among_few, raw, expression(url))))
         walked = server.set(database=f"long_{very_long}")
-        filling.fill_postgresql(walked, 0, very_long)
+        filling.fill_postgresql(walked, filling.Contents(0, very_long))
         for path in place.joinpath("postgresql", "base").rglob("*"):
             _read(path)
         with psycopg.connect(psycopg_url(server)) as db:

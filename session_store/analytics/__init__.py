@@ -1,1 +1,35 @@
-"""Selects for analysts."""
+"""Selects for those who want to know how the conversations go, over views that keep their meaning.
+
+Every function returns a select of SQLAlchemy, to be run on any connection, or to go on from: ``.where()``,
+``.limit()``, ``.subquery()``. The same select gives the same figures on SQLite and on PostgreSQL.
+"""
+
+from session_store.analytics.activity import activity, owners
+from session_store.analytics.chosen import Filters
+from session_store.analytics.sessions import busiest_sessions, session_lengths, storage
+from session_store.analytics.turns import response_times, turns
+from session_store.analytics.usage import Price, tokens, tools
+from session_store.analytics.views import DAILY_V1, MESSAGES_V1, SESSIONS_V1, TOOL_CALLS_V1, TURNS_V1
+from session_store.analytics_indexes import create as create_indexes
+from session_store.analytics_indexes import drop as drop_indexes
+
+__all__ = [
+    "DAILY_V1",
+    "MESSAGES_V1",
+    "SESSIONS_V1",
+    "TOOL_CALLS_V1",
+    "TURNS_V1",
+    "Filters",
+    "Price",
+    "activity",
+    "busiest_sessions",
+    "create_indexes",
+    "drop_indexes",
+    "owners",
+    "response_times",
+    "session_lengths",
+    "storage",
+    "tokens",
+    "tools",
+    "turns",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import JSON, Boolean, String, bindparam, text
+from sqlalchemy import JSON, BigInteger, Boolean, String, bindparam, text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -122,6 +122,42 @@ def _(element: has_attributes, compiler: SQLCompiler, **kw: Any) -> str:
 def _(element: has_attributes, compiler: SQLCompiler, **kw: Any) -> str:
     have, want = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"{have} @> CAST({want} AS JSONB)"
+
+
+class byte_length(FunctionElement[int]):  # noqa: N801
+    """How many bytes of UTF-8 a text has."""
+
+    type = BigInteger()
+    inherit_cache = True
+    name = "byte_length"
+
+
+@compiles(byte_length, "sqlite")
+def _(element: byte_length, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"length(CAST({compiler.process(element.clauses, **kw)} AS BLOB))"
+
+
+@compiles(byte_length, "postgresql")
+def _(element: byte_length, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"octet_length({compiler.process(element.clauses, **kw)})"
+
+
+class bytewise(FunctionElement[str]):  # noqa: N801
+    """A text, to be ordered byte by byte, as SQLite does anyway."""
+
+    type = String()
+    inherit_cache = True
+    name = "bytewise"
+
+
+@compiles(bytewise, "sqlite")
+def _(element: bytewise, compiler: SQLCompiler, **kw: Any) -> str:
+    return compiler.process(element.clauses, **kw)
+
+
+@compiles(bytewise, "postgresql")
+def _(element: bytewise, compiler: SQLCompiler, **kw: Any) -> str:
+    return f'{compiler.process(element.clauses, **kw)} COLLATE "C"'
 
 
 def must_lock_first(db: Connection) -> bool:

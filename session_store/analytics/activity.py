@@ -1,0 +1,88 @@
+"""How much is going on, and who comes back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select
+
+from session_store.analytics.chosen import Filters, messages, of_sessions, period_of, times_that, total
+from session_store.analytics.views import MESSAGES_V1, SESSIONS_V1
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from sqlalchemy import Select
+
+    from session_store.dialects.times import Unit
+
+
+def activity(by: Unit = "day", *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
+    """Select how much was said in each hour, day or week.
+
+    Columns: ``period``, ``messages``, ``user_messages``, ``assistant_messages``, ``sessions`` (with a message),
+    ``owners`` (of those sessions). Ordered by ``period``; one in which nothing was said is not there.
+
+    Args:
+        by: ``"hour"``, ``"day"`` or ``"week"``, which begins on Monday.
+        tz: The time zone whose hours, days and weeks these are, such as ``"Europe/Lisbon"``.
+        filters: See `Filters`; the time is the message's.
+
+    Raises:
+        InvalidQuery: There is no such period or time zone, or a filter is not what it must be.
+    """
+    said = messages([MESSAGES_V1.c.session_key, MESSAGES_V1.c.role], by, tz, filters).subquery()
+    # First by session, so that there is less to be looked up and to be told apart.
+    spoken = (
+        select(
+            said.c.period,
+            said.c.session_key,
+            func.count().label("messages"),
+            times_that(said.c.role == "user", "user_messages"),
+            times_that(said.c.role == "assistant", "assistant_messages"),
+        )
+        .group_by(said.c.period, said.c.session_key)
+        .subquery()
+    )
+    return (
+        select(
+            spoken.c.period,
+            *(total(spoken.c[name], name) for name in ("messages", "user_messages", "assistant_messages")),
+            func.count().label("sessions"),
+            func.count(SESSIONS_V1.c.owner.distinct()).label("owners"),
+        )
+        .join(SESSIONS_V1, SESSIONS_V1.c.session_key == spoken.c.session_key)
+        .group_by(spoken.c.period)
+        .order_by(spoken.c.period)
+    )
+
+
+def owners(by: Unit = "week", *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
+    """Select how many owners were active in each hour, day or week, and how many of them had been there before.
+
+    Columns: ``period``, ``active_owners`` (with a message in it), ``new_owners``, ``returning_owners``: one of whose
+    sessions began in an earlier period, chosen by ``owner`` and ``attributes`` but whenever it was. Sessions without
+    an owner do not count. Ordered by ``period``. Arguments and errors are those of `activity`.
+    """
+    said = messages([MESSAGES_V1.c.session_key], by, tz, filters).distinct().subquery()
+    seen = (
+        select(said.c.period, SESSIONS_V1.c.owner)
+        .join(SESSIONS_V1, SESSIONS_V1.c.session_key == said.c.session_key)
+        .where(SESSIONS_V1.c.owner.is_not(None))
+        .distinct()
+        .subquery()
+    )
+    first_at = func.min(SESSIONS_V1.c.created_at).label("first_at")
+    came = select(SESSIONS_V1.c.owner, first_at).where(*of_sessions(filters)).group_by(SESSIONS_V1.c.owner).subquery()
+    first = select(came.c.owner, *period_of(came.c.first_at, by, tz)).subquery()
+    return (
+        select(
+            seen.c.period,
+            func.count().label("active_owners"),
+            times_that(first.c.period >= seen.c.period, "new_owners"),
+            times_that(first.c.period < seen.c.period, "returning_owners"),
+        )
+        .join(first, first.c.owner == seen.c.owner)
+        .group_by(seen.c.period)
+        .order_by(seen.c.period)
+    )

@@ -1,0 +1,125 @@
+"""How long conversations are, which are the busiest, and what room they take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Text, case, cast, func, literal_column, select, type_coerce
+
+from session_store.analytics.chosen import Filters, in_time, its_period, of_sessions, period_of, rows, total
+from session_store.analytics.views import MESSAGES_V1, SESSIONS_V1
+from session_store.dialects.sql import byte_length
+from session_store.tables import MESSAGES
+from session_store.validation import whole_number
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from sqlalchemy import ColumnElement, Select
+
+    from session_store.dialects.times import Unit
+
+_POWERS_OF_TWO: Final = 40
+
+
+def session_lengths(**filters: Unpack[Filters]) -> Select[Any]:
+    """Select how many sessions have how many messages, in steps that double.
+
+    Columns: ``at_least`` (0, 1, 2, 4, 8, ... messages, and fewer than the next step), ``sessions``, ``messages``.
+    Ordered by ``at_least``; a step nobody is on is not there.
+
+    Args:
+        filters: See `Filters`; the time is that of the session's beginning.
+
+    Raises:
+        InvalidQuery: A filter is not what it must be.
+    """
+    count = SESSIONS_V1.c.message_count
+    # Most are short, and found at the first comparisons.
+    steps: list[tuple[ColumnElement[bool], ColumnElement[int]]] = [
+        (count < 2 ** (power + 1), literal_column(str(2**power))) for power in range(_POWERS_OF_TWO)
+    ]
+    at_least = case((count < 1, literal_column("0")), *steps, else_=literal_column(str(2**_POWERS_OF_TWO)))
+    long = (
+        select(at_least.label("at_least"), count)
+        .where(*of_sessions(filters), *in_time(SESSIONS_V1.c.created_at, filters))
+        .subquery()
+    )
+    return (
+        select(long.c.at_least, func.count().label("sessions"), total(long.c.message_count, "messages"))
+        .group_by(long.c.at_least)
+        .order_by(long.c.at_least)
+    )
+
+
+def busiest_sessions(limit: int = 20, **filters: Unpack[Filters]) -> Select[Any]:
+    """Select the sessions with the most messages.
+
+    Columns: ``session_key``, ``name``, ``owner``, ``messages``, and when the first and the last of those were,
+    ``first_at`` and ``last_at``. The one with the most comes first, ties are by key.
+
+    Args:
+        limit: At most so many sessions.
+        filters: See `Filters`; the time is the message's.
+
+    Raises:
+        InvalidQuery: The limit is not a whole number of 0 or more, or a filter is not what it must be.
+    """
+    time = MESSAGES_V1.c.created_at
+    busiest = (
+        rows(
+            MESSAGES_V1,
+            time,
+            [
+                MESSAGES_V1.c.session_key,
+                func.count().label("messages"),
+                func.min(time).label("first_at"),
+                func.max(time).label("last_at"),
+            ],
+            filters,
+        )
+        .group_by(MESSAGES_V1.c.session_key)
+        .order_by(func.count().desc(), MESSAGES_V1.c.session_key)
+        .limit(whole_number(limit, "limit"))
+        .subquery()
+    )
+    return (
+        select(
+            busiest.c.session_key,
+            SESSIONS_V1.c.name,
+            SESSIONS_V1.c.owner,
+            busiest.c.messages,
+            busiest.c.first_at,
+            busiest.c.last_at,
+        )
+        .join(SESSIONS_V1, SESSIONS_V1.c.session_key == busiest.c.session_key)
+        .order_by(busiest.c.messages.desc(), busiest.c.session_key)
+    )
+
+
+def storage(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
+    """Select how many bytes of text and of payload there are, in all or for each hour, day or week.
+
+    Columns: ``period`` if ``by`` is given, ``messages``, ``content_bytes``, ``payload_bytes``: of UTF-8, before the
+    database compresses, without indexes and rows' overhead; a payload's is JSON as the database gives it, on
+    PostgreSQL with a space behind each comma and colon. Other arguments and errors are those of `activity`.
+    """
+    # Not from the view, which has no payload as a whole.
+    time = MESSAGES.c.created_at
+    columns = [
+        *period_of(time, by, tz),
+        byte_length(type_coerce(MESSAGES.c.content, Text)).label("content"),
+        func.coalesce(byte_length(cast(MESSAGES.c.payload, Text)), 0).label("payload"),
+    ]
+    stored = rows(MESSAGES, time, columns, filters).subquery()
+    period = its_period(stored)
+    return (
+        select(
+            *period,
+            func.count().label("messages"),
+            total(stored.c.content, "content_bytes"),
+            total(stored.c.payload, "payload_bytes"),
+        )
+        .group_by(*period)
+        .order_by(*period)
+    )

@@ -1,0 +1,98 @@
+"""How long people wait for an answer, how long turns take, and how many fail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Double, case, cast, func, literal, select
+
+from session_store.analytics.chosen import (
+    Filters,
+    its_period,
+    messages,
+    percentile,
+    period_of,
+    ranked,
+    rows,
+    times_that,
+)
+from session_store.analytics.views import MESSAGES_V1, TURNS_V1
+from session_store.dialects.times import seconds_between
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from sqlalchemy import Select
+
+    from session_store.dialects.times import Unit
+
+
+def turns(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
+    """Select how long turns took and how many ended in an error, in all or by when they started.
+
+    Columns: ``period`` if ``by`` is given, ``turns``, ``ended``, ``errors`` (of those that ended, in state
+    ``error``), ``error_rate`` (0 to 1; NULL if none ended), ``median_seconds``, ``p95_seconds`` (of those that ended;
+    NULL if none). Ordered by ``period``. A turn is one row of the view of turns: a time of state ``running``.
+
+    Args:
+        by: ``"hour"``, ``"day"`` or ``"week"``, which begins on Monday; None: all in one row.
+        tz: The time zone whose hours, days and weeks these are.
+        filters: See `Filters`; the time is that of the turn's start.
+
+    Raises:
+        InvalidQuery: There is no such period or time zone, or a filter is not what it must be.
+    """
+    time = TURNS_V1.c.started_at
+    columns = [*period_of(time, by, tz), TURNS_V1.c.seconds, TURNS_V1.c.outcome]
+    taken = ranked(rows(TURNS_V1, time, columns, filters).subquery())
+    period = its_period(taken)
+    ended = func.count(taken.c.seconds)
+    errors = times_that(taken.c.outcome == "error", "errors")
+    return (
+        select(
+            *period,
+            func.count().label("turns"),
+            ended.label("ended"),
+            errors,
+            (cast(errors.element, Double) / func.nullif(cast(ended, Double), 0)).label("error_rate"),
+            percentile(taken, 50),
+            percentile(taken, 95),
+        )
+        .group_by(*period)
+        .order_by(*period)
+    )
+
+
+def response_times(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
+    """Select how long it took from a user's message to the assistant's next one, in all or by when the user wrote.
+
+    Columns: ``period`` if ``by`` is given, ``answers``, ``median_seconds``, ``p95_seconds`` (NULL if nobody was
+    answered). Ordered by ``period``. Each message of role ``user`` counts for which there is a later one of role
+    ``assistant`` in its session, both within the time chosen; where their times go backwards, that is 0 seconds.
+    Arguments and errors are those of `turns`; the time is the message's.
+    """
+    asked = MESSAGES_V1.c.role == "user"
+    answered = MESSAGES_V1.c.role == "assistant"
+    # From the end of a session backwards: an answer and all that was said since the one before have one number.
+    number = func.count(case((answered, 1))).over(
+        partition_by=MESSAGES_V1.c.session_key, order_by=MESSAGES_V1.c.seq.desc(), rows=(None, 0)
+    )
+    columns = [MESSAGES_V1.c.session_key, MESSAGES_V1.c.role, MESSAGES_V1.c.created_at, number.label("number")]
+    said = messages(columns, by, tz, filters).where(asked | answered).subquery()
+    answer = func.max(case((said.c.role == "assistant", said.c.created_at))).over(
+        partition_by=[said.c.session_key, said.c.number]
+    )
+    both = select(*its_period(said), said.c.role, said.c.created_at, answer.label("answered_at")).subquery()
+    seconds = seconds_between(both.c.created_at, both.c.answered_at)
+    took = (
+        select(*its_period(both), case((seconds > 0, seconds), else_=literal(0.0, Double)).label("seconds"))
+        .where(both.c.role == "user", both.c.answered_at.is_not(None))
+        .subquery()
+    )
+    answers = ranked(took)
+    period = its_period(answers)
+    return (
+        select(*period, func.count().label("answers"), percentile(answers, 50), percentile(answers, 95))
+        .group_by(*period)
+        .order_by(*period)
+    )

@@ -1,0 +1,116 @@
+"""Which tools are called, and what the tokens cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sqlalchemy import Double, case, cast, func, literal, null, or_, select
+
+from session_store.analytics.chosen import Filters, its_period, messages, period_of, rows, total
+from session_store.analytics.views import MESSAGES_V1, TOOL_CALLS_V1
+from session_store.dialects.sql import bytewise
+from session_store.errors import InvalidQuery
+from session_store.validation import not_a
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Unpack
+
+    from sqlalchemy import Select
+
+    from session_store.dialects.times import Unit
+
+_PRICED_BY: Final = 1_000_000.0
+
+
+class Price(NamedTuple):
+    """What a million tokens of a model cost, in whatever money: those that go in, and those that come out."""
+
+    input: float
+    output: float
+
+
+def tools(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
+    """Select how often each tool was called, in all or for each hour, day or week.
+
+    Columns: ``period`` if ``by`` is given, ``name``, ``calls``, ``sessions`` (in which it was called). Ordered by
+    ``period``, then the tool that was called most comes first, ties are by name.
+
+    Args:
+        by: ``"hour"``, ``"day"`` or ``"week"``, which begins on Monday; None: all together.
+        tz: The time zone whose hours, days and weeks these are.
+        filters: See `Filters`; the time is that of the message that called.
+
+    Raises:
+        InvalidQuery: There is no such period or time zone, or a filter is not what it must be.
+    """
+    time = TOOL_CALLS_V1.c.created_at
+    columns = [*period_of(time, by, tz), TOOL_CALLS_V1.c.name, TOOL_CALLS_V1.c.session_key]
+    called = rows(TOOL_CALLS_V1, time, columns, filters).subquery()
+    period = its_period(called)
+    return (
+        select(
+            *period,
+            called.c.name,
+            func.count().label("calls"),
+            func.count(called.c.session_key.distinct()).label("sessions"),
+        )
+        .group_by(*period, called.c.name)
+        .order_by(*period, func.count().desc(), bytewise(called.c.name))
+    )
+
+
+def tokens(
+    by: Unit | None = None,
+    *,
+    tz: str = "UTC",
+    prices: Mapping[str, Price] | None = None,
+    **filters: Unpack[Filters],
+) -> Select[Any]:
+    """Select how many tokens each model took and gave, and what they cost, in all or for each hour, day or week.
+
+    Columns: ``period`` if ``by`` is given, ``model`` (NULL where the payload names none), ``messages`` (whose payload
+    says how many tokens), ``input_tokens``, ``output_tokens``, and with ``prices`` ``cost``, NULL for a model that
+    has none. Ordered by ``period`` and ``model``.
+
+    Args:
+        by: ``"hour"``, ``"day"`` or ``"week"``, which begins on Monday; None: all together.
+        tz: The time zone whose hours, days and weeks these are.
+        prices: By the name of the model.
+        filters: See `Filters`; the time is the message's.
+
+    Raises:
+        InvalidQuery: There is no such period or time zone, a price is no pair of numbers, or a filter is not what it
+            must be.
+    """
+    numbers = [MESSAGES_V1.c.input_tokens, MESSAGES_V1.c.output_tokens]
+    known = or_(*(number.is_not(None) for number in numbers))
+    used = messages([MESSAGES_V1.c.model, *numbers], by, tz, filters).where(known).subquery()
+    period = its_period(used)
+    taken, given = (total(used.c[name], name) for name in ("input_tokens", "output_tokens"))
+    cost = []
+    if prices is not None:
+        costs = [
+            (
+                used.c.model == model,
+                cast(taken.element, Double) * literal(price.input / _PRICED_BY, Double)
+                + cast(given.element, Double) * literal(price.output / _PRICED_BY, Double),
+            )
+            for model, price in _checked(prices).items()
+        ]
+        cost = [(case(*costs) if costs else cast(null(), Double)).label("cost")]
+    return (
+        select(*period, used.c.model, func.count().label("messages"), taken, given, *cost)
+        .group_by(*period, used.c.model)
+        .order_by(*period, bytewise(used.c.model).nulls_first())
+    )
+
+
+def _checked(prices: Mapping[str, Price]) -> dict[str, Price]:
+    checked = {}
+    for model, price in prices.items():
+        try:
+            checked[model] = Price(*map(float, price))
+        except (TypeError, ValueError):
+            raise InvalidQuery(not_a(price, f"the price of {model!r}", "two numbers")) from None
+    return checked
