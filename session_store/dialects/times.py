@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Boolean, Date, DateTime, Double
+from sqlalchemy import Date, DateTime, Double, Integer
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -99,7 +99,8 @@ def _(element: seconds_between, compiler: SQLCompiler, **kw: Any) -> str:
 class where_days_are_indexed(FunctionElement[bool]):  # noqa: N801
     """A condition on days that follows from one on times: said only where there may be an index of days alone."""
 
-    type = Boolean()
+    # Of a Boolean SQLAlchemy asks on SQLite whether it is 1, which no index answers.
+    type = Integer()  # type: ignore[assignment]
     inherit_cache = True
     name = "where_days_are_indexed"
 

@@ -156,8 +156,10 @@ def selects(db: type[OnSQLite | OnPostgreSQL]) -> tuple[str, str, str, str, str]
         # which drivers would take for a parameter.
         place = f"(ended - 1) * {hundredths}"
         first = f"1 + {place} / 100"
-        low, high = (f"max(CASE WHEN place = {number} THEN seconds END)" for number in (first, f"1 + {first}"))
-        between = f"max({place} - {place} / 100 * 100) / CAST(100 AS double precision)"
+        low, high = (
+            f"max(CASE WHEN place = {number} THEN seconds END) OVER its_day" for number in (first, f"1 + {first}")
+        )
+        between = f"({place} - {place} / 100 * 100) / CAST(100 AS double precision)"
         return f"{low} + {between} * (coalesce({high}, {low}) - {low})"
 
     def part_of_a_day(**figures: str) -> str:
@@ -166,13 +168,10 @@ def selects(db: type[OnSQLite | OnPostgreSQL]) -> tuple[str, str, str, str, str]
         return f"SELECT day, {', '.join(columns)}"
 
     usual = ("user", "assistant", "system", "tool")
-    spoken = {f"messages_{role}": f"CASE WHEN role = '{role}' THEN 1 ELSE 0 END" for role in usual}
-    spoken["messages_other"] = f"CASE WHEN role IN ({', '.join(map(repr, usual))}) THEN 0 ELSE 1 END"
+    spoken = {f"messages_{role}": f"sum(CASE WHEN role = '{role}' THEN 1 ELSE 0 END)" for role in usual}
+    spoken["messages_other"] = f"sum(CASE WHEN role IN ({', '.join(map(repr, usual))}) THEN 0 ELSE 1 END)"
     counts = ["sessions_active", "sessions_new", "messages", *spoken, "turns", "errors"]
     durations = {"turn_seconds_median": percentile(50), "turn_seconds_p95": percentile(95)}
-    errors = "sum(CASE WHEN outcome = 'error' THEN 1 ELSE 0 END)"
-    sums = {count: f"sum({count})" for count in ("messages", *spoken)}
-
     return (
         f"""
             SELECT key AS session_key, name, owner, attributes, created_at, last_activity,
@@ -206,26 +205,34 @@ def selects(db: type[OnSQLite | OnPostgreSQL]) -> tuple[str, str, str, str, str]
             FROM session_store_states AS s LEFT JOIN {db.next_state}
             WHERE s.state = 'running'
         """,
+        # Windows and no GROUP BY where there is a choice: through those alone SQLite lets a condition on the day down
+        # to the rows.
         f"""
-            SELECT day, {", ".join(f"CAST(sum({count}) AS bigint) AS {count}" for count in counts)},
-                {", ".join(f"max({name}) AS {name}" for name in durations)}
+            SELECT day, {", ".join([*counts, *durations])}
             FROM (
-                {part_of_a_day(sessions_active="count(*)", **sums)}
+                SELECT day, {", ".join(f"CAST(sum({count}) OVER its_day AS bigint) AS {count}" for count in counts)},
+                    {", ".join(f"max({name}) OVER its_day AS {name}" for name in durations)},
+                    row_number() OVER its_day AS number
                 FROM (
-                    SELECT day, session_key, count(*) AS messages,
-                        {", ".join(f"sum({its}) AS {count}" for count, its in spoken.items())}
-                    FROM session_store_v1_messages GROUP BY day, session_key
-                ) AS spoken GROUP BY day
-                UNION ALL
-                {part_of_a_day(sessions_new="count(*)")}
-                FROM (SELECT {db.day("created_at")} AS day FROM session_store_sessions) AS born GROUP BY day
-                UNION ALL
-                {part_of_a_day(turns="count(*)", errors=errors, **durations)}
-                FROM (
-                    SELECT day, outcome, seconds, count(seconds) OVER (PARTITION BY day) AS ended,
-                        row_number() OVER (PARTITION BY day ORDER BY seconds NULLS LAST) AS place
-                    FROM session_store_v1_turns
-                ) AS taken GROUP BY day
-            ) AS figures GROUP BY day
+                    {part_of_a_day(sessions_active="count(DISTINCT session_key)", messages="count(*)", **spoken)}
+                    FROM session_store_v1_messages GROUP BY day
+                    UNION ALL
+                    {part_of_a_day(sessions_new="count(*)")}
+                    FROM (SELECT {db.day("created_at")} AS day FROM session_store_sessions) AS born GROUP BY day
+                    UNION ALL
+                    {part_of_a_day(turns="turns", errors="errors", **{name: name for name in durations})}
+                    FROM (
+                        SELECT day, count(*) OVER its_day AS turns,
+                            sum(CASE WHEN outcome = 'error' THEN 1 ELSE 0 END) OVER its_day AS errors,
+                            {", ".join(f"{its} AS {name}" for name, its in durations.items())},
+                            row_number() OVER its_day AS number
+                        FROM (
+                            SELECT day, outcome, seconds, count(seconds) OVER (PARTITION BY day) AS ended,
+                                row_number() OVER (PARTITION BY day ORDER BY seconds NULLS LAST) AS place
+                            FROM session_store_v1_turns
+                        ) AS ranked WINDOW its_day AS (PARTITION BY day)
+                    ) AS taken WHERE number = 1
+                ) AS figures WINDOW its_day AS (PARTITION BY day)
+            ) AS days WHERE number = 1
         """,
     )
