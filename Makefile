@@ -81,6 +81,7 @@ bench: $(if $(PEERS),$(PEERS_VENV)/peers.stamp,$(VENV)/dev.stamp)
 	$(BENCH_PYTHON) -m benchmarks.budget $(if $(PEERS),--peers) --dir $(BENCH_DIR)
 	$(BENCH_PYTHON) -m benchmarks.cost $(if $(PEERS),--peers) --dir $(BENCH_DIR)
 	$(BENCH_PYTHON) -m benchmarks.scale --dir $(BENCH_DIR)
+	$(BENCH_PYTHON) -m benchmarks.analytics --dir $(BENCH_DIR)
 	$(BENCH_PYTHON) -m benchmarks.charts
 	$(BENCH_PYTHON) -m benchmarks.figures
 	$(BENCH_PYTHON) -m benchmarks.neighbours --dir $(BENCH_DIR)
@@ -90,6 +91,7 @@ bench-smoke: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.budget --smoke
 	$(BIN)/python -m benchmarks.scale --smoke
 	$(BIN)/python -m benchmarks.cost --smoke
+	$(BIN)/python -m benchmarks.analytics --smoke
 
 conformance:
 	for python in $(PYTHONS); do \
