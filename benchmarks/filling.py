@@ -43,6 +43,8 @@ END = datetime(2026, 3, 1, tzinfo=UTC)
 DAYS = 90
 EACH = 10
 """Messages of a session."""
+USAGE = '{"model":"small","usage":{"input_tokens":812,"output_tokens":64}}'
+CALLS = '"tool_calls":[{"name":"lookup"},{"name":"weather"}]'
 AT_A_TIME = 100
 """Sessions that go on at the same time: their number must be a multiple of it."""
 LONG = "long"
@@ -83,7 +85,8 @@ class Contents(NamedTuple):
     """Of one session more."""
     days: int = DAYS
     turns: bool = False
-    """Every answer is a turn of its own, one in twenty of which fails, and every other one calls a tool."""
+    """Every session is two turns of an agent, a question, a call, two results and an answer, and one in twenty fails;
+    they are to be counted, and there is no search index."""
 
 
 class Spelling(NamedTuple):
@@ -164,7 +167,10 @@ def fill_sqlite(path: Path, contents: Contents) -> None:
             db.execute(statement)
         db.execute("COMMIT")
         db.execute("PRAGMA journal_mode = WAL")
-    search_index.rebuild(part)
+    if contents.turns:
+        search_index.drop(part)
+    else:
+        search_index.rebuild(part)
     part.rename(path)
 
 
@@ -196,7 +202,8 @@ def fill_postgresql(url: URL, contents: Contents) -> None:
             "ALTER TABLE session_store_messages"
             " ADD CONSTRAINT session_store_messages_pkey PRIMARY KEY (session_key, seq)"
         )
-    search_index.create(part)
+    if not contents.turns:
+        search_index.create(part)
     with psycopg.connect(psycopg_url(part), autocommit=True) as db:
         db.execute("VACUUM ANALYZE")
     with psycopg.connect(psycopg_url(url.set(database="postgres")), autocommit=True) as db:
@@ -270,23 +277,29 @@ STATES = (
 TURNS = (
     """
     INSERT INTO session_store_states (session_key, seq, state, turn_id, entered_at)
-    SELECT session_key, seq,
-        CASE WHEN seq % 2 = 1 THEN 'running' WHEN length(content) % 20 = 0 THEN 'error' ELSE 'idle' END,
-        CASE WHEN seq % 2 = 1 THEN 'turn_' || (seq + 1) END, created_at
-    FROM session_store_messages
+    SELECT session_key, (seq + 4) / 5 * 2 - seq % 5,
+        CASE WHEN seq % 5 = 1 THEN 'running' WHEN length(content) % 20 = 0 THEN 'error' ELSE 'idle' END,
+        CASE WHEN seq % 5 = 1 THEN 'turn_' || (seq + 4) / 5 END, created_at
+    FROM session_store_messages WHERE seq % 5 IN (0, 1)
     """,
     f"""
     UPDATE session_store_sessions
-    SET state = 'idle', turn_id = NULL, state_seq = {EACH}, state_entered_at = last_activity
+    SET state = 'idle', turn_id = NULL, state_seq = {EACH} / 5 * 2, state_entered_at = last_activity
     """,
 )
-"""A turn for each answer, from the question on."""
+"""Turns from the question to the answer."""
 
 
 def _messages(spelling: Spelling, contents: Contents) -> str:
     sessions = contents.sessions
     number = sessions * EACH
-    turn = "CASE WHEN seq % 2 = 0 THEN 'turn_' || seq END" if contents.turns else "NULL"
+    turn, role, payload = "NULL", _role("seq"), _payload(spelling, "seq")
+    if contents.turns:
+        turn = "CASE WHEN seq % 5 <> 1 THEN 'turn_' || (seq + 4) / 5 END"
+        role = "CASE seq % 5 WHEN 1 THEN 'user' WHEN 3 THEN 'tool' WHEN 4 THEN 'tool' ELSE 'assistant' END"
+        payload = (
+            f"CAST(CASE seq % 5 WHEN 2 THEN '{USAGE[:-1]},{CALLS}}}' WHEN 0 THEN '{USAGE}' END AS {spelling.json})"
+        )
     return f"""
         INSERT INTO session_store_messages (session_key, seq, turn_id, role, content, payload, created_at)
         {_numbers("m", number)}, each AS (
@@ -295,13 +308,13 @@ def _messages(spelling: Spelling, contents: Contents) -> str:
             FROM m
         )
         SELECT
-            {_key(sessions)}, seq, {turn}, {_role("seq")},
+            {_key(sessions)}, seq, {turn}, {role},
             {_text("m")}
                 || CASE WHEN m % {number // MARKED} = 33 THEN ' {CONSTANT}' ELSE '' END
                 || CASE WHEN m % 50000 = 777 THEN ' {RARE}' ELSE '' END
                 || CASE WHEN m % 500 = 3 THEN ' {MEDIUM}' ELSE '' END
                 || CASE WHEN m % 5 = 4 THEN ' number ' || (m * {PRIME} % {number}) ELSE '' END,
-            {_payload(spelling, "seq", tools=contents.turns)}, {spelling.time(_secs("m", number, contents.days))}
+            {payload}, {spelling.time(_secs("m", number, contents.days))}
         FROM each {_joined("m")}
     """
 
@@ -345,10 +358,8 @@ def _role(number: str) -> str:
     return f"CASE WHEN {number} % 2 = 1 THEN 'user' ELSE 'assistant' END"
 
 
-def _payload(spelling: Spelling, number: str, *, tools: bool = False) -> str:
-    usage = '{"model":"small","usage":{"input_tokens":812,"output_tokens":64}}'
-    call = f'WHEN {number} % 4 = 0 THEN \'{usage[:-1]},"tool_calls":[{{"name":"lookup"}}]}}\'' if tools else ""
-    return f"CAST(CASE {call} WHEN {number} % 2 = 0 THEN '{usage}' END AS {spelling.json})"
+def _payload(spelling: Spelling, number: str) -> str:
+    return f"CAST(CASE WHEN {number} % 2 = 0 THEN '{USAGE}' END AS {spelling.json})"
 
 
 def _text(number: str) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Double, Text, bindparam, case, cast, func, li
 from session_store.analytics.views import MESSAGES_V1, SESSIONS_V1
 from session_store.dialects import times
 from session_store.dialects.sql import has_attributes
-from session_store.dialects.times import Unit, where_days_are_indexed
+from session_store.dialects.times import Unit
 from session_store.errors import InvalidQuery
 from session_store.types import dump_json
 from session_store.validation import attribute_filter, identifier, moment, not_a
@@ -50,16 +50,16 @@ def of_sessions(filters: Filters) -> list[ColumnElement[bool]]:
 
 
 def in_time(time: ColumnElement[datetime], filters: Filters) -> list[ColumnElement[bool]]:
-    """Return the conditions on a time, and on its day where that helps."""
+    """Return the conditions on a time, and on its day, which the indexes by day know."""
     day = times.period(time, "day", "UTC")
     conditions: list[ColumnElement[bool]] = []
     since, until = filters.get("since"), filters.get("until")
     if since is not None:
         since = moment(since, "since")
-        conditions += [time >= since, where_days_are_indexed(day >= since.date())]
+        conditions += [time >= since, day >= since.date()]
     if until is not None:
         until = moment(until, "until")
-        conditions += [time < until, where_days_are_indexed(day <= until.date())]
+        conditions += [time < until, day <= until.date()]
     return conditions
 
 

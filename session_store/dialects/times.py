@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Date, DateTime, Double, Integer
+from sqlalchemy import Date, DateTime, Double
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -70,7 +70,7 @@ def _(element: period, compiler: SQLCompiler, **kw: Any) -> str:
 
 @compiles(period, "postgresql")
 def _(element: period, compiler: SQLCompiler, **kw: Any) -> str:
-    local = f"timezone('{element.zone}', {compiler.process(element.clauses, **kw)})"
+    local = f"({compiler.process(element.clauses, **kw)} AT TIME ZONE '{element.zone}')"
     return _POSTGRESQL_PERIODS[element.unit].format(local)
 
 
@@ -94,25 +94,6 @@ def _(element: seconds_between, compiler: SQLCompiler, **kw: Any) -> str:
 def _(element: seconds_between, compiler: SQLCompiler, **kw: Any) -> str:
     start, end = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"CAST(extract(epoch FROM {end} - {start}) AS DOUBLE PRECISION)"
-
-
-class where_days_are_indexed(FunctionElement[bool]):  # noqa: N801
-    """A condition on days that follows from one on times: said only where there may be an index of days alone."""
-
-    # Of a Boolean SQLAlchemy asks on SQLite whether it is 1, which no index answers.
-    type = Integer()  # type: ignore[assignment]
-    inherit_cache = True
-    name = "where_days_are_indexed"
-
-
-@compiles(where_days_are_indexed, "sqlite")
-def _(element: where_days_are_indexed, compiler: SQLCompiler, **kw: Any) -> str:
-    return compiler.process(element.clauses, **kw)
-
-
-@compiles(where_days_are_indexed, "postgresql")
-def _(element: where_days_are_indexed, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ARG001
-    return "true"
 
 
 def zone(name: str) -> tzinfo:
