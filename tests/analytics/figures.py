@@ -5,7 +5,7 @@ What the selects say, which is made of the same, is in `tests.analytics.select_f
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
@@ -336,10 +336,9 @@ def daily_rows(said: Conversations) -> list[DailyRow]:
         messages[day_of(message.created_at)].append(message)
     for turn in turn_rows(said):
         turns[turn.day].append(turn)
-    born = [day_of(head.created_at) for head in said.sessions]
-    new = {day: born.count(day) for day in set(born)}
+    new = Counter(day_of(head.created_at) for head in said.sessions)
     return [
-        daily_row(day, new.get(day, 0), messages[day], turns[day])
+        daily_row(day, new[day], messages[day], turns[day])
         for day in sorted(new.keys() | messages.keys() | turns.keys())
     ]
 
