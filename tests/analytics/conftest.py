@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, Select, create_engine, make_url, text
+from sqlalchemy import Engine, NullPool, Select, create_engine, make_url, text
 
 from tests.analytics import filling
 from tests.analytics.figures import Conversations
+from tests.servers import Server
 
 DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
 
@@ -42,9 +43,18 @@ def analysed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
             shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
             url = make_url(f"sqlite:///{path}")
         else:
-            server = request.getfixturevalue("postgresql_server")
+            server: Server = request.getfixturevalue("postgresql_server")
             url = stack.enter_context(server.clone(request.getfixturevalue("postgresql_template").template_dbname))
         # Nothing of ours is on it: what is asked here, an analyst can ask.
         engine = create_engine(url.set(drivername=DRIVERS[request.param]))
         yield Analysed(request.param, engine)
+        engine.dispose()
+
+
+@pytest.fixture
+def postgresql(postgresql_server: Server) -> Iterator[Engine]:
+    """A PostgreSQL database with nothing in it."""
+    with postgresql_server.clone(postgresql_server.template_dbname) as url:
+        engine = create_engine(url.set(drivername=DRIVERS["postgresql"]), poolclass=NullPool)
+        yield engine
         engine.dispose()

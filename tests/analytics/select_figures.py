@@ -4,7 +4,7 @@ Each function here has the name and the arguments of the one it stands for, retu
 conversations come first. Where the description is silent, the readings are:
 
 - A period has a row if something is counted in it: a message, a turn, an answer, an active owner.
-- Texts are in the order of the bytes they are stored as, and None comes last.
+- Texts are in the order of the bytes they are stored as, and None comes first.
 - The messages of a session of a certain length are all of its messages, as its head counts them.
 """
 
@@ -211,7 +211,7 @@ def tokens(
         for row in map(message_row, messages):
             if row.input_tokens is not None or row.output_tokens is not None:
                 used[row.model].append((row.input_tokens or 0, row.output_tokens or 0))
-        for model in sorted(used, key=lambda model: (model is None, stored(model or ""))):
+        for model in sorted(used, key=lambda model: (model is not None, stored(model or ""))):
             came, went = (sum(numbers) for numbers in zip(*used[model], strict=True))
             cost: Row = ()
             if prices is not None:

@@ -1,65 +1,18 @@
 """The reference against what was computed by hand; no database is asked."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.analytics import figures, select_figures
-from tests.analytics.figures import Conversations, DailyRow, Entry, Message, Session, TurnRow
+from tests.analytics.figures import Conversations, DailyRow, Entry, Message, TurnRow
+from tests.analytics.samples import DAY, LATER, LATER_NOON, NOON, SHOP, at, head, said
 
 pytestmark = pytest.mark.once
 
-NOON = datetime(2026, 3, 5, 12, tzinfo=UTC)
 LISBON, NEW_YORK, APIA, KOLKATA = "Europe/Lisbon", "America/New_York", "Pacific/Apia", "Asia/Kolkata"
-
-
-def at(seconds: float) -> datetime:
-    """So many seconds after noon."""
-    return NOON + timedelta(seconds=seconds)
-
-
-def head(key: str, owner: str | None = None, created: float = 0, count: int = 0, **attributes: Any) -> Session:
-    """A session."""
-    return Session(key, None, owner, attributes, at(created), at(created), count, "idle", None, None)
-
-
-def said(key: str, seq: int, role: str, when: float, turn_id: str | None = None) -> Message:
-    """A message."""
-    return Message(key, seq, at(when), role, turn_id, "four", None)
-
-
-def with_payload(message: Message, payload: Any) -> Message:
-    """The message with something beside its content."""
-    return message._replace(payload=payload)
-
-
-USED = {"model": "m", "usage": {"input_tokens": 10, "output_tokens": 2}}
-SHOP = Conversations(
-    sessions=[
-        head("a", "ann", 0, 5, channel="web"),
-        head("b", "bo", -86_400, 1),
-        head("c", None, 0, 0),
-    ],
-    messages=[
-        said("a", 1, "user", 0, "t1"),
-        with_payload(said("a", 2, "assistant", 4, "t1"), USED),
-        with_payload(said("a", 3, "user", 10, "t2"), {"tool_calls": [{"name": "x"}, {"name": "y"}, {"name": "x"}]}),
-        said("a", 4, "user", 11, "t2"),
-        with_payload(said("a", 5, "assistant", 9, "t2"), {"usage": {"prompt_tokens": 5}}),
-        with_payload(said("b", 1, "critic", 4 * 86_400), [1]),
-    ],
-    entries=[
-        Entry("a", 1, "running", "t1", at(0)),
-        Entry("a", 2, "idle", None, at(5)),
-        Entry("a", 3, "running", "t2", at(10)),
-        Entry("a", 4, "error", "t2", at(12)),
-        Entry("a", 5, "running", "t2", at(20)),
-        Entry("b", 1, "running", None, at(86_400 * 4)),
-    ],
-)
-"""Two sessions with messages, in one of which a turn failed and ran again; and one without."""
 
 
 @pytest.mark.parametrize(
@@ -205,8 +158,6 @@ def test_periods(time: str, by: str, tz: str, expected: date) -> None:
     assert (found, type(found)) == (expected, type(expected))
 
 
-DAY, LATER = date(2026, 3, 5), date(2026, 3, 9)
-LATER_NOON = at(4 * 86_400)
 PRICES = {"m": SimpleNamespace(input=3.0, output=15.0)}
 
 
@@ -233,8 +184,8 @@ PRICES = {"m": SimpleNamespace(input=3.0, output=15.0)}
         ("turns", {"owner": "nobody"}, [(0, 0, 0, None, None, None)]),
         ("tools", {}, [("x", 2, 1), ("y", 1, 1)]),
         ("tools", {"by": "week"}, [(date(2026, 3, 2), "x", 2, 1), (date(2026, 3, 2), "y", 1, 1)]),
-        ("tokens", {}, [("m", 1, 10, 2), (None, 1, 5, 0)]),
-        ("tokens", {"prices": PRICES}, [("m", 1, 10, 2, pytest.approx(0.00006)), (None, 1, 5, 0, None)]),
+        ("tokens", {}, [(None, 1, 5, 0), ("m", 1, 10, 2)]),
+        ("tokens", {"prices": PRICES}, [(None, 1, 5, 0, None), ("m", 1, 10, 2, pytest.approx(0.00006))]),
         (
             "busiest_sessions",
             {},

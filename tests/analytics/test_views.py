@@ -1,8 +1,7 @@
 """The views: their columns are promised, and their rows are what the reference makes of the same conversations."""
 
 import random
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -11,22 +10,22 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from hypothesis import given
-from sqlalchemy import Engine, MetaData, NullPool, create_engine, inspect, select, text
+from sqlalchemy import Engine, MetaData, inspect, select, text
 from sqlalchemy.exc import ProgrammingError
 
 from session_store import ChatMessage, SessionStore, migrations
 from session_store.analytics import views
 from session_store.testing import Clock
 from tests.analytics import filling
+from tests.analytics.asking import PREFIX, TABLES, every
 from tests.analytics.comparing import as_given, differences, in_order
-from tests.analytics.conftest import DRIVERS, Analysed
+from tests.analytics.conftest import Analysed
 from tests.analytics.conversations import conversations
-from tests.analytics.figures import VIEWS, Conversations, Entry, Message, Session
+from tests.analytics.figures import VIEWS, Conversations
+from tests.analytics.samples import FULL
 from tests.conftest import Database, examples
 from tests.migrations.steps import configured
-from tests.servers import Server
 
-PREFIX = "session_store_v1_"
 NAMES = {f"{PREFIX}{view}" for view in VIEWS}
 
 
@@ -112,27 +111,6 @@ COLUMNS = {
 """What is promised: the columns of each view in their order, with their types on both databases."""
 TYPE_OF = {"sqlite": "typeof({})", "postgresql": "CAST(pg_typeof({}) AS text)"}
 
-NOW = datetime(2026, 3, 5, 9, 12, 3, tzinfo=UTC)
-FULL = Conversations(
-    sessions=[Session("a", "Ann's", "ann", {"n": 1}, NOW, NOW, 1, "idle", "t1", NOW)],
-    messages=[
-        Message("a", 1, NOW, "assistant", "t1", "Hello", {
-            "tool_calls": [{"name": "weather"}],
-            "tool_call_id": "call_1",
-            "model": "large",
-            "usage": {"input_tokens": 12, "output_tokens": 3},
-            "latency_ms": 250,
-        })
-    ],
-    entries=[Entry("a", 1, "running", "t1", NOW), Entry("a", 2, "idle", "t1", NOW)],
-)  # fmt: skip
-"""One row in each view, with a value in each column."""
-
-
-def every(view: str, schema: str = "") -> str:
-    """The query for all that a view has."""
-    return f"SELECT * FROM {schema}{PREFIX}{view}"  # noqa: S608 - a name of ours
-
 
 def check_views(analysed: Analysed, said: Conversations) -> None:
     """Let each view have the reference's rows, read by SQL alone and as a table of ours."""
@@ -146,16 +124,18 @@ def check_views(analysed: Analysed, said: Conversations) -> None:
         assert differences(as_table, in_order(view, expected)) == []
 
 
-TABLES = {view: getattr(views, f"{view.upper()}_V1") for view in VIEWS}
-
-
-@examples(25)
-@given(said=conversations())
-def test_rows_are_those_of_the_reference(analysed: Analysed, said: Conversations) -> None:
+@pytest.mark.parametrize("number", [15, pytest.param(1_000, marks=pytest.mark.long)])
+@pytest.mark.timeout(900)
+def test_rows_are_those_of_the_reference(analysed: Analysed, number: int) -> None:
     """Every view has exactly the rows of its description, whatever was said."""
-    analysed.fill(said)
 
-    check_views(analysed, said)
+    @examples(number)
+    @given(conversations())
+    def check(said: Conversations) -> None:
+        analysed.fill(said)
+        check_views(analysed, said)
+
+    check()
 
 
 CALLS = [*["append"] * 6, *["run"] * 4, *["end"] * 3, "remove", "label", "prune"]
@@ -236,15 +216,6 @@ def test_they_come_and_go_with_their_revision(database: Database, engine: Engine
     assert set(inspect(engine).get_view_names()) == NAMES
     with engine.connect() as db:
         assert [len(db.execute(text(every(view))).all()) for view in VIEWS] == [1] * 5
-
-
-@pytest.fixture
-def postgresql(postgresql_server: Server) -> Iterator[Engine]:
-    """A PostgreSQL database with nothing in it."""
-    with postgresql_server.clone(postgresql_server.template_dbname) as url:
-        engine = create_engine(url.set(drivername=DRIVERS["postgresql"]), poolclass=NullPool)
-        yield engine
-        engine.dispose()
 
 
 def test_in_a_host_s_schema(postgresql: Engine) -> None:
