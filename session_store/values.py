@@ -200,5 +200,44 @@ class Health(NamedTuple):
     latency: float
 
 
+class SessionCopy(NamedTuple):
+    """What a session has beside its messages and its state log, as it is copied from one place to another.
+
+    ``last_seq`` and ``state_seq`` are the highest numbers that were ever taken, which may be those of nothing that is
+    still there. They and ``last_activity`` are the least that the copy gets: what comes with it may go beyond.
+    """
+
+    key: str
+    name: str | None
+    owner: str | None
+    attributes: Mapping[str, Any]
+    created_at: datetime
+    last_activity: datetime
+    last_seq: int = 0
+    state: str = IDLE
+    turn_id: str | None = None
+    state_entered_at: datetime | None = None
+    state_seq: int = 0
+
+
+class StateEntry(NamedTuple):
+    """A change of a session's state, with its number in the log."""
+
+    seq: int
+    state: str
+    turn_id: str | None
+    entered_at: datetime
+
+
+class MessageCopy(NamedTuple):
+    """A message with all that belongs to it."""
+
+    seq: int
+    created_at: datetime
+    turn_id: str | None
+    idempotency_key: str | None
+    message: ChatMessage
+
+
 def _cursor(place: list[Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")

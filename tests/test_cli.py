@@ -272,9 +272,9 @@ def test_without_the_extra_it_says_which(
 def test_another_module_that_is_missing_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not for the extra to bring."""
     monkeypatch.delitem(sys.modules, "session_store.cli.commands")
-    monkeypatch.setitem(sys.modules, "session_store.jsonl", None)
+    monkeypatch.setitem(sys.modules, "session_store.imports", None)
 
-    with pytest.raises(ModuleNotFoundError, match="jsonl"):
+    with pytest.raises(ModuleNotFoundError, match="imports"):
         main()
 
 

@@ -21,6 +21,7 @@ ORDER = [
     "revisions",
     "statements",
     "removals",
+    "copies",
     "search",
     "repositories",
     "protocols",
@@ -35,7 +36,7 @@ ORDER = [
     "migrations",
     "analytics",
     "store",
-    "jsonl",
+    "imports",
     "cli",
     "testing",
 ]

@@ -25,7 +25,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from session_store import AsyncSessionStore, ChatMessage, SchemaOutOfDate, SessionStore, jsonl, migrations
+from session_store import AsyncSessionStore, ChatMessage, SchemaOutOfDate, SessionStore, migrations
+from session_store.imports import import_jsonl
 from session_store.testing import Clock
 from tests.conftest import Database
 from tests.hosts import ORDERS, async_host_engine, disagreements, host_engine
@@ -124,7 +125,7 @@ def test_no_connection_is_held_while_a_file_is_read(database: Database, connecti
     written: list[int] = []
     with SessionStore(database.url) as store:
         event.listen(store.engine, "commit", lambda _: written.append(len(file.noted)))
-        jsonl.import_jsonl(store, [file])
+        import_jsonl(store, [file])
         assert store.count_sessions() == 1
 
     assert set(file.noted) == {0}

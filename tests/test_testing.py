@@ -36,7 +36,7 @@ def run(project: pytest.Pytester, *options: str) -> pytest.RunResult:
 
 def test_the_package_does_not_need_pytest() -> None:
     """Who imports the store has not imported what tests it."""
-    program = "import sys, session_store.cli, session_store.jsonl; print('pytest' in sys.modules)"
+    program = "import sys, session_store.cli, session_store.imports; print('pytest' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert done.stdout == "False\n"

@@ -32,7 +32,7 @@ from session_store import (
     configure_sqlite,
     migrations,
 )
-from session_store.jsonl import Imported, import_jsonl
+from session_store.imports import Imported, import_jsonl
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -16,7 +16,7 @@ from session_store import migrations, search_index
 from session_store.cli import display
 from session_store.dialects import engines
 from session_store.errors import InvalidQuery, StoreError, StoreUnavailable
-from session_store.jsonl import BrokenLine, import_jsonl
+from session_store.imports import BrokenLine, import_jsonl
 from session_store.revisions import HEAD
 from session_store.store import SessionStore
 from session_store.values import SessionMetadata, SessionQuery

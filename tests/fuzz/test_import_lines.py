@@ -20,7 +20,7 @@ import pytest
 from hypothesis import strategies as st
 
 from session_store import ChatMessage, NewMessage, SessionStore
-from session_store.jsonl import BrokenLine, Imported, import_jsonl
+from session_store.imports import BrokenLine, Imported, import_jsonl
 from session_store.testing import Clock
 from tests.command_line import Command, running_in
 from tests.conftest import Database

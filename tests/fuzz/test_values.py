@@ -27,7 +27,7 @@ from session_store import (
     migrations,
     search_index,
 )
-from session_store.jsonl import import_jsonl
+from session_store.imports import import_jsonl
 from session_store.testing import Clock
 from tests.conftest import Database
 from tests.fuzz.allowed import is_identifier, is_text, is_time, own_errors, plain

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from session_store import ChatMessage, SessionQuery, SessionStore, search_index
-from session_store.jsonl import import_jsonl
+from session_store.imports import import_jsonl
 from session_store.search.words import has_no_spaces
 from tests.documents import ROOT
 from tests.search import search_reference

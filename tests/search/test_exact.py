@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DatabaseError
 
 from session_store import ChatMessage, NewMessage, SessionQuery, SessionStore, search_index
-from session_store.jsonl import import_jsonl
+from session_store.imports import import_jsonl
 from session_store.search import fts5, tsvector
 from session_store.testing import Clock
 from tests.conftest import Database
