@@ -5,13 +5,18 @@ Heads are locked first, and in the order of their keys, so that of two copies ne
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Text, bindparam, cast, select, type_coerce
 
 from session_store.dialects.bulk import bulk
-from session_store.statements import KEYS, a_number
+from session_store.statements import KEYS, METADATA, a_number, a_text
 from session_store.tables import MESSAGES, SESSIONS, STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement, Select
 
 COUNTED: Final = (
     "last_activity",
@@ -47,6 +52,17 @@ NEW_STATES: Final = bulk(STATES, ("session_key", "seq", "state", "turn_id", "ent
 NEW_MESSAGES: Final = bulk(
     MESSAGES, ("session_key", "seq", "turn_id", "role", "content", "payload", "idempotency_key", "created_at")
 )
+
+
+def heads(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    """Select the next sessions behind a key for which all conditions hold, as they are now."""
+    return (
+        select(*METADATA, SESSIONS.c.state_seq)
+        .where(*conditions, SESSIONS.c.key > a_text("behind"))
+        .order_by(SESSIONS.c.key)
+        .limit(a_number("limit"))
+    )
+
 
 SOME_MESSAGES: Final = (
     select(

@@ -28,6 +28,7 @@ _VALUE_OF: Final = {digit: value for value, digit in enumerate(ESCAPE_DIGITS)}
 _UNSAFE: Final = re.compile("[\0\x1a\ud800-\udfff]")
 _ESCAPED: Final = re.compile(f"{SUB}([{ESCAPE_DIGITS}]{{3}})")
 _encode_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_PAIR: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _SUB_IN_JSON: Final = "\\u001a"
 _SURROGATES: Final = 0xD000
 
@@ -44,18 +45,28 @@ def unescape(text: str) -> str:
     return _ESCAPED.sub(_decode, text) if SUB in text else text
 
 
+def portable(stored: str) -> str:
+    """Return the text that was stored as JSON can carry it, for `unescape` to read.
+
+    That is the text itself, but for two kinds: one with two surrogates that JSON would read as one character, and one
+    that looks as if it were escaped.
+    """
+    text = unescape(stored)
+    return stored if _PAIR.search(text) or _ESCAPED.search(text) else text
+
+
 def dump_json(value: Any) -> str:
     """Return a JSON value as the text that is stored."""
     text = _encode_json(value)
     if "\\u00" not in text and (text.isascii() or _is_encodable(text)):
         return text
-    return _encode_json(_map_strings(value, escape))
+    return _encode_json(map_strings(value, escape))
 
 
-def load_json(text: str) -> Any:
-    """Return the JSON value whose text was stored."""
+def load_json(text: str, read: Callable[[str], str] = unescape) -> Any:
+    """Return the JSON value whose text was stored, each string in it as it is read."""
     value = json.loads(text)
-    return _map_strings(value, unescape) if _SUB_IN_JSON in text else value
+    return map_strings(value, read) if _SUB_IN_JSON in text else value
 
 
 def same_json(one: Any, other: Any) -> bool:
@@ -107,13 +118,14 @@ def _decode(match: re.Match[str]) -> str:
     return chr(_SURROGATES + code) if high >= 8 else chr(code)  # noqa: PLR2004 - D800 & FFF is 800
 
 
-def _map_strings(value: Any, change: Callable[[str], str]) -> Any:
+def map_strings(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a JSON value with each string in it changed, the keys of objects too."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, dict):
-        return {change(name): _map_strings(item, change) for name, item in value.items()}
+        return {change(name): map_strings(item, change) for name, item in value.items()}
     if isinstance(value, list):
-        return [_map_strings(item, change) for item in value]
+        return [map_strings(item, change) for item in value]
     return value
 
 
@@ -158,7 +170,7 @@ class ExactJson(TypeDecorator[Any]):
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         if value is None:
             return None
-        return _map_strings(value, unescape) if dialect.name == "postgresql" else load_json(value)
+        return map_strings(value, unescape) if dialect.name == "postgresql" else load_json(value)
 
 
 class UtcDateTime(TypeDecorator[datetime]):

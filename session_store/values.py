@@ -205,6 +205,8 @@ class SessionCopy(NamedTuple):
 
     ``last_seq`` and ``state_seq`` are the highest numbers that were ever taken, which may be those of nothing that is
     still there. They and ``last_activity`` are the least that the copy gets: what comes with it may go beyond.
+    ``message_count`` says how many messages there are to come, where that is known: if fewer do, the copy gets no other
+    numbers than theirs, so that the others can still come.
     """
 
     key: str
@@ -218,6 +220,7 @@ class SessionCopy(NamedTuple):
     turn_id: str | None = None
     state_entered_at: datetime | None = None
     state_seq: int = 0
+    message_count: int | None = None
 
 
 class StateEntry(NamedTuple):

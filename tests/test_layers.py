@@ -36,6 +36,7 @@ ORDER = [
     "migrations",
     "analytics",
     "store",
+    "exports",
     "imports",
     "cli",
     "testing",

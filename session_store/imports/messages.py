@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from session_store.errors import (
@@ -59,8 +60,8 @@ class Appending:
         self._batch: list[_Line] = []
         self._size = 0
         self.added = self.already_there = 0
-        self.last_seqs: dict[str, int] = {}
-        """The last seq of each session met: what comes back with a higher one has been added."""
+        self.keys: set[str] = set()
+        """The sessions that have messages of these."""
 
     def begin_file(self) -> None:
         """Count anew how often the same is said."""
@@ -114,25 +115,22 @@ class Appending:
         sessions: dict[str, list[NewMessage]] = {}
         for line in lines:
             sessions.setdefault(line.session_key, []).append(line.message)
-        seqs = self._load.run(lambda transaction: self._append_to(transaction, sessions))
-        for key, returned in seqs.items():
-            added = sum(seq > self.last_seqs.get(key, 0) for seq in returned)
-            self.added += added
-            self._load.added += added
-            self.already_there += len(returned) - added
-            self.last_seqs[key] = max(self.last_seqs.get(key, 0), *returned)
+        added = self._load.run(partial(_append_to, sessions=sessions))
+        self.added += added
+        self._load.added += added
+        self.already_there += len(lines) - added
+        self.keys |= sessions.keys()
 
-    def _append_to(
-        self, transaction: SessionTransaction, sessions: Mapping[str, Sequence[NewMessage]]
-    ) -> dict[str, list[int]]:
-        seqs: dict[str, list[int]] = {}
-        # By key, so that two imports never wait for each other in a ring.
-        for key in sorted(sessions):
-            if key not in self.last_seqs:
-                head = transaction.get_session_metadata(key)
-                self.last_seqs[key] = 0 if head is None else head.last_seq
-            seqs[key] = [stored.seq for stored in transaction.append_many(key, sessions[key])]
-        return seqs
+
+def _append_to(transaction: SessionTransaction, sessions: Mapping[str, Sequence[NewMessage]]) -> int:
+    """Append messages to their sessions and return how many were not there."""
+    added = 0
+    # By key, so that two imports never wait for each other in a ring.
+    for key in sorted(sessions):
+        head = transaction.get_session_metadata(key)
+        last_seq = 0 if head is None else head.last_seq
+        added += sum(stored.seq > last_seq for stored in transaction.append_many(key, sessions[key]))
+    return added
 
 
 def _said(fields: Mapping[str, Any]) -> tuple[str, NewMessage]:

@@ -17,6 +17,7 @@ from session_store.validation import (
     identifier,
     moment,
     optional_identifier,
+    optional_number,
     session_attributes,
     session_name,
     state_word,
@@ -61,7 +62,7 @@ class Writer:
         States and messages come in the order of their numbers, and may be generators. What these raise comes out, and
         nothing is written of the part that was being filled; but for an `InvalidMessage` the session is skipped.
         """
-        lines = size = 0
+        came = lines = size = 0
         try:
             with _refusing():
                 part = Part(_head(head))
@@ -71,6 +72,7 @@ class Writer:
             for entry in entries:
                 if isinstance(entry, MessageRow):
                     part.messages.append(entry)
+                    came += 1
                     size += len(entry.content) + len(entry.payload or "")
                 else:
                     part.states.append(entry)
@@ -83,13 +85,15 @@ class Writer:
                 elif _is_batch(self._lines + lines, self._size + size):
                     self.flush()
         except _Refused as refused:
-            self._skip(head.key, str(refused))
+            self.skip(head.key, str(refused))
             return
-        part.is_last = True
+        part.is_whole = came >= (part.head.message_count or 0)
         self._parts[part.key] = part
         # A session that has nothing is a line too.
         self._lines += lines + 1
         self._size += size
+        if not part.is_whole:
+            self.skip(part.key, f"only {came:,} of its {part.head.message_count:,} messages came")
         if _is_batch(self._lines, self._size):
             self.flush()
 
@@ -110,12 +114,13 @@ class Writer:
             self._load.added += added
             self.already_there += already_there
             if problem is not None:
-                self._skip(part.key, problem)
-            elif part.is_last:
+                self.skip(part.key, problem)
+            elif part.is_whole:
                 self.keys.add(part.key)
         return all(outcome.problem is None for outcome in written.values())
 
-    def _skip(self, key: object, reason: str) -> None:
+    def skip(self, key: object, reason: str) -> None:
+        """Tell that a session is not taken, or not to its end."""
         self.skipped += 1
         if self._on_skipped is not None:
             self._on_skipped(SkippedSession(key if isinstance(key, str) else clipped(key), reason))
@@ -151,6 +156,7 @@ def _head(head: SessionCopy) -> SessionCopy:
         turn_id,
         None if head.state_entered_at is None else moment(head.state_entered_at, "state_entered_at"),
         whole_number(head.state_seq, "state_seq"),
+        optional_number(head.message_count, "message_count"),
     )
 
 

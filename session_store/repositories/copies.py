@@ -31,7 +31,7 @@ Read = Callable[["Executable", Mapping[str, Any]], Sequence[Any]]
 PAGE: Final = 1_000
 """Rows read at once."""
 
-_SEQ: Final = 1
+SEQ: Final = 1
 """Where the number is in a row of a log; before it is the session's key."""
 
 
@@ -50,12 +50,12 @@ class MessageRow(NamedTuple):
 
 @dataclass(slots=True)
 class Part:
-    """What is written of a session in one transaction; ``is_last`` where the session ends with it."""
+    """What is written of a session in one transaction; ``is_whole`` where it ends with it and nothing is missing."""
 
     head: SessionCopy
     states: list[StateEntry] = field(default_factory=list)
     messages: list[MessageRow] = field(default_factory=list)
-    is_last: bool = False
+    is_whole: bool = False
 
     @property
     def key(self) -> str:
@@ -105,7 +105,7 @@ def rows_of(read: Read, statement: Executable, keys: Sequence[str], after: int =
         yield from page
         if len(page) < limit:
             return
-        after = page[-1][_SEQ]
+        after = page[-1][SEQ]
 
 
 def write_parts(db: Connection, parts: Iterable[Part]) -> dict[str, Written]:
@@ -175,7 +175,7 @@ def _different(db: Connection, parts: Sequence[Part], heads: Mapping[str, _Count
             for equal, message in enumerate(part.messages):
                 if message.seq > _last_seq(heads, part):
                     break
-                while row is not None and tuple(row[: _SEQ + 1]) < message[: _SEQ + 1]:
+                while row is not None and tuple(row[: SEQ + 1]) < message[: SEQ + 1]:
                     row = next(rows, None)
                 problem = _difference(message, row)
                 if problem is not None:
@@ -185,7 +185,7 @@ def _different(db: Connection, parts: Sequence[Part], heads: Mapping[str, _Count
 
 
 def _difference(message: MessageRow, row: Any) -> str | None:
-    if row is None or tuple(row[: _SEQ + 1]) != message[: _SEQ + 1]:
+    if row is None or tuple(row[: SEQ + 1]) != message[: SEQ + 1]:
         return f"message {message.seq} is there no more"
     there = MessageRow(*row)
     if (there.role, there.content) == (message.role, message.content) and _is_same(there.payload, message.payload):
@@ -236,7 +236,7 @@ def _after(before: _Counted, part: Part, entries: Sequence[StateEntry], added: S
     if entries:
         seq, state, turn_id, entered_at = entries[-1]
         counted = counted._replace(state=state, turn_id=turn_id, state_entered_at=utc_text(entered_at), state_seq=seq)
-    if part.is_last:
+    if part.is_whole:
         head = part.head
         counted = counted._replace(
             last_activity=max(counted.last_activity, utc_text(head.last_activity)),

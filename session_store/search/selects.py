@@ -50,7 +50,7 @@ from session_store.validation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sqlalchemy import BindParameter, ColumnElement, Executable, Select, Subquery
 
@@ -154,6 +154,12 @@ def how_many(query: SessionQuery) -> Bound:
     """Count the sessions asked for by anything but words, on all pages together."""
     given, values = _given(query)
     return Bound(_how_many(given), values)
+
+
+def conditions(query: SessionQuery) -> tuple[Sequence[ColumnElement[bool]], Mapping[str, Any]]:
+    """Return what holds of the sessions asked for by anything but words, and the values of its parameters."""
+    given, values = _given(query)
+    return _conditions(given), values
 
 
 def walked(query: SessionQuery, proposals: Proposals) -> Bound:
@@ -359,7 +365,11 @@ def _ordered(sessions: Select[Any], given: Given, recency: Iterable[ColumnElemen
 
 
 def _filtered(sessions: Select[Any], given: Given) -> Select[Any]:
-    return sessions.where(*(condition for name in given for condition in _OF_SESSIONS.get(name, ())))
+    return sessions.where(*_conditions(given))
+
+
+def _conditions(given: Given) -> Sequence[ColumnElement[bool]]:
+    return [condition for name in given for condition in _OF_SESSIONS.get(name, ())]
 
 
 def _place(cursor: object) -> tuple[datetime, str]:
