@@ -261,8 +261,8 @@ def test_without_the_extra_it_says_which(
     """Exit code 1, no traceback."""
     for name in [name for name in sys.modules if name.partition(".")[0] == missing]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "session_store.cli.commands")
-    monkeypatch.delitem(sys.modules, "session_store.cli.display")
+    for name in [name for name in sys.modules if name.startswith("session_store.cli.")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
 
     assert main() == 1
@@ -272,6 +272,7 @@ def test_without_the_extra_it_says_which(
 def test_another_module_that_is_missing_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not for the extra to bring."""
     monkeypatch.delitem(sys.modules, "session_store.cli.commands")
+    monkeypatch.delitem(sys.modules, "session_store.cli.importing")
     monkeypatch.setitem(sys.modules, "session_store.imports", None)
 
     with pytest.raises(ModuleNotFoundError, match="imports"):

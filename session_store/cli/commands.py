@@ -1,28 +1,23 @@
-"""The commands over the store: import, list, show, search, upgrade, index."""
+"""The commands over the store: import, export, list, show, search, upgrade, index."""
 
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
-from typing import Annotated, BinaryIO, Final
+from collections.abc import Sequence
+from typing import Annotated, Final
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 from session_store import migrations, search_index
 from session_store.cli import display
-from session_store.dialects import engines
-from session_store.errors import InvalidQuery, StoreError, StoreUnavailable
-from session_store.imports import BrokenLine, import_jsonl
+from session_store.cli.exporting import export
+from session_store.cli.importing import import_
+from session_store.cli.options import DEFAULT_DATABASE, PROGRAM, Database, Owner, Schema, State, opened, waiting
+from session_store.errors import StoreError
 from session_store.revisions import HEAD
 from session_store.store import SessionStore
 from session_store.values import SessionMetadata, SessionQuery
 
-_PROGRAM: Final = "session-store"
-_STDIN: Final = "-"
 _PAGE: Final = 500
 _HITS_SHOWN: Final = 3
 
@@ -37,19 +32,6 @@ app = typer.Typer(
 index = typer.Typer(help="The search index: what serves, make it, make it anew, remove it.", no_args_is_help=True)
 app.add_typer(index, name="index")
 
-Database = Annotated[
-    str,
-    typer.Option(
-        "--db",
-        metavar="URL",
-        envvar="SESSION_STORE_DATABASE_URL",
-        help="The database: a URL, or the path of a SQLite file.",
-    ),
-]
-Schema = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", envvar="SESSION_STORE_SCHEMA", help="The PostgreSQL schema that holds the tables."),
-]
 Limit = Annotated[int, typer.Option(min=1, help="At most so many sessions.")]
 After = Annotated[
     str | None, typer.Option(metavar="CURSOR", help="Go on behind this place, which the page before named.")
@@ -59,44 +41,8 @@ Concurrently = Annotated[
     bool, typer.Option("--concurrently", help="Let writers go on meanwhile (PostgreSQL); it takes longer.")
 ]
 
-DEFAULT_DATABASE: Final = "sqlite:///session_store.db"
-
-
-@app.command("import")
-def import_(
-    files: Annotated[list[str], typer.Argument(metavar="FILE", help="JSON Lines; - is what is piped in.")],
-    db: Database = DEFAULT_DATABASE,
-    schema: Schema = None,
-) -> None:
-    """Import messages from JSON Lines files, plain or gzip; the database is made and migrated if need be.
-
-    A line has session_key, role, content and, if wanted, created_at (ISO 8601 with a time zone) and payload.
-    What is there already is not added again. A broken line is reported with its reason, the others are kept,
-    and the exit code is then 1.
-    """
-    for file in files:
-        _require_file(file)
-    console = display.messages_to_user()
-
-    def report(broken: BrokenLine) -> None:
-        where = display.in_a_line(f"{broken.file}:{broken.line}: ")
-        console.print(Text.assemble((where, "bold"), display.in_a_line(broken.reason)), soft_wrap=True)
-
-    with _store(db, schema) as store:
-        migrations.upgrade(store.engine, schema=schema)
-        columns = TextColumn("importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-        with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-            task = progress.add_task("importing", total=_size(files))
-            result = import_jsonl(
-                store, map(_source, files), on_broken=report, on_read=lambda size: progress.advance(task, size)
-            )
-    display.output().print(
-        f"{result.lines:,} lines: {result.added:,} messages added, {result.already_there:,} already there, "
-        f"{result.broken:,} broken; {result.sessions:,} sessions",
-        soft_wrap=True,
-    )
-    if result.broken:
-        raise typer.Exit(1)
+app.command("import")(import_)
+app.command()(export)
 
 
 @app.command("list")
@@ -104,13 +50,13 @@ def list_(  # noqa: PLR0913 - each is an option of the command
     *,
     limit: Limit = 50,
     after: After = None,
-    owner: Annotated[str | None, typer.Option(help="Only sessions of this owner.")] = None,
-    state: Annotated[str | None, typer.Option(help="Only sessions in this state now.")] = None,
+    owner: Owner = None,
+    state: State = None,
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
     """List sessions, newest activity first."""
-    with _store(db, schema, must_exist=True) as store:
+    with opened(db, schema, must_exist=True) as store:
         query = SessionQuery(limit=limit, after=after, owner=owner, state=state)
         sessions = store.list_sessions_with_metadata(query)
         display.print_sessions(display.output(), sessions)
@@ -127,7 +73,7 @@ def show(
     schema: Schema = None,
 ) -> None:
     """Show a session and its messages, oldest first; on a terminal in your pager."""
-    with _store(db, schema, must_exist=True) as store:
+    with opened(db, schema, must_exist=True) as store:
         session = store.get_session_metadata(key)
         if session is None:
             problem = f"there is no session {key!r}"
@@ -154,7 +100,7 @@ def search(
     the first word then, so that it is not taken for an option.
     """
     keyword = " ".join(words)
-    with _store(db, schema, must_exist=True) as store:
+    with opened(db, schema, must_exist=True) as store:
         sessions = store.search(SessionQuery(keyword=keyword, limit=limit, after=after))
         found = {
             session.key: store.search_messages(keyword, key=session.key, limit=_HITS_SHOWN) for session in sessions
@@ -166,7 +112,7 @@ def search(
 @app.command()
 def upgrade(db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
     """Bring the tables to the revision this version needs, making them if need be."""
-    with _store(db, schema) as store:
+    with opened(db, schema) as store:
         migrations.upgrade(store.engine, schema=schema)
     display.output().print(f"the schema is at {HEAD}")
 
@@ -174,14 +120,14 @@ def upgrade(db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
 @index.command()
 def status(db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
     """Say which engine finds words, why, and what the index takes."""
-    with _store(db, schema, must_exist=True) as store:
+    with opened(db, schema, must_exist=True) as store:
         display.print_index(display.output(), search_index.status(store.engine, schema=schema))
 
 
 @index.command()
 def create(*, concurrently: Concurrently = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
     """Make the index from the messages; nothing happens where one serves already."""
-    with _store(db, schema, must_exist=True) as store, _waiting("making the search index"):
+    with opened(db, schema, must_exist=True) as store, waiting("making the search index"):
         made = search_index.create(store.engine, concurrently=concurrently, schema=schema)
     display.print_index(display.output(), made)
 
@@ -189,7 +135,7 @@ def create(*, concurrently: Concurrently = False, db: Database = DEFAULT_DATABAS
 @index.command()
 def rebuild(*, concurrently: Concurrently = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
     """Make the index anew, after somebody bypassed its triggers or it was damaged."""
-    with _store(db, schema, must_exist=True) as store, _waiting("making the search index anew"):
+    with opened(db, schema, must_exist=True) as store, waiting("making the search index anew"):
         made = search_index.rebuild(store.engine, concurrently=concurrently, schema=schema)
     display.print_index(display.output(), made)
 
@@ -197,7 +143,7 @@ def rebuild(*, concurrently: Concurrently = False, db: Database = DEFAULT_DATABA
 @index.command()
 def drop(db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
     """Remove the index; words are then found by looking at every message."""
-    with _store(db, schema, must_exist=True) as store:
+    with opened(db, schema, must_exist=True) as store:
         search_index.drop(store.engine, schema=schema)
         display.print_index(display.output(), search_index.status(store.engine, schema=schema))
 
@@ -209,7 +155,7 @@ def run(arguments: Sequence[str]) -> int:
             # A terminal that knows no Chinese gets it written out, not a traceback.
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(list(arguments) or ["--help"], prog_name=_PROGRAM, standalone_mode=False)
+        code = app(list(arguments) or ["--help"], prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read this has read enough. What is still in the buffer would be tried again at the exit.
@@ -217,57 +163,12 @@ def run(arguments: Sequence[str]) -> int:
         return 1
     except typer.TyperException as error:
         # Not printed by typer: it would repeat a URL that stands where none is expected, with its password.
-        display.complain(f"{error.format_message()} ({_PROGRAM} --help says what can be done)")
+        display.complain(f"{error.format_message()} ({PROGRAM} --help says what can be done)")
         return error.exit_code
     except (StoreError, OSError) as error:
         display.complain(str(error))
         return 1
     return code if isinstance(code, int) else 0
-
-
-@contextmanager
-def _waiting(what: str) -> Iterator[None]:
-    console = display.messages_to_user()
-    with console.status(what) if console.is_terminal else nullcontext():
-        yield
-
-
-@contextmanager
-def _store(db: str, schema: str | None, *, must_exist: bool = False) -> Iterator[SessionStore]:
-    try:
-        store = SessionStore(db, schema=schema)
-    except InvalidQuery as error:
-        raise typer.BadParameter(str(error), param_hint="--db") from None
-    except ImportError as error:
-        problem = f"the driver of this database is not there: {error}"
-        raise StoreUnavailable(problem) from None
-    with store:
-        path = engines.missing_file(store.engine)
-        if must_exist and path is not None:
-            problem = f"there is no file {path!r}: name another with --db, or make it with {_PROGRAM} import or upgrade"
-            raise StoreUnavailable(problem)
-        yield store
-
-
-def _require_file(file: str) -> None:
-    if file != _STDIN and not Path(file).exists():
-        problem = f"there is no file {file!r}"
-    elif Path(file).is_dir():
-        problem = f"{file!r} is a directory"
-    else:
-        return
-    raise typer.BadParameter(problem, param_hint="FILE")
-
-
-def _source(file: str) -> str | BinaryIO:
-    return sys.stdin.buffer if file == _STDIN else file
-
-
-def _size(files: Sequence[str]) -> int | None:
-    """Return how many bytes there are to read, as far as it is known beforehand."""
-    if not all(Path(file).is_file() for file in files):
-        return None
-    return sum(Path(file).stat().st_size for file in files)
 
 
 def _seq_before(store: SessionStore, session: SessionMetadata, last: int) -> int:
