@@ -19,7 +19,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
-from session_store.errors import InvalidMessage, InvalidQuery
+from session_store.errors import InvalidKey, InvalidMessage, InvalidQuery
 from session_store.imports import foreign
 from session_store.imports.foreign import text, time
 from session_store.imports.lines import Lines, decoded
@@ -92,32 +92,41 @@ def import_zeroclaw(  # noqa: PLR0913 - each is told of something else
 def is_zeroclaw(place: str | os.PathLike[str]) -> bool:
     """Whether there are sessions of zeroclaw in a place, as far as a look at it tells.
 
-    Of a file that is called ``sessions/KEY.jsonl`` the first line decides: those for `import_jsonl` name the session.
+    Of a file that is called ``sessions/KEY.jsonl`` its lines decide: those for `import_jsonl` name the session.
     """
     path = Path(place)
     if path.is_dir():
-        return _folder(path) is not None
+        folder = _folder(path)
+        if folder is None or (folder / DATABASE).exists():
+            return folder is not None
+        return all(_has_its_lines(file) for file in folder.glob(f"*{_FILE}") if file.is_file())
     if foreign.is_sqlite(path):
         with foreign.opened(path) as db:
             return foreign.columns(db, _MESSAGES) >= _NEEDED
-    if path.suffix != _FILE or path.absolute().parent.name != _FOLDER:
-        return False
+    return path.suffix == _FILE and path.absolute().parent.name == _FOLDER and _has_its_lines(path)
+
+
+def _has_its_lines(path: Path) -> bool:
+    """Whether the first line that can be read is one of zeroclaw's, or there is none."""
     with path.open("rb") as file:
         for _, line in Lines().of(str(path), file):
             try:
-                fields = decoded(line)
+                fields = _fields(line)
             except InvalidMessage:
                 continue
-            return isinstance(fields, dict) and "session_key" not in fields and {"role", "content"} <= fields.keys()
+            return "session_key" not in fields and None not in (fields["role"], fields["content"])
     return True
 
 
 class _Found(NamedTuple):
-    """Where the sessions are: a database, if there is one, and files by the keys of their sessions."""
+    """Where the sessions are: a database, if there is one, and files by the keys of their sessions.
+
+    ``passed_over`` has files that are not taken, by the same, and why.
+    """
 
     database: Path | None
     files: dict[str, Path]
-    moved: dict[str, Path]
+    passed_over: list[tuple[str, str]]
 
 
 def _find(place: Path) -> _Found:
@@ -128,21 +137,31 @@ def _find(place: Path) -> _Found:
         problem = f"there is nothing of zeroclaw in {str(place)!r}: no folder sessions, no sessions.db, no KEY.jsonl"
         raise InvalidQuery(problem)
     paths = sorted(folder.iterdir())
-    by_suffix = [
+    being_moved, files, moved = (
         {path.name.removesuffix(suffix): path for path in paths if path.name.endswith(suffix)}
         for suffix in (_BEING_MOVED, _FILE, _MOVED)
+    )
+    twice = [
+        (key, f"{being_moved[key]} is passed over: {path.name} is there")
+        for key, path in files.items()
+        if key in being_moved
     ]
-    being_moved, files, moved = by_suffix
     database = folder / DATABASE
-    return _Found(database if database.exists() else None, being_moved | files, moved)
+    if database.exists():
+        return _Found(database, being_moved | files, twice)
+    lost = [
+        (key, f"{path} was moved to a {DATABASE} that is not here; to take it, name this file")
+        for key, path in moved.items()
+    ]
+    return _Found(None, being_moved | files, twice + lost)
 
 
 def _find_file(path: Path) -> _Found:
     if foreign.is_sqlite(path):
-        return _Found(path, {}, {})
+        return _Found(path, {}, [])
     for suffix in (_BEING_MOVED, _FILE, _MOVED):
         if path.name.endswith(suffix):
-            return _Found(None, {path.name.removesuffix(suffix): path}, {})
+            return _Found(None, {path.name.removesuffix(suffix): path}, [])
     problem = f"{str(path)!r} is nothing of zeroclaw: no SQLite database, and not called KEY.jsonl"
     raise InvalidQuery(problem)
 
@@ -186,20 +205,20 @@ def _identifier(value: object, what: str) -> str:
 def _of_files(found: _Found, db: sqlite3.Connection | None, telling: Telling) -> Iterator[Session]:
     for key, path in found.files.items():
         try:
+            identifier(key, "session_key")
             source = path.open("rb")
-        except OSError as error:
-            telling.skip(key, f"{path} cannot be opened: {error.strerror}")
+        except (InvalidKey, OSError) as error:
+            telling.skip(key, f"{path} cannot be taken: {error}")
             continue
         with source:
             in_database = None if db is None else _count(db, key)
             if in_database is not None:
-                telling.skip(key, _passed_over(path, source, in_database))
+                telling.skip(key, _compared(path, source, in_database))
                 continue
             at = modified(path)
             yield Session(SessionCopy(key, None, None, {}, at, at), (), _of_lines(path, source, at, telling))
-    if db is None:
-        for key, path in found.moved.items():
-            telling.skip(key, f"{path} was moved to a {DATABASE} that is not here; to take it, name this file")
+    for key, reason in found.passed_over:
+        telling.skip(key, reason)
 
 
 def _of_lines(path: Path, source: BinaryIO, at: datetime, telling: Telling) -> Iterator[MessageCopy]:
@@ -235,7 +254,7 @@ def _count(db: sqlite3.Connection, key: str) -> int | None:
     return count if is_there or count else None
 
 
-def _passed_over(path: Path, source: BinaryIO, in_database: int) -> str:
+def _compared(path: Path, source: BinaryIO, in_database: int) -> str:
     """Return why a file is skipped."""
     in_file = sum(1 for _ in _of_lines(path, source, modified(path), Telling(None, None, None)))
     if in_file <= in_database:

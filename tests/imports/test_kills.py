@@ -47,7 +47,7 @@ SOURCES: dict[str, tuple[Callable[[Path], Path], Callable[..., Imported]]] = {
 }
 
 
-USUAL = {("zeroclaw", "sqlite", 6), ("zeroclaw", "sqlite", 14), ("openai-agents", "sqlite", 10)}
+USUAL = {("zeroclaw", "sqlite", 14), ("openai-agents", "sqlite", 10)}
 """Where an import is killed at every change of ours; elsewhere in the long suite."""
 
 

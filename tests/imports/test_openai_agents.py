@@ -316,7 +316,7 @@ def as_it_was(item: Any) -> Any:
 
 
 @only_sqlite
-@examples(80)
+@examples(50)
 @given(items=st.lists(ITEMS, max_size=8))
 def test_every_item_is_taken_or_told(target: SessionStore, items: list[Any], tmp_path: Path) -> None:
     """None raises; what was taken says all that the item said, and the others are told by their ``id``."""

@@ -373,6 +373,7 @@ def test_the_time_of_a_file_may_be_any(target: SessionStore, tmp_path: Path) -> 
 @only_sqlite
 def test_a_file_that_cannot_be_opened_costs_only_itself(target: SessionStore, told: Told, tmp_path: Path) -> None:
     """It is told as skipped, and so is one whose name cannot be a key."""
+    zeroclaw(folder(tmp_path) / "sessions.db")
     (folder(tmp_path) / "a.jsonl").mkdir()
     file_of(tmp_path, HELLO, key="")
     file_of(tmp_path, HELLO, key=os.fsdecode(b"\xff"))
@@ -392,7 +393,7 @@ def test_the_database_wins(
     target: SessionStore, told: Told, suffix: str, lines: Sequence[object], tmp_path: Path
 ) -> None:
     """A file of a session that the database has is told as skipped, with both counts if it has more messages."""
-    place = zeroclaw(folder(tmp_path) / "sessions.db", SAID)
+    place = zeroclaw(folder(tmp_path) / "sessions.db", SAID, without="session_key")
     file_of(tmp_path, *lines, suffix=suffix)
     file_of(tmp_path, HELLO, key="web_bo", suffix=suffix)
 
@@ -434,6 +435,17 @@ def test_what_zeroclaw_has_moved_is_not_taken_twice(target: SessionStore, told: 
 
     assert told.by(import_zeroclaw)(target, place.parent) == Imported(2, 2, 0, 0, 1)
     assert told == Told()
+
+
+@only_sqlite
+def test_a_file_that_is_there_twice_is_taken_once(target: SessionStore, told: Told, tmp_path: Path) -> None:
+    """The file that zeroclaw writes to wins, and the other one, on which it refuses to start, is told."""
+    file_of(tmp_path, HELLO, suffix=".jsonl.importing")
+    file = file_of(tmp_path, HELLO, HI)
+
+    assert told.by(import_zeroclaw)(target, file.parent) == Imported(2, 2, 0, 0, 1, 1)
+    assert told.skipped[0].session_key == KEY
+    assert "telegram_main_ann.jsonl.importing is passed over" in told.skipped[0].reason
 
 
 @only_sqlite
@@ -646,27 +658,28 @@ def test_a_damaged_file_is_told_and_what_was_read_before_is_kept(target: Session
 
 def test_zeroclaw_is_recognised(tmp_path: Path) -> None:
     """A workspace, its folder, its database, and a file in the folder whose lines do not name a session."""
-    place = zeroclaw(folder(tmp_path) / "sessions.db", SAID)
+    file = file_of(tmp_path, b"{", HELLO)
     (tmp_path / "empty").mkdir()
-    yes = [
-        tmp_path / "workspace",
-        place.parent,
-        place,
-        file_of(tmp_path, b"{", HELLO),
-        file_of(tmp_path, key="empty"),
-    ]
-    no = [
+
+    assert all(map(is_zeroclaw, [file, file.parent, tmp_path / "workspace", file_of(tmp_path, key="empty")]))
+
+    exported = file_of(tmp_path, HELLO | {"session_key": "a"}, key="exported")
+    jsonl(tmp_path / "exports" / "a.jsonl", HELLO | {"session_key": "a"})
+    with writing(tmp_path / "other.db") as db:
+        db.execute("CREATE TABLE sessions (id INTEGER)")
+    others = [
         tmp_path / "empty",
-        file_of(tmp_path, HELLO | {"session_key": "a"}, key="exported"),
-        file_of(tmp_path, [1], key="list"),
+        tmp_path / "exports",
+        tmp_path / "other.db",
+        exported,
+        file_of(tmp_path, {"role": "user"}, key="half"),
         jsonl(tmp_path / "a.jsonl", HELLO),
         jsonl(folder(tmp_path) / "a.json", HELLO),
     ]
-    with writing(tmp_path / "other.db") as db:
-        db.execute("CREATE TABLE sessions (id INTEGER)")
+    assert [place for place in others if is_zeroclaw(place)] == []
 
-    assert [place for place in yes if not is_zeroclaw(place)] == []
-    assert [place for place in [*no, tmp_path / "other.db"] if is_zeroclaw(place)] == []
+    place = zeroclaw(folder(tmp_path) / "sessions.db")
+    assert all(map(is_zeroclaw, [place, place.parent, tmp_path / "workspace"]))
 
 
 # Whatever is said.
