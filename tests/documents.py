@@ -10,6 +10,9 @@
   Within a section exports last and what was started in the background runs.
 * The ``python`` blocks without a title in one section are a program together, run where the last of them stands.
   What a comment after a ``print`` says is printed.
+* An ``sql`` block is asked of the database that ``DATABASE_URL`` names, or of the one SQLite file there is; if its
+  title is the name of a database, of that one only. The table right behind it, or behind one for each database, is
+  what comes out, with times to the second, in UTC. Without a table no rows do.
 
 Any other block is an error.
 """
@@ -21,11 +24,15 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, Self
 
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from sqlalchemy import CursorResult, NullPool, create_engine
 
 ROOT: Final = Path(__file__).parent.parent
 
@@ -33,17 +40,19 @@ _TITLE: Final = re.compile(r'title="([^"]+)"')
 _GOES_ON: Final = re.compile(r"This goes on from \[[^]]*\]\(#([^)]+)\)")
 _EXIT_CODE: Final = re.compile(r"#\s*exit code (\d+)$")
 _PRINTED: Final = re.compile(r"^\s*print\(.*\)  # (.*)$", re.MULTILINE)
+_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d{6}\+00:00")
 _EXPORTED: Final = ("SESSION_STORE_", "DATABASE_URL", "PYTHONPATH", "ALEMBIC_CONFIG")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A block of code: its language, the name of the file it is, and where it stands."""
+    """A block of code: where it stands, its language, its title, and for SQL the table that is to come out."""
 
     place: str
     language: str
     title: str | None
     text: str
+    table: str = ""
 
 
 @dataclass
@@ -74,7 +83,7 @@ def sections(page: Path) -> list[Section]:
     """The sections of a page that have something to do."""
     found: dict[str, Section] = {}
     section = Section(page.name, "top")
-    tokens = MarkdownIt().parse(page.read_text())
+    tokens = MarkdownIt().enable("table").parse(page.read_text())
     for number, token in enumerate(tokens):
         place = f"{page.name}:{token.map[0] + 1}" if token.map else page.name
         heading = tokens[number + 1].content if token.type == "heading_open" else ""
@@ -90,10 +99,40 @@ def sections(page: Path) -> list[Section]:
             language, _, rest = token.info.partition(" ")
             title = _TITLE.search(rest)
             section.own.append(Block(place, language, title[1] if title else None, token.content))
+        elif token.type == "table_open":
+            for last in range(1, alternatives(tokens[:number]) + 1):
+                section.own[-last] = replace(section.own[-last], table=table(tokens[number:]))
         # Elsewhere an indented block: in a tab or an admonition, where it would be hidden from the reader of this.
         assert token.type != "code_block", f"{place}: a block of code must be fenced, and not be indented"
         found[section.name] = section
     return [section for section in found.values() if section.own]
+
+
+def alternatives(tokens: Sequence[Token]) -> int:
+    """How many blocks of SQL ask the same at the end of some tokens: each of another database, or one of any."""
+    titles: list[str] = []
+    for token in reversed(tokens):
+        language, _, title = token.info.partition(" ")
+        if token.type != "fence" or language != "sql" or (titles and (title in titles or "" in (title, *titles))):
+            break
+        titles.append(title)
+    return len(titles)
+
+
+def table(tokens: Sequence[Token]) -> str:
+    """The table that some tokens begin with, a line for each row."""
+    lines: list[list[str]] = []
+    for number, token in enumerate(takewhile(lambda token: token.type != "table_close", tokens)):
+        if token.type == "tr_open":
+            lines.append([])
+        elif token.type in {"th_open", "td_open"}:
+            lines[-1].append(tokens[number + 1].content)
+    return rows_of(lines)
+
+
+def rows_of(lines: Sequence[Sequence[str]]) -> str:
+    """Rows as text."""
+    return "\n".join(" | ".join(line) for line in lines)
 
 
 def anchor(heading: str) -> str:
@@ -114,7 +153,9 @@ def follow(blocks: Sequence[Block], directory: Path, variables: Mapping[str, str
     programs = [block for block in blocks if block.language == "python" and block.title is None]
     with Shell(directory, variables) as shell:
         for block in blocks:
-            if block.title is not None:
+            if block.language == "sql":
+                ask(block, directory, variables)
+            elif block.title is not None:
                 write(block, directory)
             elif block.language == "console":
                 shell.follow(block)
@@ -145,6 +186,40 @@ def run(programs: Sequence[Block], directory: Path, shell: "Shell") -> None:
     lines = iter(printed.splitlines())
     for expected in _PRINTED.findall(source):
         assert expected in lines, f"{programs[-1].place}: {expected!r} is missing in what was printed:\n{printed}"
+
+
+def ask(block: Block, directory: Path, variables: Mapping[str, str]) -> None:
+    """Ask what a block of SQL asks, and compare what comes out with the table."""
+    url = variables.get("DATABASE_URL")
+    if url is None:
+        files = list(directory.glob("*.db"))
+        assert len(files) == 1, f"{block.place}: no DATABASE_URL, and not one SQLite file but {files}"
+        url = f"sqlite:///{files[0]}"
+    engine = create_engine(url, poolclass=NullPool)
+    name = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[engine.dialect.name]
+    if block.title in {None, name}:
+        with engine.begin() as db:
+            # As a client sends it who knows no parameters: a percent sign is one.
+            answer = db.execution_options(no_parameters=True).exec_driver_sql(block.text)
+            told = answered(answer) if answer.returns_rows else ""
+        assert alike(block.table, told), f"{block.place}: on {name}\n{told}\ninstead of\n{block.table}"
+
+
+def answered(answer: CursorResult[tuple[object, ...]]) -> str:
+    """What came out, as a table of the page has it."""
+    return rows_of([list(answer.keys()), *(list(map(cell, row)) for row in answer)])
+
+
+def cell(value: object) -> str:
+    """A value as a table of the page has it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    time = _TIME.fullmatch(str(value))
+    return f"{time[1]} {time[2]}" if time else str(value)
 
 
 class Shell:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 
 from tests.conftest import Database
 from tests.documents import ROOT, Block, Section, anchor, environment, follow, sections
@@ -22,6 +23,9 @@ ELSEWHERE = {
     "$ make bench PEERS=1": "nowhere whole, for it takes an hour; a smoke of it in .ci/run",
     "session-store import chats.jsonl.gz": "tests/test_cli.py",
     '{"session_key": "telegram_ann"': "tests/test_import.py",
+    "import pandas": "nowhere, for nothing else needs pandas",
+    "SELECT $__timeGroup": "nowhere but in Grafana",
+    "ATTACH ": "nowhere, for DuckDB takes its extensions from the net",
 }
 """What is not run here, by how the block begins, and where that is done."""
 
@@ -54,9 +58,13 @@ def test_a_section_does_what_it_says(section: Section, tmp_path: Path) -> None:
 
 
 def is_long(section: Section, database: str) -> bool:
-    """Whether it waits for the long suite: the second database, and what goes on from what goes on from another."""
+    """Whether it waits for the long suite: the second database, and what goes on from what goes on from another.
+
+    SQL does not wait: it is there to be copied, and no other test runs it.
+    """
     goes_on = section.before is not None and section.before.before is not None
-    return goes_on or (database == "postgresql" and not only_postgresql(section))
+    asks = any(block.language == "sql" for block in section.own)
+    return goes_on or (database == "postgresql" and not asks and not only_postgresql(section))
 
 
 @pytest.mark.timeout(300)
@@ -213,6 +221,70 @@ print(word.upper())  # HELLO
         follow(a_page(tmp_path, text.replace("# HELLO", "# HALLO"))[0].blocks, tmp_path, reader())
 
 
+ASKED = """
+~~~sql title="SQLite"
+SELECT number, since, number LIKE '1%' AS first FROM orders ORDER BY number
+~~~
+
+~~~sql title="PostgreSQL"
+SELECT number, CAST(since AS timestamptz) AS since, CAST(CAST(number AS text) LIKE '1%' AS integer) AS first
+FROM orders ORDER BY number
+~~~
+
+| number | since | first |
+| --- | --- | --- |
+| 1 | 2026-03-05 09:12:03 | 1 |
+| 2 |  | 0 |
+
+~~~sql
+UPDATE orders SET number = 3 WHERE number = 2
+~~~
+
+~~~sql
+SELECT sum(number) AS total FROM orders
+~~~
+
+| total |
+| --- |
+| 4 |
+"""
+
+
+def asked(database: Database, directory: Path, text: str = ASKED) -> None:
+    """Ask a database with two orders what a page asks."""
+    url = database_url(database) if database.name == "postgresql" else database.url
+    engine = create_engine(url)
+    with engine.begin() as db:
+        db.exec_driver_sql("CREATE TABLE orders (number integer, since text)")
+        db.exec_driver_sql("INSERT INTO orders VALUES (1, '2026-03-05T09:12:03.500000+00:00'), (2, NULL)")
+    engine.dispose()
+    given = {"DATABASE_URL": database_url(database)} if database.name == "postgresql" else {}
+    follow(a_page(directory, text)[0].blocks, directory, reader(**given))
+
+
+def test_sql_is_asked(empty_database: Database, tmp_path: Path) -> None:
+    """The table behind one block, or behind one for each database, is what comes out."""
+    asked(empty_database, tmp_path)
+
+
+@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [
+        ("| 4 |", "| 5 |"),
+        ("| total |", "| sum |"),
+        ("| 2 |  | 0 |\n", ""),
+        ("\n| total |\n| --- |\n| 4 |", ""),
+        ("number = 2\n~~~\n", "number = 2\n~~~\n\n| number |\n| --- |\n| 3 |\n"),
+    ],
+)
+def test_what_sql_answers_otherwise_is_found(was: str, becomes: str, empty_database: Database, tmp_path: Path) -> None:
+    """Another value, name or number of rows than the page has fails; so does a table too many or too few."""
+    assert was in ASKED
+    with pytest.raises(AssertionError, match="instead of"):
+        asked(empty_database, tmp_path, ASKED.replace(was, becomes))
+
+
 @pytest.mark.parametrize(
     ("block", "problem"),
     [
@@ -229,6 +301,7 @@ print(word.upper())  # HELLO
         ("~~~yaml\na: b\n~~~", "nobody knows what to do with a block of yaml"),
         ("~~~\na\n~~~", "nobody knows what to do with a block of no language"),
         ('~~~python title="../shop.py"\n~~~', "not in the reader's directory"),
+        ("~~~sql\nSELECT 1\n~~~", "not one SQLite file"),
         ("=== Tab\n\n    ~~~console\n    $ true\n    ~~~", "must be fenced"),
         ("## A\n\nThis goes on from [another](#another).\n\n~~~console\n$ true\n~~~", "no section #another"),
         ("## A\n\n~~~console\n$ true\n~~~\n\n## A", "two sections #a"),
