@@ -59,7 +59,9 @@ def main() -> None:
 
 def page() -> str:
     """Return the page as the results have it."""
-    budget, scale, cost = (json.loads((RESULTS / f"{name}.json").read_text()) for name in ("budget", "scale", "cost"))
+    budget, scale, cost, analytics = (
+        json.loads((RESULTS / f"{name}.json").read_text()) for name in ("budget", "scale", "cost", "analytics")
+    )
     lines = budget["lines"]
     databases = list(dict.fromkeys(line["database"] for line in lines if line["database"]))
     sections = [
@@ -69,6 +71,7 @@ def page() -> str:
         _remaining(lines),
         *(_beside_peers(database, lines) for database in databases),
         *(_grown(database, scale) for database in scale["results"]),
+        _waited(analytics["results"]),
         _walked(scale),
         *(_cost(database, cost) for database in ("sqlite", "postgresql")),
         REPRODUCED,
@@ -164,6 +167,30 @@ Ten messages a session, so ten million at a million sessions; sessions are chose
 at: a word in one of 500 messages is in 20,000 of ten million, and to count is to count.
 
 {_table(("", "", *sizes, "largest / smallest"), rows)}{_charts(f"scale_{database.lower()}")}"""
+
+
+def _waited(results: Mapping[str, Any]) -> str:
+    header, rows, told = [""], {}, []
+    for database, figures in results.items():
+        header += [database, "with the indexes"]
+        for question, secs in figures["as it is"].items():
+            rows.setdefault(question, [question]).extend(
+                f"{taken:.2f}" for taken in (secs, figures["with the indexes"][question])
+            )
+        without, with_them = (ms(figures["append"][way]) for way in ("as it is", "with the indexes"))
+        told.append(
+            f"* {database}, {figures['messages']:,} messages: the indexes are made in "
+            f"{figures['seconds to make the indexes']:.1f} s; an append takes {with_them} ms with them, {without} "
+            f"without. The plan of activity by day: {figures['time index']}.\n"
+        )
+    return f"""## What analysts wait for
+
+Seconds for an answer about the last 30 days of a year, by the [selects and views](query.md) on a connection of their
+own, without and with the [indexes one asks for](query.md#indexes). Each day of the year has as many messages; five make
+a turn: a question, an answer that calls two tools, what those say, and an answer.
+
+{_table(header, rows.values())}
+{"".join(told)}"""
 
 
 def _walked(scale: Mapping[str, Any]) -> str:
