@@ -24,11 +24,11 @@ def same_row(one: Sequence[Any] | None, other: Sequence[Any] | None) -> bool:
 
 
 def same(found: Any, expected: Any) -> bool:
-    """Whether two values are equal and of one type; of floats to the ninth digit, for sums may be made in any order."""
+    """Whether two values are equal and of one type; floats but for the last bits, which are no microsecond."""
     if type(found) is not type(expected):
         return False
     if isinstance(expected, float):
-        return math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-300)
+        return math.isclose(found, expected, rel_tol=1e-14, abs_tol=1e-300)
     return bool(found == expected)
 
 

@@ -112,15 +112,14 @@ def seconds_between(earlier: datetime, later: datetime) -> float:
     return (later - earlier).total_seconds()
 
 
-def percentile(share: float, values: Iterable[float]) -> float | None:
-    """The value below which a share of them lies, on a straight line between the two that are next to it."""
+def percentile(hundredths: int, values: Iterable[float]) -> float | None:
+    """The value below which so many of a hundred lie, on a straight line between the two that are next to it."""
     ordered = sorted(values)
     if not ordered:
         return None
-    place = share * (len(ordered) - 1)
-    low = math.floor(place)
+    low, rest = divmod(hundredths * (len(ordered) - 1), 100)
     high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+    return ordered[low] + rest / 100 * (ordered[high] - ordered[low])
 
 
 # The views: the fields of a row are the columns, in their order.
@@ -357,8 +356,8 @@ def daily_row(day: date, new: int, messages: list[Message], turns: list[TurnRow]
         sum(role not in usual for role in roles),
         len(turns),
         sum(turn.outcome == "error" for turn in turns),
-        percentile(0.5, lengths),
-        percentile(0.95, lengths),
+        percentile(50, lengths),
+        percentile(95, lengths),
     )
 
 

@@ -167,7 +167,7 @@ def response_times(said: Conversations, by: str | None = None, *, tz: str = "UTC
     rows = []
     for when, pairs in by_period(answered, lambda pair: pair[0].created_at, by, tz).items():
         waits = [max(0.0, seconds_between(asked.created_at, said.created_at)) for asked, said in pairs]
-        rows.append((*when, len(waits), percentile(0.5, waits), percentile(0.95, waits)))
+        rows.append((*when, len(waits), percentile(50, waits), percentile(95, waits)))
     return rows
 
 
@@ -179,7 +179,7 @@ def turns(said: Conversations, by: str | None = None, *, tz: str = "UTC", **filt
         errors = sum(turn.outcome == "error" for turn in some)
         rate = errors / len(lengths) if lengths else None
         counts = (len(some), len(lengths), errors, rate)
-        rows.append((*when, *counts, percentile(0.5, lengths), percentile(0.95, lengths)))
+        rows.append((*when, *counts, percentile(50, lengths), percentile(95, lengths)))
     return rows
 
 

@@ -16,20 +16,20 @@ LISBON, NEW_YORK, APIA, KOLKATA = "Europe/Lisbon", "America/New_York", "Pacific/
 
 
 @pytest.mark.parametrize(
-    ("share", "values", "expected"),
+    ("hundredths", "values", "expected"),
     [
-        (0.5, [], None),
-        (0.95, [7.0], 7.0),
-        (0.5, [1.0, 2.0], 1.5),
-        (0.5, [9.0, 1.0, 2.0], 2.0),
-        (0.95, [0.0, 10.0], 9.5),
-        (0.95, [float(number) for number in range(101)], 95.0),
-        (0.25, [0.0, 1.0, 10.0], 0.5),
+        (50, [], None),
+        (95, [7.0], 7.0),
+        (50, [1.0, 2.0], 1.5),
+        (50, [9.0, 1.0, 2.0], 2.0),
+        (95, [0.0, 10.0], 9.5),
+        (95, [float(number) for number in range(101)], 95.0),
+        (25, [0.0, 1.0, 10.0], 0.5),
     ],
 )
-def test_percentiles(share: float, values: list[float], expected: float | None) -> None:
+def test_percentiles(hundredths: int, values: list[float], expected: float | None) -> None:
     """Between two values a share of the way."""
-    assert figures.percentile(share, values) == pytest.approx(expected)
+    assert figures.percentile(hundredths, values) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
