@@ -9,6 +9,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -110,11 +111,11 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """A database with the newest schema and nothing in it."""
-    if request.param == "sqlite":
-        path = tmp_path / "sessions.db"
+@contextmanager
+def migrated(name: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[Database]:
+    """A database of a dialect, with the newest schema and nothing in it; of SQLite in a folder."""
+    if name == "sqlite":
+        path = folder / "sessions.db"
         shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
         yield Database("sqlite", URL.create("sqlite", database=str(path)))
     else:
@@ -122,6 +123,13 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         template = request.getfixturevalue("postgresql_template").template_dbname
         with server.clone(template) as url:
             yield Database("postgresql", url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database with the newest schema and nothing in it."""
+    with migrated(request.param, request, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -11,7 +11,7 @@ import os
 from contextlib import contextmanager
 from itertools import groupby, repeat, takewhile
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypedDict
 
 from session_store import copies
 from session_store.errors import InvalidQuery
@@ -94,7 +94,7 @@ class Walk:
     def __init__(
         self, store: SessionStore, on_session: Callable[[SessionMetadata], object] | None, which: Which
     ) -> None:
-        after, query = _parts(**which)
+        query, after = _parts(**which)
         conditions, values = selects.conditions(query)
         self._store = store
         self._on_session = on_session
@@ -115,7 +115,8 @@ class Walk:
 
         What has come since its head was read is left to the next export.
         """
-        for group in grouped(self._all(), lambda session: session.head.message_count + session.state_seq):
+        # A session that has nothing is held in memory too.
+        for group in grouped(self._all(), lambda session: 1 + session.head.message_count + session.state_seq):
             keys = [session.head.key for session in group]
             said = _of_each(keys, rows_of(self._read, messages, keys))
             been = _of_each(keys, rows_of(self._read, states, keys)) if states is not None else repeat(())
@@ -148,9 +149,19 @@ class Walk:
             yield row
 
 
-def _parts(*, after: str | None = None, **conditions: Unpack[Conditions]) -> tuple[str | None, SessionQuery]:
-    # With an argument of another name it is this that is not understood, and not a query.
-    return after, SessionQuery(**conditions)
+def _parts(  # noqa: PLR0913 - no other names than these
+    *,
+    owner: str | None = None,
+    state: str | None = None,
+    attributes: Mapping[str, str | int | float | bool] | None = None,
+    active_since: datetime | None = None,
+    active_before: datetime | None = None,
+    after: str | None = None,
+) -> tuple[SessionQuery, str | None]:
+    query = SessionQuery(
+        owner=owner, state=state, attributes=attributes, active_since=active_since, active_before=active_before
+    )
+    return query, after
 
 
 def _of_each(keys: Iterable[str], rows: Iterable[Any]) -> Iterator[Iterable[Any]]:
@@ -173,7 +184,7 @@ def _up_to(seq: int, rows: Iterable[Any]) -> Iterator[Any]:
 def writable(out: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
     """Give a file to write bytes into: the one that is open already, or one that is made, or made empty."""
     if isinstance(out, str | os.PathLike):
-        with open(out, "wb") as file:  # noqa: PTH123 - bytes are a path too
+        with open(out, "wb") as file:  # noqa: PTH123 - a path may be one of bytes
             yield file
     elif callable(getattr(out, "write", None)) and not isinstance(out, io.TextIOBase):
         yield out

@@ -152,7 +152,7 @@ class _Rest:
 
     def _require_whole(self) -> None:
         if self._lines.broken > self._broken:
-            problem = "a line of it is broken"
+            problem = "a line of it is missing or broken"
             raise InvalidMessage(problem)
 
 

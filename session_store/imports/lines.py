@@ -75,7 +75,7 @@ def opened(
         InvalidQuery: It is neither a path nor open for reading bytes.
     """
     if isinstance(file, str | os.PathLike):
-        with open(file, "rb") as source:  # noqa: PTH123 - bytes are a path too
+        with open(file, "rb") as source:  # noqa: PTH123 - a path may be one of bytes
             yield str(source.name), _uncompressed(source, on_read)
     elif callable(getattr(file, "readline", None)) and not isinstance(file, io.TextIOBase):
         yield str(getattr(file, "name", "<bytes>")), _uncompressed(file, on_read)

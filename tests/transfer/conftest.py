@@ -1,0 +1,25 @@
+"""Two stores on the two databases, and what goes from one to the other."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from session_store import SessionStore
+from session_store.testing import Clock
+from tests.conftest import Database, migrated
+
+
+@pytest.fixture
+def store(database: Database, clock: Clock) -> Iterator[SessionStore]:
+    """An empty store, for code that blocks."""
+    with SessionStore(database.url, clock=clock) as store:
+        yield store
+
+
+@pytest.fixture
+def other(database: Database, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SessionStore]:
+    """An empty store on the other kind of database."""
+    name = "postgresql" if database.name == "sqlite" else "sqlite"
+    with migrated(name, request, tmp_path) as made, SessionStore(made.url) as store:
+        yield store
