@@ -32,6 +32,7 @@ from session_store import (
     configure_sqlite,
     migrations,
 )
+from session_store.exports import Exported, export_jsonl
 from session_store.imports import Imported, import_jsonl
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ def blocking(engine: Engine) -> None:
         db: Connection = connection
         sessions(store.joined_to(db))
     imported: Imported = import_jsonl(store, [])
-    print(imported.added)
+    exported: Exported = export_jsonl(store, "all.jsonl", owner="ann", after=KEY)
+    print(imported.added, exported.last_key)
 
 
 async def awaited(backend: AsyncSessionBackend) -> None:

@@ -7,12 +7,13 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from session_store.errors import InvalidKey, InvalidMessage, InvalidQuery, clipped
+from session_store.errors import InvalidKey, InvalidMessage, InvalidQuery, shown
 from session_store.imports import loading
 from session_store.imports.reports import SkippedSession
 from session_store.repositories.copies import MessageRow, Part, write_parts
 from session_store.types import utc_text
 from session_store.validation import (
+    MAX_IDENTIFIER_BYTES,
     chat_message,
     identifier,
     moment,
@@ -123,7 +124,8 @@ class Writer:
         """Tell that a session is not taken, or not to its end."""
         self.skipped += 1
         if self._on_skipped is not None:
-            self._on_skipped(SkippedSession(key if isinstance(key, str) else clipped(key), reason))
+            name = key if isinstance(key, str) and len(key) <= MAX_IDENTIFIER_BYTES else shown(key)
+            self._on_skipped(SkippedSession(name, reason))
 
 
 class _Refused(Exception):

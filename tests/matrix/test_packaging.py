@@ -26,7 +26,7 @@ with SessionStore.open("core.db") as store:
     store.append("telegram_ann", ChatMessage.user("Hello"))
     print([message.content for message in store.load("telegram_ann")])
 
-extras = ["aiosqlite", "pytest", "rich", "typer"]
+extras = ["aiosqlite", "pyarrow", "pytest", "rich", "typer"]
 # SQLAlchemy 2.0 brings it along on most machines.
 extras += [] if sqlalchemy.__version__.startswith("2.0.") else ["greenlet"]
 print([name for name in extras if importlib.util.find_spec(name)])
@@ -112,6 +112,17 @@ def test_cli_works_alone(workshop: Workshop, tmp_path: Path) -> None:
         installed.run("session-store", *command, directory=tmp_path, **given)
 
     assert "telegram_ann" in installed.run("session-store", "list", directory=tmp_path, **given)
+
+
+def test_parquet_works_beside_the_command(workshop: Workshop, tmp_path: Path) -> None:
+    """With ``[cli,parquet]`` messages are exported to Parquet."""
+    given = {"SESSION_STORE_DATABASE_URL": "sqlite:///parquet.db"}
+    export = "session-store", "export", "--format", "parquet", "--out", "messages.parquet"
+    installed = workshop.environment("wheel", "cli,parquet")
+    installed.run("session-store", "upgrade", directory=tmp_path, **given)
+
+    assert installed.run(*export, directory=tmp_path, **given) == "0 sessions, 0 messages exported\n"
+    assert Path(tmp_path, "messages.parquet").read_bytes().startswith(b"PAR1")
 
 
 def test_testing_works_alone(workshop: Workshop, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet
+import pyarrow.parquet as pq
 import pytest
 
 from session_store import ChatMessage, SessionStore, exports
@@ -142,7 +142,7 @@ def test_a_file_that_is_there_is_kept(filled: Path, command: Command) -> None:
         assert f"'{kind}' is there: --force replaces it{hint} (" in refused.err
         assert Path(kind).read_text() == "kept"
         assert command("export", "--db", filled, "--out", kind, "--format", kind, "--force") == (0, SAID, "")
-    assert pyarrow.parquet.read_table("parquet").num_rows == 3
+    assert pq.read_table("parquet").num_rows == 3
     assert Path("csv").read_text().count("hello") == 3
 
 

@@ -13,7 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow.parquet
+import pyarrow.parquet as pq
 import pytest
 
 from session_store import SessionStore
@@ -95,7 +95,7 @@ def test_there_and_back(
     assert f"0 messages added, {messages:,} already there" in ran["import again"].said
     assert all(one == two for one, two in zip_longest(lines_of(file["first.jsonl"]), lines_of(file["second.jsonl"])))
     of_messages = (line for line in lines_of(file["first.jsonl"]) if line["kind"] == "message")
-    rows = pyarrow.parquet.ParquetFile(file["rows.parquet"])
+    rows = pq.ParquetFile(file["rows.parquet"])
     read = (row for batch in rows.iter_batches() for row in batch.to_pylist())
     for line, row in zip_longest(of_messages, read):
         assert [row[name] for name in ("session_key", "seq", "role", "content", "turn_id")] == [

@@ -196,7 +196,7 @@ def test_any_text_comes_back(store: SessionStore, other: SessionStore, text: str
 
 entries = st.sampled_from(
     [
-        *(json.dumps({"session_key": key, "role": "user", "content": content}).encode() for key in "abd" for content in "xy"),
+        *(json.dumps({"session_key": key, "role": "user", "content": text}).encode() for key in "abd" for text in "xy"),
         b"broken",
         b'{"session_key": ""}',
     ]

@@ -92,7 +92,7 @@ def test_what_was_exported_is_told(store: SessionStore, clock: Clock, export: An
     assert export(store, io.BytesIO(), after="s7") == Exported(0, 0, None)
 
 
-def test_it_is_the_same_by_any_pages(store: SessionStore, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_the_same_by_any_pages(store: SessionStore, clock: Clock) -> None:
     """However many rows are read at once, sessions are neither parted nor passed by."""
 
     @examples(15)
@@ -231,15 +231,15 @@ def peak(store: SessionStore, key: str) -> int:
 
 def test_memory_does_not_grow_with_what_there_is(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten times the sessions, one of them ten times as long, take about the same."""
-    monkeypatch.setattr(copies, "PAGE", 100)
-    monkeypatch.setattr("session_store.exports.walking.PAGE", 100)
+    monkeypatch.setattr(copies, "PAGE", 40)
+    monkeypatch.setattr("session_store.exports.walking.PAGE", 40)
     at = datetime(2026, 1, 5, tzinfo=UTC)
-    some = [NewMessage(ChatMessage.user(f"message {n} " + "x" * 100), at + timedelta(seconds=n)) for n in range(3000)]
+    some = [NewMessage(ChatMessage.user(f"message {n} " + "x" * 100), at + timedelta(seconds=n)) for n in range(1000)]
     store.append_many("a", some)
-    for number in range(1500):
+    for number in range(400):
         store.create_session(f"b{number}")
-    store.append_many("c", some[:300])
-    for number in range(150):
+    store.append_many("c", some[:100])
+    for number in range(40):
         store.create_session(f"d{number}")
 
     assert peak(store, "0") < 2 * peak(store, "bz")

@@ -81,9 +81,9 @@ def test_only_the_last_session_is_done_again(store: SessionStore, export: Any, r
     assert (now.count(b"again"), now.count(b"hello")) == (1, 3)
 
 
-@each_kind
+@pytest.mark.parametrize("resume", [resume_jsonl, resume_csv])
 @pytest.mark.parametrize("data", [b"hello\n", b'{"kind":"message",', b"seq,session_key\r\n", b"\x1f\x8b"])
-def test_another_file_is_left_alone(export: Any, resume: Any, data: bytes) -> None:
+def test_another_file_is_left_alone(resume: Any, data: bytes) -> None:
     """What does not begin as such a file does is no such file."""
     file = io.BytesIO(data)
 

@@ -1,11 +1,14 @@
 """From one database to the other: an equal store, whatever is in it and however often."""
 
+import io
+
 import pytest
 from hypothesis import given
 
-from session_store import SessionStore
+from session_store import ChatMessage, SessionStore
+from session_store.exports import export_csv
 from session_store.testing import Clock
-from tests.conftest import examples
+from tests.conftest import Database, examples
 from tests.transfer.stories import Happening, emptied, everything, exported, grown, happen, imported, lines_of, stories
 
 pytestmark = pytest.mark.once
@@ -57,3 +60,20 @@ def test_a_source_that_has_grown_adds_what_is_new(store: SessionStore, other: Se
         assert everything(other) == everything(store)
 
     example()
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_from_and_into_a_schema(database: Database, driver: str) -> None:
+    """The tables of the schema that was named, and no others, by any driver."""
+    url = database.url.set(drivername=f"postgresql+{driver}")
+    with SessionStore.open(url, schema="one") as one, SessionStore.open(url, schema="Two") as two:
+        one.append_many("a", [ChatMessage.user("hello", {"n": 1}), ChatMessage.assistant("well")])
+        one.set_session_state("a", "running", "t")
+        file = exported(one)
+
+        assert imported(two, file)[0].added == imported(two, file)[0].already_there == 2
+        assert exported(two) == file
+        assert export_csv(two, io.BytesIO()).messages == 2
+    with SessionStore(database.url) as beside:
+        assert beside.list_sessions() == []

@@ -8,8 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-import pyarrow.parquet
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 
@@ -55,9 +54,9 @@ def a_text(value: Any) -> str | None:
 def a_number(*values: Any, whole: bool = True) -> float | None:
     """The first that is a number as large as a count may be."""
     for value in values:
-        if not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value <= 2**53:
-            if not whole or value == int(value):
-                return int(value) if whole else float(value)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and 0 <= value <= 2**53 and (not whole or value == int(value)):
+            return int(value) if whole else float(value)
     return None
 
 
@@ -118,7 +117,7 @@ def from_parquet(store: SessionStore) -> list[dict[str, Any]]:
     """The rows of a Parquet file, read by pyarrow."""
     file = io.BytesIO()
     export_parquet(store, file)
-    rows = pyarrow.parquet.read_table(io.BytesIO(file.getvalue())).to_pylist()
+    rows = pq.read_table(io.BytesIO(file.getvalue())).to_pylist()
     return [{**row, "payload": row["payload"] and json.loads(row["payload"])} for row in rows]
 
 
@@ -159,7 +158,7 @@ def test_a_parquet_file_says_of_what_type_its_columns_are(store: SessionStore) -
     for _ in range(2):
         file = io.BytesIO()
         export_parquet(store, file)
-        schema = pyarrow.parquet.read_schema(io.BytesIO(file.getvalue()))
+        schema = pq.read_schema(io.BytesIO(file.getvalue()))
         assert {each.name: str(each.type) for each in schema} == TYPES
         store.append("a", ChatMessage.user("hello"))
 
@@ -184,16 +183,14 @@ def test_groups_of_rows_are_written_as_they_come(store: SessionStore, monkeypatc
     store.append_many("a", [ChatMessage.user("x" * (2000 if n == 4 else n)) for n in range(9)])
     file = io.BytesIO()
     export_parquet(store, file)
-    read = pyarrow.parquet.ParquetFile(io.BytesIO(file.getvalue()))
+    read = pq.ParquetFile(io.BytesIO(file.getvalue()))
 
     sizes = [read.metadata.row_group(n).num_rows for n in range(read.num_row_groups)]
     assert sizes == [3, 2, 3, 1]
     assert from_parquet(store) == expected(store)
 
 
-def test_a_parquet_file_has_its_name_when_it_is_complete(
-    store: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_parquet_file_has_its_name_when_it_is_complete(store: SessionStore, tmp_path: Path) -> None:
     """Until then there is another beside it, and one that was there stays."""
     store.append("a", ChatMessage.user("hello"))
     path = tmp_path / "folder" / "messages.parquet"
@@ -208,7 +205,7 @@ def test_a_parquet_file_has_its_name_when_it_is_complete(
         export_parquet(store, path, on_session=fail)
     assert (path.read_text(), list(path.parent.iterdir())) == ("before", [path])
     export_parquet(store, path)
-    assert pyarrow.parquet.read_table(path).num_rows == 1
+    assert pq.read_table(path).num_rows == 1
     assert list(path.parent.iterdir()) == [path]
 
 
