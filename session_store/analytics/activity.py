@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
-from session_store.analytics.chosen import Filters, messages, of_sessions, period_of, times_that, total
+from session_store.analytics.chosen import Filters, messages, of_sessions, period_of, times_that, total, unit
 from session_store.analytics.views import MESSAGES_V1, SESSIONS_V1
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def activity(by: Unit = "day", *, tz: str = "UTC", **filters: Unpack[Filters]) -
     Raises:
         InvalidQuery: There is no such period or time zone, or a filter is not what it must be.
     """
-    said = messages([MESSAGES_V1.c.session_key, MESSAGES_V1.c.role], by, tz, filters).subquery()
+    said = messages([MESSAGES_V1.c.session_key, MESSAGES_V1.c.role], unit(by), tz, filters).subquery()
     # First by session, so that there is less to be looked up and to be told apart.
     spoken = (
         select(
@@ -64,7 +64,7 @@ def owners(by: Unit = "week", *, tz: str = "UTC", **filters: Unpack[Filters]) ->
     sessions began in an earlier period, chosen by ``owner`` and ``attributes`` but whenever it was. Sessions without
     an owner do not count. Ordered by ``period``. Arguments and errors are those of `activity`.
     """
-    said = messages([MESSAGES_V1.c.session_key], by, tz, filters).distinct().subquery()
+    said = messages([MESSAGES_V1.c.session_key], unit(by), tz, filters).distinct().subquery()
     seen = (
         select(said.c.period, SESSIONS_V1.c.owner)
         .join(SESSIONS_V1, SESSIONS_V1.c.session_key == said.c.session_key)

@@ -38,7 +38,15 @@ class Filters(TypedDict, total=False):
 
 
 def of_sessions(filters: Filters) -> list[ColumnElement[bool]]:
-    """Return the conditions on a session itself."""
+    """Return the conditions on a session itself.
+
+    Raises:
+        TypeError: There is no such filter: a word misspelled must not choose everything.
+    """
+    unknown = filters.keys() - Filters.__annotations__.keys()
+    if unknown:
+        problem = f"there is no filter {', '.join(sorted(unknown))}"
+        raise TypeError(problem)
     conditions: list[ColumnElement[bool]] = []
     owner, attributes = filters.get("owner"), filters.get("attributes")
     if owner is not None:
@@ -75,11 +83,19 @@ def period_of(time: ColumnElement[datetime], by: Unit | None, tz: str) -> list[L
         times.zone(tz)
     except ValueError:
         raise InvalidQuery(not_a(tz, "tz", "the name of a time zone")) from None
-    if by is None:
-        return []
-    if by not in get_args(Unit):
-        raise InvalidQuery(not_a(by, "by", " or ".join(map(repr, get_args(Unit)))))
-    return [times.period(time, by, tz).label("period")]
+    return [] if by is None else [times.period(time, unit(by), tz).label("period")]
+
+
+def unit(by: object) -> Unit:
+    """Return by what time is parted.
+
+    Raises:
+        InvalidQuery: There is no such period.
+    """
+    for known in get_args(Unit):
+        if by == known:
+            return known  # type: ignore[no-any-return]
+    raise InvalidQuery(not_a(by, "by", " or ".join(map(repr, get_args(Unit)))))
 
 
 def rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import Double, case, cast, func, literal, null, or_, select
@@ -9,11 +10,10 @@ from sqlalchemy import Double, case, cast, func, literal, null, or_, select
 from session_store.analytics.chosen import Filters, its_period, messages, period_of, rows, total
 from session_store.analytics.views import MESSAGES_V1, TOOL_CALLS_V1
 from session_store.dialects.sql import bytewise
-from session_store.errors import InvalidQuery
+from session_store.errors import InvalidQuery, shown
 from session_store.validation import not_a
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Unpack
 
     from sqlalchemy import Select
@@ -106,11 +106,15 @@ def tokens(
     )
 
 
-def _checked(prices: Mapping[str, Price]) -> dict[str, Price]:
+def _checked(prices: object) -> dict[str, Price]:
+    if not isinstance(prices, Mapping):
+        raise InvalidQuery(not_a(prices, "prices", "a mapping of models to a Price"))
     checked = {}
     for model, price in prices.items():
         try:
+            if isinstance(price, str):
+                raise TypeError  # noqa: TRY301 - two digits are no two numbers
             checked[model] = Price(*map(float, price))
         except (TypeError, ValueError):
-            raise InvalidQuery(not_a(price, f"the price of {model!r}", "two numbers")) from None
+            raise InvalidQuery(not_a(price, f"the price of {shown(model)}", "two numbers")) from None
     return checked

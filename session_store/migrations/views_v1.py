@@ -167,10 +167,22 @@ def selects(db: type[OnSQLite | OnPostgreSQL]) -> tuple[str, str, str, str, str]
         columns += [f"CAST({figures.get(name, 'NULL')} AS double precision) AS {name}" for name in durations]
         return f"SELECT day, {', '.join(columns)}"
 
+    def messages_of_a_day() -> str:
+        source = "session_store_v1_messages"
+        if db is OnSQLite:
+            figures = part_of_a_day(sessions_active="count(DISTINCT session_key)", **spoken)
+            return f"{figures} FROM {source} GROUP BY day"
+        # By session first, which PostgreSQL can do without sorting: half the time.
+        columns = ", ".join(f"{figure} AS {name}" for name, figure in spoken.items())
+        figures = part_of_a_day(sessions_active="count(*)", **{name: f"sum({name})" for name in spoken})
+        of_a_session = f"SELECT day, session_key, {columns} FROM {source} GROUP BY day, session_key"
+        return f"{figures} FROM ({of_a_session}) AS spoken GROUP BY day"
+
     usual = ("user", "assistant", "system", "tool")
-    spoken = {f"messages_{role}": f"sum(CASE WHEN role = '{role}' THEN 1 ELSE 0 END)" for role in usual}
+    spoken = {"messages": "count(*)"}
+    spoken |= {f"messages_{role}": f"sum(CASE WHEN role = '{role}' THEN 1 ELSE 0 END)" for role in usual}
     spoken["messages_other"] = f"sum(CASE WHEN role IN ({', '.join(map(repr, usual))}) THEN 0 ELSE 1 END)"
-    counts = ["sessions_active", "sessions_new", "messages", *spoken, "turns", "errors"]
+    counts = ["sessions_active", "sessions_new", *spoken, "turns", "errors"]
     durations = {"turn_seconds_median": percentile(50), "turn_seconds_p95": percentile(95)}
     return (
         f"""
@@ -214,8 +226,7 @@ def selects(db: type[OnSQLite | OnPostgreSQL]) -> tuple[str, str, str, str, str]
                     {", ".join(f"max({name}) OVER its_day AS {name}" for name in durations)},
                     row_number() OVER its_day AS number
                 FROM (
-                    {part_of_a_day(sessions_active="count(DISTINCT session_key)", messages="count(*)", **spoken)}
-                    FROM session_store_v1_messages GROUP BY day
+                    {messages_of_a_day()}
                     UNION ALL
                     {part_of_a_day(sessions_new="count(*)")}
                     FROM (SELECT {db.day("created_at")} AS day FROM session_store_sessions) AS born GROUP BY day

@@ -62,12 +62,16 @@ class Conversations(NamedTuple):
 # What a payload says.
 
 
-def calls(payload: Any) -> list[str]:
-    """The names of the tools that are called, in order."""
+def calls(payload: Any) -> dict[int, str]:
+    """The names of the tools that are called, by their places in the list."""
     listed = payload.get("tool_calls") if isinstance(payload, dict) else None
     if not isinstance(listed, list):
-        return []
-    return [call["name"] for call in listed if isinstance(call, dict) and isinstance(call.get("name"), str)]
+        return {}
+    return {
+        place: call["name"]
+        for place, call in enumerate(listed, start=1)
+        if isinstance(call, dict) and isinstance(call.get("name"), str)
+    }
 
 
 def text_at(payload: Any, name: str) -> str | None:
@@ -227,7 +231,7 @@ def message_rows(said: Conversations) -> list[MessageRow]:
 def message_row(message: Message) -> MessageRow:
     """A message with what its payload says."""
     payload = message.payload
-    names = calls(payload)
+    names = calls(payload).values()
     return MessageRow(
         session_key=message.session_key,
         seq=message.seq,
@@ -255,7 +259,7 @@ def tool_call_rows(said: Conversations) -> list[ToolCallRow]:
             *(message.created_at, day_of(message.created_at), message.turn_id, name),
         )
         for message in said.messages
-        for position, name in enumerate(calls(message.payload), start=1)
+        for position, name in calls(message.payload).items()
     ]
 
 

@@ -189,7 +189,7 @@ def tools(said: Conversations, by: str | None = None, *, tz: str = "UTC", **filt
     for when, messages in by_period(Filters(**filters).messages(said), created_at, by, tz).items():
         sessions: dict[str, list[str]] = defaultdict(list)
         for message in messages:
-            for name in calls(message.payload):
+            for name in calls(message.payload).values():
                 sessions[name].append(message.session_key)
         counts = [(name, len(keys), len(set(keys))) for name, keys in sessions.items()]
         rows += [(*when, *count) for count in sorted(counts, key=lambda count: (-count[1], stored(count[0])))]

@@ -25,7 +25,7 @@ from tests.hosts import ASYNC_DRIVERS, SYNC_DRIVERS, async_host_engine, host_eng
 
 COLUMNS = {
     "activity": ["messages", "user_messages", "assistant_messages", "sessions", "owners"],
-    "owners": ["active", "new", "returning"],
+    "owners": ["active_owners", "new_owners", "returning_owners"],
     "session_lengths": ["at_least", "sessions", "messages"],
     "response_times": ["answers", "median_seconds", "p95_seconds"],
     "turns": ["turns", "ended", "errors", "error_rate", "median_seconds", "p95_seconds"],
