@@ -1,10 +1,13 @@
 """How views and selects are asked for, and what the reference says to the same question."""
 
+from collections.abc import Iterator, Mapping
+from itertools import cycle
 from typing import Any
 
 from session_store import analytics
 from session_store.analytics import views
 from tests.analytics import select_figures
+from tests.analytics.conversations import ZONES
 from tests.analytics.figures import VIEWS, Conversations
 
 PREFIX = "session_store_v1_"
@@ -31,6 +34,18 @@ def arguments_of(name: str, by: str | None, tz: str) -> dict[str, Any]:
     if name in NEVER_BY:
         return {}
     return {"tz": tz} | ({} if by is None else {"by": by})
+
+
+def questions(parts: Mapping[str, dict[str, Any]]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every select by every period, of everything and of a part, in one zone after the other, and what to call it."""
+    zones, filters = cycle(ZONES), cycle(parts.items())
+    for name in select_figures.SELECTS:
+        for by in bys_of(name):
+            for part, chosen in (("all", {}), next(filters)):
+                arguments = chosen | arguments_of(name, by, next(zones))
+                if name == "tokens":
+                    arguments["prices"] = PRICES
+                yield f"{name} {part}" + ("" if by is None else f" by {by} in {arguments['tz']}"), name, arguments
 
 
 def expected(database: str, said: Conversations, name: str, arguments: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -32,6 +32,7 @@ def with_payload(message: Message, payload: Any) -> Message:
     return message._replace(payload=payload)
 
 
+NOTHING = Conversations([], [], [])
 USED = {"model": "m", "usage": {"input_tokens": 10, "output_tokens": 2}}
 SHOP = Conversations(
     sessions=[

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from itertools import cycle
 from typing import Any, NamedTuple
 
 import pytest
@@ -12,10 +11,9 @@ from sqlalchemy import Select, create_engine, make_url, text
 
 from session_store import analytics, migrations, search_index
 from tests.analytics import corpora, select_figures
-from tests.analytics.asking import PRICES, arguments_of, bys_of, every, expected
+from tests.analytics.asking import every, expected, questions
 from tests.analytics.comparing import as_given, differences, in_order
 from tests.analytics.conftest import DRIVERS, Analysed
-from tests.analytics.conversations import ZONES
 from tests.analytics.figures import VIEWS, Conversations, turn_rows
 
 MESSAGES = 283_183
@@ -75,9 +73,7 @@ def filled(
         yield analysed
 
 
-def check_answers(
-    analysed: Analysed, questions: list[Question], record_property: Callable[[str, object], None]
-) -> None:
+def check_answers(analysed: Analysed, asked: list[Question], record_property: Callable[[str, object], None]) -> None:
     """Ask everything, once without the indexes that one asks for and once with them, and print how long it took."""
     secs, wrong = [], {}
     for indexed in (False, True):
@@ -85,7 +81,7 @@ def check_answers(
         with analysed.engine.begin() as db:
             # As PostgreSQL does by itself a minute later.
             db.execute(text("ANALYZE"))
-        for question in questions:
+        for question in asked:
             started = time.perf_counter()
             found = analysed.rows(question.query)
             secs.append(time.perf_counter() - started)
@@ -94,7 +90,7 @@ def check_answers(
             )[:3]
     lines = [
         f"{question.name:50}{len(question.answer):9,}{without:9.2f}{having:9.2f}"
-        for question, without, having in zip(questions, secs, secs[len(questions) :], strict=False)
+        for question, without, having in zip(asked, secs, secs[len(asked) :], strict=False)
     ]
     title = f"{analysed.name:50}{'rows':>9}{'seconds':>9}{'indexed':>9}"
     record_property("table", "\n".join(["", title, *lines]))
@@ -106,8 +102,8 @@ def test_views(filled: Analysed, said: Conversations, record_property: Callable[
     """Every row of every view."""
     assert len(said.messages) == MESSAGES
     answers = {view: [as_given(filled.name, row) for row in rows(said)] for view, (_, rows) in VIEWS.items()}
-    questions = [Question(view, every(view), in_order(view, answer), view) for view, answer in answers.items()]
-    check_answers(filled, questions, record_property)
+    asked = [Question(view, every(view), in_order(view, answer), view) for view, answer in answers.items()]
+    check_answers(filled, asked, record_property)
 
 
 def test_selects(
@@ -116,18 +112,11 @@ def test_selects(
     record_property: Callable[[str, object], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Every row of every select: by every period, of everything and of a part, in one zone after the other."""
+    """Every row of every select."""
     turns = turn_rows(said)
     monkeypatch.setattr(select_figures, "turn_rows", lambda _: turns)
-    zones, parts = cycle(ZONES), cycle(PARTS.items())
-    questions = []
-    for name in select_figures.SELECTS:
-        for by in bys_of(name):
-            for part, filters in (("all", {}), next(parts)):
-                arguments = filters | arguments_of(name, by, next(zones))
-                if name == "tokens":
-                    arguments["prices"] = PRICES
-                question = f"{name} {part}" + ("" if by is None else f" by {by} in {arguments['tz']}")
-                answer = expected(filled.name, said, name, arguments)
-                questions.append(Question(question, getattr(analytics, name)(**arguments), answer))
-    check_answers(filled, questions, record_property)
+    asked = [
+        Question(question, getattr(analytics, name)(**arguments), expected(filled.name, said, name, arguments))
+        for question, name, arguments in questions(PARTS)
+    ]
+    check_answers(filled, asked, record_property)

@@ -3,22 +3,24 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import cycle, islice
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select
 
 from session_store import InvalidQuery, analytics, migrations
 from session_store.analytics.views import SESSIONS_V1
-from tests.analytics import filling
+from tests.analytics import asking, filling
 from tests.analytics.asking import ALWAYS_BY, NEVER_BY, PERIODS, PRICES, arguments_of, bys_of, expected
 from tests.analytics.comparing import differences
 from tests.analytics.conftest import Analysed
 from tests.analytics.conversations import questions
+from tests.analytics.crowd import CROWD, PARTS
 from tests.analytics.figures import Conversations
-from tests.analytics.samples import DAY, SHOP
+from tests.analytics.samples import DAY, NOTHING, SHOP
 from tests.analytics.select_figures import SELECTS
 from tests.conftest import Database, examples
 from tests.hosts import ASYNC_DRIVERS, SYNC_DRIVERS, async_host_engine, host_engine
@@ -39,27 +41,23 @@ COLUMNS = {
 each_select = pytest.mark.parametrize("name", SELECTS)
 
 
-@pytest.mark.parametrize("number", [10, pytest.param(1_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("number", [6, pytest.param(1_000, marks=pytest.mark.long)])
 @pytest.mark.timeout(900)
 def test_rows_are_those_of_the_reference(analysed: Analysed, number: int) -> None:
     """Every select has exactly the rows of its description, in their order, in any zone and whatever is chosen."""
 
     @examples(number)
-    @given(
-        question=questions(),
-        by=st.sampled_from([None, *PERIODS]),
-        prices=st.sampled_from([None, PRICES]),
-        limit=st.sampled_from([None, 0, 1, 2]),
-    )
+    @example((NOTHING, {}, "UTC"), 0, PRICES, 1)
+    @given(questions(), st.integers(0, 3), st.sampled_from([None, PRICES]), st.sampled_from([None, 0, 1, 2]))
     def check(
         question: tuple[Conversations, dict[str, Any], str],
-        by: str | None,
+        turn: int,
         prices: dict[str, Any] | None,
         limit: int | None,
     ) -> None:
         said, filters, tz = question
         analysed.fill(said)
-        for name in SELECTS:
+        for name, by in zip(SELECTS, islice(cycle([None, *PERIODS]), turn, None), strict=False):
             arguments = filters | arguments_of(name, by, tz)
             if name == "tokens" and prices:
                 arguments["prices"] = prices
@@ -69,6 +67,14 @@ def test_rows_are_those_of_the_reference(analysed: Analysed, number: int) -> Non
             assert differences(found, expected(analysed.name, said, name, arguments)) == [], (name, arguments)
 
     check()
+
+
+def test_many_sessions(analysed: Analysed) -> None:
+    """So they have where much is to be told apart: by every period, of all and of a part."""
+    analysed.fill(CROWD)
+    for question, name, arguments in asking.questions(PARTS):
+        found = analysed.rows(getattr(analytics, name)(**arguments))
+        assert differences(found, expected(analysed.name, CROWD, name, arguments)) == [], question
 
 
 @each_select

@@ -9,7 +9,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from hypothesis import given
+from hypothesis import example, given
 from sqlalchemy import Engine, MetaData, inspect, select, text
 from sqlalchemy.exc import ProgrammingError
 
@@ -21,8 +21,9 @@ from tests.analytics.asking import PREFIX, TABLES, every
 from tests.analytics.comparing import as_given, differences, in_order
 from tests.analytics.conftest import Analysed
 from tests.analytics.conversations import conversations
+from tests.analytics.crowd import CROWD
 from tests.analytics.figures import VIEWS, Conversations
-from tests.analytics.samples import FULL
+from tests.analytics.samples import FULL, NOTHING
 from tests.conftest import Database, examples
 from tests.migrations.steps import configured
 
@@ -130,6 +131,7 @@ def test_rows_are_those_of_the_reference(analysed: Analysed, number: int) -> Non
     """Every view has exactly the rows of its description, whatever was said."""
 
     @examples(number)
+    @example(NOTHING)
     @given(conversations())
     def check(said: Conversations) -> None:
         analysed.fill(said)
@@ -138,12 +140,19 @@ def test_rows_are_those_of_the_reference(analysed: Analysed, number: int) -> Non
     check()
 
 
+def test_many_sessions(analysed: Analysed) -> None:
+    """So they have where much is to be told apart."""
+    analysed.fill(CROWD)
+
+    check_views(analysed, CROWD)
+
+
 CALLS = [*["append"] * 6, *["run"] * 4, *["end"] * 3, "remove", "label", "prune"]
 
 
 def test_what_a_store_wrote(analysed: Analysed, clock: Clock) -> None:
     """So they have when it was the store that filled the tables, and removed something again."""
-    analysed.fill(Conversations([], [], []))
+    analysed.fill(NOTHING)
     store = SessionStore(analysed.engine, clock=clock)
     chance = random.Random(7)  # noqa: S311 - the same each time
     payloads = [None, FULL.messages[0].payload, {"usage": {"completion_tokens": 5}}, {"model": "small"}]
