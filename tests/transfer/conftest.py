@@ -1,5 +1,6 @@
 """Two stores on the two databases, and what goes from one to the other."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,14 @@ from tests.conftest import Database, migrated
 def store(database: Database, clock: Clock) -> Iterator[SessionStore]:
     """An empty store, for code that blocks."""
     with SessionStore(database.url, clock=clock) as store:
+        yield store
+
+
+@pytest.fixture
+def copy(sqlite_template: Path, tmp_path: Path) -> Iterator[SessionStore]:
+    """An empty store on SQLite, for what is the same whatever the database is."""
+    shutil.copyfile(sqlite_template, tmp_path / "copy.db")
+    with SessionStore(tmp_path / "copy.db") as store:
         yield store
 
 

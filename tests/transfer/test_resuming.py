@@ -51,7 +51,7 @@ def test_wherever_it_was_cut_it_becomes_the_same(
     """Within a line, a quoted text or a character, between two sessions, or at the end."""
     monkeypatch.setattr(resuming, "_BLOCK", 50)
 
-    @examples(12)
+    @examples(6)
     @given(stories, st.randoms(use_true_random=False))
     def example(story: list[Happening], chance: random.Random) -> None:
         emptied(store)

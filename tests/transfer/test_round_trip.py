@@ -17,7 +17,7 @@ pytestmark = pytest.mark.once
 def test_a_copy_is_equal(store: SessionStore, other: SessionStore, clock: Clock) -> None:
     """Every row of the three tables; a second time nothing is added; and the copy is exported as the first one was."""
 
-    @examples(25)
+    @examples(12)
     @given(stories)
     def example(story: list[Happening]) -> None:
         emptied(store, other)
@@ -41,7 +41,7 @@ def test_a_copy_is_equal(store: SessionStore, other: SessionStore, clock: Clock)
 def test_a_source_that_has_grown_adds_what_is_new(store: SessionStore, other: SessionStore, clock: Clock) -> None:
     """Messages and states that have come since; the copy is then equal again."""
 
-    @examples(15)
+    @examples(8)
     @given(stories, grown)
     def example(story: list[Happening], since: list[Happening]) -> None:
         emptied(store, other)

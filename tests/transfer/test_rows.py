@@ -136,7 +136,7 @@ HARD_PAYLOADS: list[Any] = [
 def test_the_rows_are_those_of_the_messages(store: SessionStore, other: SessionStore, clock: Clock) -> None:
     """Whatever was said, as plain Python works them out, and the same from both databases."""
 
-    @examples(20)
+    @examples(8)
     @given(stories)
     def example(story: list[Happening]) -> None:
         emptied(store, other)

@@ -150,6 +150,7 @@ def test_a_session_that_differs_is_skipped_as_a_whole(
     assert (writer.added, writer.skipped, writer.keys) == (2, 1, {"0", "b"})
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("session", "reason"),
     [
