@@ -23,6 +23,7 @@ ELSEWHERE = {
     "$ make bench PEERS=1": "nowhere whole, for it takes an hour; a smoke of it in .ci/run",
     "session-store import chats.jsonl.gz": "tests/test_cli.py",
     '{"session_key": "telegram_ann"': "tests/test_import.py",
+    "$ session-store export --format parquet": "tests/transfer/test_rows.py",
     "import pandas": "nowhere, for nothing else needs pandas",
     "SELECT $__timeGroup": "nowhere but in Grafana",
     "ATTACH ": "nowhere, for DuckDB takes its extensions from the net",
