@@ -193,7 +193,9 @@ def selects(db: type[OnSQLite | OnPostgreSQL]) -> tuple[str, str, str, str, str]
         """,
         f"""
             SELECT m.session_key, m.seq, m.created_at, {db.day("m.created_at")} AS day, m.role, m.turn_id, m.content,
-                length(m.content) - 3 * (length(m.content) - length(replace(m.content, {db.sub}, ''))) AS characters,
+                CAST(
+                    length(m.content) - 3 * (length(m.content) - length(replace(m.content, {db.sub}, ''))) AS bigint
+                ) AS characters,
                 (SELECT count(*) FROM (SELECT 1) AS one JOIN {db.calls}) AS tool_calls,
                 (SELECT {db.names} FROM (SELECT 1) AS one JOIN {db.calls}) AS tool_names,
                 {db.text_at("tool_call_id")} AS tool_call_id,

@@ -39,7 +39,7 @@ class Type(NamedTuple):
 
 TEXT, JSON = Type("text", "text"), Type("jsonb", "text")
 TIME, DAY = Type("timestamp with time zone", "text"), Type("date", "text")
-COUNT, LENGTH, FLOAT = Type("bigint", "integer"), Type("integer", "integer"), Type("double precision", "real")
+COUNT, FLOAT = Type("bigint", "integer"), Type("double precision", "real")
 COLUMNS = {
     "sessions": {
         "session_key": TEXT,
@@ -62,7 +62,7 @@ COLUMNS = {
         "role": TEXT,
         "turn_id": TEXT,
         "content": TEXT,
-        "characters": LENGTH,
+        "characters": COUNT,
         "tool_calls": COUNT,
         "tool_names": TEXT,
         "tool_call_id": TEXT,
