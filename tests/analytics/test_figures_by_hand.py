@@ -73,6 +73,14 @@ def test_tool_calls(payload: Any, count: int, names: str | None) -> None:
     assert (row.tool_calls, row.tool_names) == (count, names)
 
 
+def test_a_call_has_its_place() -> None:
+    """The place of a call is that in the list, where what is no call has one, too."""
+    payload = {"tool_calls": [{"name": 1}, {"name": "x"}, "y", {"name": "x"}]}
+    rows = figures.tool_call_rows(Conversations([], [Message("a", 1, NOON, "assistant", "t", "", payload)], []))
+
+    assert [(row.position, row.name, row.turn_id) for row in rows] == [(2, "x", "t"), (4, "x", "t")]
+
+
 def test_a_message() -> None:
     """Characters are those of Python; the day is that of UTC; what is of another kind is not there."""
     late = datetime.fromisoformat("2026-03-06T01:30+02:00")
