@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -111,10 +112,14 @@ def _checked(prices: object) -> dict[str, Price]:
         raise InvalidQuery(not_a(prices, "prices", "a mapping of models to a Price"))
     checked = {}
     for model, price in prices.items():
+        if not isinstance(model, str):
+            raise InvalidQuery(not_a(model, "a model in prices", "a str"))
         try:
-            if isinstance(price, str):
-                raise TypeError  # noqa: TRY301 - two digits are no two numbers
-            checked[model] = Price(*map(float, price))
-        except (TypeError, ValueError):
-            raise InvalidQuery(not_a(price, f"the price of {shown(model)}", "two numbers")) from None
+            pair = Price(*map(float, price))
+        except (TypeError, ValueError, OverflowError):
+            pair = None
+        # Two digits in a str are no two numbers, and of what is not finite the databases would not say the same.
+        if pair is None or isinstance(price, str) or not all(0 <= number < math.inf for number in pair):
+            raise InvalidQuery(not_a(price, f"the price of {shown(model)}", "two numbers of 0 or more"))
+        checked[model] = pair
     return checked

@@ -23,6 +23,9 @@ Unit = Literal["hour", "day", "week"]
 
 _FIRST_YEAR: Final = 1850
 _LAST_YEAR: Final = 2150
+_FILES_OF_ZONES: Final = ("localtime", "posix", "right/")
+"""Found where zones are kept, and no names of any: PostgreSQL knows none of them."""
+
 _STEP: Final = timedelta(days=2)
 """No zone has changed its offset twice within so short a time."""
 
@@ -104,6 +107,8 @@ def zone(name: str) -> tzinfo:
     """
     if name == "UTC":
         return UTC
+    if name.startswith(_FILES_OF_ZONES):
+        raise ValueError(name)
     try:
         return ZoneInfo(name)
     except (KeyError, OSError) as error:  # of a name that is a directory, or longer than a file's

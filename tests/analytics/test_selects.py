@@ -1,6 +1,7 @@
 """The selects: each answers what the reference does of the same conversations, and can be built upon."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import cycle, islice
@@ -181,11 +182,17 @@ TIMED = [name for name in SELECTS if name not in NEVER_BY]
         (TIMED, {"tz": "\0"}, r"tz .*'\\x00'"),
         (TIMED, {"tz": "x" * 5_000}, "tz .*xxx"),
         (TIMED, {"tz": None}, "tz .*None"),
+        (TIMED, {"tz": "localtime"}, "tz .*'localtime'"),
+        (TIMED, {"tz": "posix/UTC"}, "tz .*'posix/UTC'"),
         (["busiest_sessions"], {"limit": -1}, "limit .*-1"),
         (["busiest_sessions"], {"limit": "2"}, "limit .*'2'"),
         (["busiest_sessions"], {"limit": True}, "limit .*True"),
         (["tokens"], {"prices": {"large": 3}}, "'large'"),
         (["tokens"], {"prices": {"large": "12"}}, "'large'"),
+        (["tokens"], {"prices": {"large": (10**400, 1)}}, "'large'"),
+        (["tokens"], {"prices": {"large": (math.nan, 1)}}, "'large'"),
+        (["tokens"], {"prices": {"large": (1, -1)}}, "'large'"),
+        (["tokens"], {"prices": {5: (1, 2)}}, "model .*5"),
         (["tokens"], {"prices": [("large", (1, 2))]}, "prices .*list"),
     ],
 )
