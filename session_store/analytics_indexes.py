@@ -13,12 +13,9 @@ from typing import TYPE_CHECKING, Final
 from session_store import revisions
 from session_store.binds import connected, locked
 from session_store.dialects import places
-from session_store.errors import SchemaOutOfDate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from sqlalchemy import Connection
 
     from session_store.binds import Bind
 
@@ -57,7 +54,7 @@ def create(bind: Bind, *, schema: str | None = None) -> list[str]:
         StoreUnavailable: The database cannot be reached, or was locked for too long.
     """
     with connected(bind, schema) as db, locked(db), places.search_path(db, schema or places.of(db)):
-        _require_tables(db)
+        revisions.require_tables(db)
         indexes = _ON[db.dialect.name]
         for name, columns in indexes.items():
             db.exec_driver_sql(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}")
@@ -67,11 +64,6 @@ def create(bind: Bind, *, schema: str | None = None) -> list[str]:
 def drop(bind: Bind, *, schema: str | None = None) -> None:
     """Remove the indexes, as far as they are there; arguments and errors are those of `create`."""
     with connected(bind, schema) as db, locked(db), places.search_path(db, schema or places.of(db)):
-        _require_tables(db)
+        revisions.require_tables(db)
         for name in NAMES:
             db.exec_driver_sql(f"DROP INDEX IF EXISTS {name}")
-
-
-def _require_tables(db: Connection) -> None:
-    if not revisions.exists(db):
-        raise SchemaOutOfDate(revisions.current(db), revisions.HEAD, places.of(db))

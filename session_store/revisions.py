@@ -44,6 +44,16 @@ def exists(db: Connection) -> bool:
     return inspect(db).has_table(SESSIONS.name, schema=places.of(db))
 
 
+def require_tables(db: Connection) -> None:
+    """Make sure that our tables are there, of whatever revision.
+
+    Raises:
+        SchemaOutOfDate: They are not.
+    """
+    if not exists(db):
+        raise SchemaOutOfDate(current(db), HEAD, places.of(db))
+
+
 def require(db: Connection) -> str | None:
     """Return the revision a database is at, None if our tables are there and it is not known.
 

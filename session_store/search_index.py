@@ -18,7 +18,7 @@ from session_store.binds import connected, locked, rolled_back
 from session_store.dialects import places
 from session_store.dialects.sql import AUTOCOMMIT
 from session_store.dialects.turns import alone
-from session_store.errors import SchemaOutOfDate, StoreError
+from session_store.errors import StoreError
 from session_store.search import fts5, tsvector
 from session_store.search.engines import forget, serving
 from session_store.tables import MESSAGES
@@ -209,8 +209,7 @@ def _make_anew(db: Connection, schema: str | None, *, concurrently: bool, anew: 
 
 def _require_tables(db: Connection, schema: str | None) -> None:
     with places.translated(db, schema):
-        if not revisions.exists(db):
-            raise SchemaOutOfDate(revisions.current(db), revisions.HEAD, places.of(db))
+        revisions.require_tables(db)
 
 
 def _problem(db: Connection) -> str | None:

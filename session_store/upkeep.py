@@ -8,7 +8,6 @@ from session_store import revisions
 from session_store.binds import connected, locked
 from session_store.dialects import places, space
 from session_store.dialects.turns import outside_of_transactions
-from session_store.errors import SchemaOutOfDate
 from session_store.search import fts5
 from session_store.tables import METADATA
 
@@ -58,8 +57,7 @@ def vacuum(bind: Engine | URL | str | os.PathLike[str], *, full: bool = False, s
                 db.exec_driver_sql(fts5.MERGE)
         outside_of_transactions(db)
         with places.translated(db, schema):
-            if not revisions.exists(db):
-                raise SchemaOutOfDate(revisions.current(db), revisions.HEAD, places.of(db))
+            revisions.require_tables(db)
         before = space.size(db, _TABLES, schema)
         complete = space.give_back(db, _TABLES, schema, full=full)
         return Vacuumed(before, space.size(db, _TABLES, schema), complete)

@@ -1,6 +1,6 @@
 """The two indexes that analysts may ask for: there when asked for, used, gone when dropped, and never in the way."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -68,12 +68,12 @@ def test_they_are_in_the_schema(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("call", [analytics.create_indexes, analytics.drop_indexes])
-def test_without_tables_there_is_nothing_to_index(empty_database: Database, call: object) -> None:
+def test_without_tables_there_is_nothing_to_index(empty_database: Database, call: Callable[[Engine], object]) -> None:
     """The error says what to run."""
     engine = host_engine(empty_database)
 
     with pytest.raises(SchemaOutOfDate, match=r"session_store\.migrations upgrade"):
-        call(engine)  # type: ignore[operator]
+        call(engine)
     engine.dispose()
 
 

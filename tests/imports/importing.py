@@ -17,7 +17,7 @@ IMPORTS = {"zeroclaw": import_zeroclaw, "openai-agents": import_openai_agents}
 
 def main(name: str, url: str, place: str) -> None:
     """Import, statement by statement."""
-    loading.BATCH_LINES = 20  # type: ignore[misc]
+    loading.BATCH_LINES = 20
     with SessionStore(url) as store:
         store.check()
 

@@ -196,7 +196,7 @@ def test_fewer_messages_than_counted_are_a_beginning(store: SessionStore) -> Non
     assert figures(writer) == (2, 0, 1, set())
     assert skipped == [("a", "only 2 of its 3 messages came")]
     assert figures(write(store, (begun, [], several(1, 2, 3)))[0]) == (1, 2, 0, {"a"})
-    assert store.get_session_metadata("a").last_activity == BEGUN + timedelta(days=1)  # type: ignore[union-attr]
+    assert store.get_session_metadata("a").last_activity == BEGUN + timedelta(days=1)
 
 
 def test_small_sessions_share_a_transaction(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,7 +254,7 @@ def test_a_long_session_comes_in_parts_each_a_beginning(store: SessionStore, mon
         there = [stored.seq for stored in store.history("a")]
         lengths.append(len(there))
         assert there == [each.seq for each in messages[: len(there)]]
-        assert not there or store.get_session_metadata("a").last_seq == there[-1]  # type: ignore[union-attr]
+        assert not there or store.get_session_metadata("a").last_seq == there[-1]
         assert store.compact("a", dry_run=True).head_repaired is False
 
     assert sorted(set(lengths)) == [0, 2, 6]
