@@ -6,7 +6,7 @@ The stores are held to them by a test; what each call promises stands at the ope
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
@@ -60,9 +60,22 @@ class SessionBackend(Protocol):
     def set_session_owner(self, key: str, owner: str | None) -> None: ...
     def set_session_attributes(self, key: str, attributes: Mapping[str, Any]) -> None: ...
     def delete_session(self, key: str) -> bool: ...
-    def delete_sessions(self, *, owner: str, batch_size: int = 500, dry_run: bool = False) -> int: ...
+    def delete_sessions(
+        self,
+        *,
+        owner: str,
+        batch_size: int = 500,
+        dry_run: bool = False,
+        on_batch: Callable[[int], object] | None = None,
+    ) -> int: ...
     def cleanup_stale(
-        self, ttl_hours: float, *, batch_size: int = 500, dry_run: bool = False, include_running: bool = False
+        self,
+        ttl_hours: float,
+        *,
+        batch_size: int = 500,
+        dry_run: bool = False,
+        include_running: bool = False,
+        on_batch: Callable[[int], object] | None = None,
     ) -> int: ...
     def compact(self, key: str, *, within_secs: float = 2.0, dry_run: bool = False) -> Compaction: ...
     def check(self) -> Health: ...
@@ -88,7 +101,7 @@ class SessionBackend(Protocol):
     def pop_last(self, key: str) -> StoredMessage | None: ...
     def update_last(self, key: str, message: ChatMessage, *, seq: int | None = None) -> bool: ...
     def clear_messages(self, key: str) -> int: ...
-    def trim(
+    def trim(  # noqa: PLR0913
         self,
         key: str,
         *,
@@ -96,6 +109,7 @@ class SessionBackend(Protocol):
         before: datetime | None = None,
         batch_size: int = 500,
         dry_run: bool = False,
+        on_batch: Callable[[int], object] | None = None,
     ) -> int: ...
     def set_session_state(
         self, key: str, state: str, turn_id: str | None = None, *, if_turn: str | AnyTurn | None = ANY_TURN
@@ -104,7 +118,14 @@ class SessionBackend(Protocol):
     def list_running_sessions(self) -> list[SessionMetadata]: ...
     def list_stuck_sessions(self, threshold_secs: float) -> list[SessionMetadata]: ...
     def recover_stuck(self, threshold_secs: float, *, to: str = "error") -> list[str]: ...
-    def prune_states(self, before: datetime, *, batch_size: int = 500, dry_run: bool = False) -> int: ...
+    def prune_states(
+        self,
+        before: datetime,
+        *,
+        batch_size: int = 500,
+        dry_run: bool = False,
+        on_batch: Callable[[int], object] | None = None,
+    ) -> int: ...
     def iter_history(self, key: str, *, after_seq: int = 0, batch: int = 1000) -> Iterator[StoredMessage]: ...
 
 
@@ -143,9 +164,22 @@ class AsyncSessionBackend(Protocol):
     async def set_session_owner(self, key: str, owner: str | None) -> None: ...
     async def set_session_attributes(self, key: str, attributes: Mapping[str, Any]) -> None: ...
     async def delete_session(self, key: str) -> bool: ...
-    async def delete_sessions(self, *, owner: str, batch_size: int = 500, dry_run: bool = False) -> int: ...
+    async def delete_sessions(
+        self,
+        *,
+        owner: str,
+        batch_size: int = 500,
+        dry_run: bool = False,
+        on_batch: Callable[[int], object] | None = None,
+    ) -> int: ...
     async def cleanup_stale(
-        self, ttl_hours: float, *, batch_size: int = 500, dry_run: bool = False, include_running: bool = False
+        self,
+        ttl_hours: float,
+        *,
+        batch_size: int = 500,
+        dry_run: bool = False,
+        include_running: bool = False,
+        on_batch: Callable[[int], object] | None = None,
     ) -> int: ...
     async def compact(self, key: str, *, within_secs: float = 2.0, dry_run: bool = False) -> Compaction: ...
     async def check(self) -> Health: ...
@@ -171,7 +205,7 @@ class AsyncSessionBackend(Protocol):
     async def pop_last(self, key: str) -> StoredMessage | None: ...
     async def update_last(self, key: str, message: ChatMessage, *, seq: int | None = None) -> bool: ...
     async def clear_messages(self, key: str) -> int: ...
-    async def trim(
+    async def trim(  # noqa: PLR0913
         self,
         key: str,
         *,
@@ -179,6 +213,7 @@ class AsyncSessionBackend(Protocol):
         before: datetime | None = None,
         batch_size: int = 500,
         dry_run: bool = False,
+        on_batch: Callable[[int], object] | None = None,
     ) -> int: ...
     async def set_session_state(
         self, key: str, state: str, turn_id: str | None = None, *, if_turn: str | AnyTurn | None = ANY_TURN
@@ -187,5 +222,12 @@ class AsyncSessionBackend(Protocol):
     async def list_running_sessions(self) -> list[SessionMetadata]: ...
     async def list_stuck_sessions(self, threshold_secs: float) -> list[SessionMetadata]: ...
     async def recover_stuck(self, threshold_secs: float, *, to: str = "error") -> list[str]: ...
-    async def prune_states(self, before: datetime, *, batch_size: int = 500, dry_run: bool = False) -> int: ...
+    async def prune_states(
+        self,
+        before: datetime,
+        *,
+        batch_size: int = 500,
+        dry_run: bool = False,
+        on_batch: Callable[[int], object] | None = None,
+    ) -> int: ...
     def iter_history(self, key: str, *, after_seq: int = 0, batch: int = 1000) -> AsyncIterator[StoredMessage]: ...

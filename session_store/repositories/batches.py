@@ -11,8 +11,9 @@ from sqlalchemy.exc import DBAPIError
 from session_store import removals
 from session_store.dialects.failures import Failure, meaning
 from session_store.dialects.sql import check_references_at_once
+from session_store.errors import InvalidQuery
 from session_store.repositories.rows import fetch
-from session_store.validation import whole_number
+from session_store.validation import not_a, whole_number
 from session_store.work import Access, Plan, Step
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Executable
     from sqlalchemy.sql.dml import ReturningUpdate
+
+    OnBatch = Callable[[int], object] | None
 
 FIRST: Final = (datetime.min.replace(tzinfo=UTC), "")
 """Behind this are all sessions."""
@@ -39,27 +42,44 @@ def batch_limit(batch_size: object) -> int:
     return whole_number(batch_size, "batch_size", 1, _MOST_IN_A_BATCH)
 
 
-def in_batches(remove: Callable[..., Batch], batch_size: object, *, behind: Any, key: str | None = None) -> Plan[int]:
+def told(on_batch: OnBatch) -> Callable[[int], object]:
+    """Return what is called after each batch.
+
+    Raises:
+        InvalidQuery: It cannot be called.
+    """
+    if on_batch is None or callable(on_batch):
+        return on_batch or _nobody_is_told
+    raise InvalidQuery(not_a(on_batch, "on_batch", "a function, or None"))
+
+
+def in_batches(
+    remove: Callable[..., Batch], batch_size: object, on_batch: OnBatch, *, behind: Any, key: str | None = None
+) -> Plan[int]:
     """Remove one batch after the other, each in a transaction of its own, and return how many there were.
 
     Args:
         remove: Removes up to ``limit`` behind the one called ``behind``.
         batch_size: As the caller gave it.
+        on_batch: As the caller gave it.
         behind: Where the first batch begins.
         key: The session all of this is about, if it is one.
     """
     limit = batch_limit(batch_size)
+    tell = told(on_batch)
     removed = 0
     while behind is not None:
         batch: Batch = yield Step(partial(remove, behind=behind, limit=limit), key=key)
         removed += batch.removed
+        tell(batch.removed)
         behind = batch.last
     return removed
 
 
-def counted(count: Executable, values: Mapping[str, Any], batch_size: object) -> Plan[int]:
+def counted(count: Executable, values: Mapping[str, Any], batch_size: object, on_batch: OnBatch) -> Plan[int]:
     """Return what a SELECT counts, for a dry run: its arguments are checked as if it were none."""
     batch_limit(batch_size)
+    told(on_batch)
     number: int = yield Step(lambda db: int(fetch(db, count, values)[0][0]), Access.READ)
     return number
 
@@ -93,3 +113,7 @@ def delete_locked(db: Connection, keys: Sequence[str]) -> bool:
             return False
         raise
     return True
+
+
+def _nobody_is_told(_removed: int) -> None:
+    pass

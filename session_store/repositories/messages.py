@@ -60,8 +60,7 @@ class MessageRepository:
             key: The session, 1 to 512 bytes of UTF-8.
             message: What to append; its payload comes back as JSON has it.
             created_at: When it was made, aware; None: now.
-            idempotency_key: If the session has a message under this key already, that one is returned and
-                nothing is written.
+            idempotency_key: If the session has a message under it, that one is returned and nothing is written.
 
         Raises:
             InvalidKey: The key or the idempotency key cannot be stored.
@@ -257,7 +256,7 @@ class MessageRepository:
             return 0
         return db.execute(statements.CLEAR_MESSAGES, values).rowcount
 
-    def trim(
+    def trim(  # noqa: PLR0913 - who calls names them
         self,
         key: str,
         *,
@@ -265,11 +264,12 @@ class MessageRepository:
         before: datetime | None = None,
         batch_size: int = 500,
         dry_run: bool = False,
+        on_batch: Callable[[int], object] | None = None,
     ) -> Plan[int]:
         """Remove the old messages of a session and return how many there were; its head stays, and its numbering.
 
-        With both limits a message goes if it is beyond the newest and old enough. Idempotency keys go with their
-        messages. If this is interrupted, the oldest are gone: the same call again goes on.
+        With both limits a message goes if it is beyond the newest and old enough. Its idempotency key goes with it.
+        If this is interrupted, the oldest are gone: the same call again goes on.
 
         Args:
             key: The session.
@@ -277,6 +277,7 @@ class MessageRepository:
             before: What was made then or later stays; aware.
             batch_size: Messages removed per transaction, 1 to 10,000; small batches hold locks briefly.
             dry_run: Count only.
+            on_batch: Called after each batch with how many it removed.
 
         Raises:
             InvalidQuery: An argument is out of its range, or there is no limit; nothing was removed.
@@ -291,9 +292,9 @@ class MessageRepository:
             raise InvalidQuery(problem)
         conditions = removals.to_trim(keep_last=keep_last is not None, before=before is not None)
         if dry_run:
-            return (yield from counted(removals.count_messages(conditions), values, batch_size))
+            return (yield from counted(removals.count_messages(conditions), values, batch_size, on_batch))
         trim = partial(_trim_batch, statement=removals.trim_some(conditions), values=values)
-        return (yield from in_batches(trim, batch_size, behind=0, key=key))
+        return (yield from in_batches(trim, batch_size, on_batch, behind=0, key=key))
 
     def _append_entries(self, db: Connection, *, key: str, entries: Sequence[_Entry]) -> list[StoredMessage]:
         known: dict[str, StoredMessage] = {}

@@ -166,7 +166,14 @@ class SessionRepository:
             raise SessionInUse(key)
         return True
 
-    def delete_sessions(self, *, owner: str, batch_size: int = 500, dry_run: bool = False) -> Plan[int]:
+    def delete_sessions(
+        self,
+        *,
+        owner: str,
+        batch_size: int = 500,
+        dry_run: bool = False,
+        on_batch: Callable[[int], object] | None = None,
+    ) -> Plan[int]:
         """Delete all sessions of an owner and return how many there were.
 
         One that a row of another table refers to is kept. If this is interrupted, whole sessions are gone or there:
@@ -176,6 +183,7 @@ class SessionRepository:
             owner: Whose sessions.
             batch_size: Sessions deleted per transaction, 1 to 10,000; small batches hold locks briefly.
             dry_run: Count only; what another table refers to is then counted too.
+            on_batch: Called after each batch with how many it removed.
 
         Raises:
             InvalidKey: The owner cannot be one.
@@ -183,12 +191,18 @@ class SessionRepository:
         """
         values = {"owner_is": identifier(owner, "owner")}
         if dry_run:
-            return (yield from counted(removals.count_heads(removals.OWNED), values, batch_size))
+            return (yield from counted(removals.count_heads(removals.OWNED), values, batch_size, on_batch))
         delete = partial(delete_batch, lock=removals.LOCK_OWNED, values=values)
-        return (yield from in_batches(delete, batch_size, behind=FIRST))
+        return (yield from in_batches(delete, batch_size, on_batch, behind=FIRST))
 
     def cleanup_stale(
-        self, ttl_hours: float, *, batch_size: int = 500, dry_run: bool = False, include_running: bool = False
+        self,
+        ttl_hours: float,
+        *,
+        batch_size: int = 500,
+        dry_run: bool = False,
+        include_running: bool = False,
+        on_batch: Callable[[int], object] | None = None,
     ) -> Plan[int]:
         """Delete the sessions nobody has used for a while and say how many there were.
 
@@ -200,6 +214,7 @@ class SessionRepository:
             batch_size: Sessions deleted per transaction, 1 to 10,000; small batches hold locks briefly.
             dry_run: Count only; what another table refers to is then counted too.
             include_running: Delete also those that are running.
+            on_batch: Called after each batch with how many it removed.
 
         Raises:
             InvalidQuery: An argument is out of its range; nothing was deleted.
@@ -210,9 +225,10 @@ class SessionRepository:
         values = {"cutoff": cutoff, "minute": minute_of(cutoff)}
         if dry_run:
             stale = removals.STALE if include_running else removals.STALE_AT_REST
-            return (yield from counted(removals.count_heads(stale), values, batch_size))
+            return (yield from counted(removals.count_heads(stale), values, batch_size, on_batch))
         lock = removals.LOCK_STALE if include_running else removals.LOCK_STALE_AT_REST
-        return (yield from in_batches(partial(delete_batch, lock=lock, values=values), batch_size, behind=FIRST))
+        delete = partial(delete_batch, lock=lock, values=values)
+        return (yield from in_batches(delete, batch_size, on_batch, behind=FIRST))
 
     def compact(self, db: Connection, key: str, *, within_secs: float = 2.0, dry_run: bool = False) -> Compaction:
         """Remove doubled messages of a session and make its head agree with its logs.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from session_store import removals, statements
 from session_store.errors import InvalidQuery
-from session_store.repositories.batches import batch_limit, counted
+from session_store.repositories.batches import batch_limit, counted, told
 from session_store.repositories.rows import birth, fetch, metadata_from
 from session_store.validation import ago, identifier, moment, optional_identifier, state_word
 from session_store.values import ANY_TURN, IDLE, RUNNING, AnyTurn, SessionMetadata, SessionState
@@ -135,7 +135,14 @@ class StateRepository:
                 recovered.append(key)
         return recovered
 
-    def prune_states(self, before: datetime, *, batch_size: int = 500, dry_run: bool = False) -> Plan[int]:
+    def prune_states(
+        self,
+        before: datetime,
+        *,
+        batch_size: int = 500,
+        dry_run: bool = False,
+        on_batch: Callable[[int], object] | None = None,
+    ) -> Plan[int]:
         """Remove from the log the states that had ended by a time and return how many there were.
 
         What a session was doing then is still known, and what it is doing now. If this is interrupted, some are
@@ -145,21 +152,25 @@ class StateRepository:
             before: The time from which on the log is kept; aware.
             batch_size: Entries removed per transaction, 1 to 10,000; small batches hold locks briefly.
             dry_run: Count only.
+            on_batch: Called after each batch with how many it removed.
 
         Raises:
             InvalidQuery: An argument is out of its range; nothing was removed.
         """
         values = {"before": moment(before, "before")}
         if dry_run:
-            return (yield from counted(removals.COUNT_ENDED, values, batch_size))
+            return (yield from counted(removals.COUNT_ENDED, values, batch_size, on_batch))
         limit = batch_limit(batch_size)
+        tell = told(on_batch)
         removed = 0
         place: Sequence[Any] | None = ("", 0)
         while place is not None:
             page = {**values, "behind_key": place[0], "behind_seq": place[1], "limit": limit}
             ended: Sequence[Any] = yield Step(partial(_ended, page), Access.READ)
             if ended:
-                removed += yield Step(partial(_delete_ended, values | {"entries": ended}))
+                deleted: int = yield Step(partial(_delete_ended, values | {"entries": ended}))
+                removed += deleted
+                tell(deleted)
             place = ended[-1] if len(ended) == limit else None
         return removed
 
