@@ -163,7 +163,7 @@ def seqs(shown: str) -> list[int]:
 
 def test_show_some_messages(database: Database, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest so many, those behind a number, or both; counted by message, not by number, over several pages."""
-    monkeypatch.setattr("session_store.cli.commands._PAGE", 3)
+    monkeypatch.setattr("session_store.cli.reading._PAGE", 3)
     with SessionStore(database.url) as store:
         store.append_many("web_bo", map(ChatMessage.user, "abcdefgh"))
         store.pop_last("web_bo")

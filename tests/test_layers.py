@@ -33,6 +33,8 @@ ORDER = [
     "search_index",
     "analytics_indexes",
     "upkeep",
+    "backups",
+    "stats",
     "migrations",
     "analytics",
     "store",
@@ -52,6 +54,7 @@ NAMES_DIALECTS = {
     "search_index",
     "analytics_indexes",
     "upkeep",
+    "backups",
     "migrations",
 }
 """Where a database is spoken of by name; elsewhere a difference between them has a name of its own."""

@@ -24,9 +24,10 @@ from session_store.values import IDLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from session_store.search_index import SearchIndex
+    from session_store.stats import Stats
     from session_store.values import MessageHit, SessionMetadata, Snippet, StoredMessage
 
 _STEERING: Final = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff"
@@ -62,6 +63,16 @@ def output() -> Console:
 def messages_to_user() -> Console:
     """Return the console of what is said about it, which does not go into a pipe."""
     return Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def say(done: str) -> None:
+    """Say in one line what was done."""
+    output().print(in_a_line(done), soft_wrap=True)
+
+
+def remark(what: str) -> None:
+    """Say in one line something beside what was asked for."""
+    messages_to_user().print(in_a_line(what), style="dim", soft_wrap=True)
 
 
 def complain(problem: str) -> None:
@@ -116,10 +127,44 @@ def print_found(
             console.print(line.append_text(_marked(hit.snippet)), soft_wrap=True)
 
 
+def print_hits(console: Console, hits: Iterable[MessageHit]) -> None:
+    """Print messages with the piece of each in which something was found, the matches in bold."""
+    for hit in hits:
+        if not console.is_terminal:
+            fields = hit.key, str(hit.seq), hit.role, hit.created_at.isoformat(), hit.snippet.text
+            _write(console, "\t".join(map(in_a_line, fields)))
+            continue
+        line = Text.assemble(
+            (in_a_line(hit.key), "bold"),
+            (f"{hit.seq:>6}  ", "dim"),
+            (in_a_line(hit.role), _style(hit.role)),
+            (f"  {_when(hit.created_at)}  ", "dim"),
+        )
+        console.print(line.append_text(_marked(hit.snippet)), soft_wrap=True)
+
+
+def print_stats(console: Console, stats: Stats, index: SearchIndex) -> None:
+    """Print how much there is, a figure a line."""
+    times = [_when(time) for time in (stats.first_created_at, stats.last_activity) if time is not None]
+    states = ", ".join(f"{in_a_line(state)} {number:,}" for state, number in stats.states.items())
+    figures = {
+        "sessions": f"{stats.sessions:,}",
+        "messages": f"{stats.messages:,}",
+        "states": states,
+        "activity": f"{' to '.join(times)} (UTC)" if times else "",
+        "search": _index(index),
+        "size": decimal(sum(stats.size.values())),
+        **{f"  {name}": decimal(size) for name, size in stats.size.items() if len(stats.size) > 1},
+    }
+    width = max(map(len, figures)) + 2
+    for name, figure in figures.items():
+        if figure:
+            console.print(Text.assemble((f"{name:<{width}}", "dim"), figure), soft_wrap=True)
+
+
 def print_index(console: Console, index: SearchIndex) -> None:
     """Print which engine finds words, why, and what the index takes."""
-    size = "" if index.size is None else f"; {decimal(index.size)}"
-    console.print(f"{index.engine}: {index.reason}{size}", soft_wrap=True)
+    console.print(_index(index), soft_wrap=True)
 
 
 def print_head(console: Console, session: SessionMetadata) -> None:
@@ -185,6 +230,24 @@ class _Paged(Console):
     def on_broken_pipe(self) -> NoReturn:
         # Whoever leaves the pager has read enough; rich would exit with code 1.
         raise BrokenPipeError
+
+
+def size(number: int) -> str:
+    """Return bytes as people say them: ``1.2 MB``."""
+    return decimal(number)
+
+
+def duration(time: timedelta) -> str:
+    """Return how long something is, as people say it: ``30 days``, ``1 hour 30 minutes``."""
+    minutes, seconds = divmod(time.seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = {"day": time.days, "hour": hours, "minute": minutes, "second": seconds}
+    said = [f"{number:,} {name}{'' if number == 1 else 's'}" for name, number in parts.items() if number]
+    return " ".join(said) or f"{time.total_seconds():g} seconds"
+
+
+def _index(index: SearchIndex) -> str:
+    return f"{index.engine}: {index.reason}{'' if index.size is None else f'; {decimal(index.size)}'}"
 
 
 def _fields(session: SessionMetadata) -> str:

@@ -1,22 +1,32 @@
 """The command that brings sessions to files: export."""
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import datetime
+from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from session_store import exports
-from session_store.cli import display
-from session_store.cli.options import DEFAULT_DATABASE, PIPE, Database, Owner, Schema, State, opened
+from session_store.cli import display, records
+from session_store.cli.asking import progress
+from session_store.cli.options import (
+    DEFAULT_DATABASE,
+    PIPE,
+    ActiveBefore,
+    ActiveSince,
+    Attributes,
+    Database,
+    Json,
+    Owner,
+    Schema,
+    State,
+    opened,
+)
 from session_store.exports import Conditions, Exported, Which
 from session_store.values import SessionQuery
 
@@ -36,34 +46,29 @@ _WRITE: Final[dict[Format, Callable[..., Exported]]] = {
 }
 
 
-def export(  # noqa: PLR0913 - each is an option of the command
+def export(
     *,
     format_: Annotated[Format, typer.Option("--format", help="The kind of file.")] = Format.JSONL,
     out: Annotated[str, typer.Option(metavar="FILE", help="Where to; - is the standard output.")] = PIPE,
     owner: Owner = None,
     state: State = None,
-    attribute: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Only sessions with this attribute; may be given several times."),
-    ] = None,
-    active_since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Only sessions active then or later: ISO 8601 with a time zone.")
-    ] = None,
-    active_before: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Only sessions not active since: ISO 8601 with a time zone.")
-    ] = None,
+    attribute: Attributes = None,
+    active_since: ActiveSince = None,
+    active_before: ActiveBefore = None,
     after: Annotated[
         str | None, typer.Option(metavar="KEY", help="Only sessions behind this one, in the order of their keys.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a file that is not complete.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    json: Json = False,
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
     """Export sessions, in the order of their keys.
 
-    jsonl has all of them, for session-store import; csv and parquet have their messages, a row each. A VALUE that is
-    JSON, a number, true, false or a text in quotes, is that; anything else is a text.
+    jsonl has all of them, for session-store import; csv and parquet have their messages, a row each. A VALUE that is a
+    number, true, false or a text in quotes in JSON is that, anything else is a text. With --json what was exported is
+    said so, and where the sessions go to the standard output, on that of errors.
     """
     place = _place(out, format_, resume=resume, force=force)
     # Arrow's own allocator takes 25 MB ahead, of which 5 are needed. It is chosen when Arrow is loaded.
@@ -71,22 +76,22 @@ def export(  # noqa: PLR0913 - each is an option of the command
     conditions: Conditions = {
         "owner": owner,
         "state": state,
-        "attributes": dict(map(_attribute, attribute)) if attribute else None,
-        "active_since": _time(active_since, "--active-since"),
-        "active_before": _time(active_before, "--active-before"),
+        "attributes": dict(attribute) if attribute else None,
+        "active_since": active_since,
+        "active_before": active_before,
     }
     console = display.messages_to_user()
     with opened(db, schema, must_exist=True) as store, _telling_how_to_go_on(place, format_):
-        columns = TextColumn("exporting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-            total = store.count_sessions(SessionQuery(**conditions)) if console.is_terminal else None
-            task = progress.add_task("exporting", total=total)
-            with _opened(place, format_, resume=resume) as (file, behind):
-                write = partial(_WRITE[format_], header=behind is None) if format_ is Format.CSV else _WRITE[format_]
-                which: Which = {**conditions, "after": after if behind is None else behind}
-                done = write(store, file, on_session=lambda _: progress.advance(task), **which)
+        total = store.count_sessions(SessionQuery(**conditions)) if console.is_terminal else None
+        with progress("exporting", total) as advance, _opened(place, format_, resume=resume) as (file, behind):
+            write = partial(_WRITE[format_], header=behind is None) if format_ is Format.CSV else _WRITE[format_]
+            which: Which = {**conditions, "after": after if behind is None else behind}
+            done = write(store, file, on_session=lambda _: advance(1), **which)
     said = console if place is None else display.output()
-    said.print(f"{done.sessions:,} sessions, {done.messages:,} messages exported", soft_wrap=True)
+    if json:
+        records.write(done._asdict(), file=said.file)
+    else:
+        said.print(f"{done.sessions:,} sessions, {done.messages:,} messages exported", soft_wrap=True)
 
 
 def _place(out: str, format_: Format, *, resume: bool, force: bool) -> Path | None:
@@ -104,26 +109,6 @@ def _place(out: str, format_: Format, *, resume: bool, force: bool) -> Path | No
     else:
         return place
     raise typer.BadParameter(problem, param_hint="--out")
-
-
-def _attribute(text: str) -> tuple[str, str | int | float | bool]:
-    name, sign, said = text.partition("=")
-    if not sign:
-        problem = f"{text!r} is not NAME=VALUE"
-        raise typer.BadParameter(problem, param_hint="--attribute")
-    with suppress(ValueError):
-        value = json.loads(said)
-        if isinstance(value, str | int | float):
-            return name, value
-    return name, said
-
-
-def _time(text: str | None, option: str) -> datetime | None:
-    try:
-        return None if text is None else datetime.fromisoformat(text)
-    except ValueError:
-        problem = f"{text!r} is not a time in ISO 8601"
-        raise typer.BadParameter(problem, param_hint=option) from None
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.text import Text
 
 from session_store import migrations
-from session_store.cli import display
-from session_store.cli.options import DEFAULT_DATABASE, PIPE, Database, Schema, opened, waiting
+from session_store.cli import display, records
+from session_store.cli.options import DEFAULT_DATABASE, PIPE, Database, DryRun, Json, Schema, opened, waiting
 from session_store.dialects import engines
 from session_store.errors import SchemaOutOfDate
 from session_store.imports import BrokenLine, Imported, SkippedSession, import_jsonl
@@ -45,7 +45,8 @@ def import_(
     source: Annotated[
         Source | None, typer.Option("--from", help="What wrote it; without this a look at it decides.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would become of it.")] = False,
+    dry_run: DryRun = False,
+    json: Json = False,
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
@@ -68,6 +69,15 @@ def import_(
             else:
                 every += _foreign(store, _FOREIGN[kind], paths, dry_run=dry_run)
     total = Imported(*map(sum, zip(*every, strict=True)))
+    if json:
+        records.write({**total._asdict(), "dry_run": dry_run})
+    else:
+        _print(total, dry_run=dry_run)
+    if total.broken or total.skipped:
+        raise typer.Exit(1)
+
+
+def _print(total: Imported, *, dry_run: bool) -> None:
     mended = f", {total.mended:,} mended" if total.mended else ""
     skipped = f", {total.skipped:,} skipped" if total.skipped else ""
     display.output().print(
@@ -76,8 +86,6 @@ def import_(
         f"{'; a trial: nothing was written' if dry_run else ''}",
         soft_wrap=True,
     )
-    if total.broken or total.skipped:
-        raise typer.Exit(1)
 
 
 def _kind(file: str, source: Source | None) -> Source:

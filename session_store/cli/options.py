@@ -1,20 +1,69 @@
-"""What the commands have in common: the database they are for, and how it is opened."""
+"""What the commands have in common: their options, and how the database they are for is opened."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Annotated, Final
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
 
+import pytimeparse2
 import typer
 
 from session_store.cli import display
 from session_store.dialects import engines
-from session_store.errors import InvalidQuery, StoreUnavailable
+from session_store.errors import InvalidQuery, StoreError, StoreUnavailable
 from session_store.store import SessionStore
+from session_store.values import SessionMetadata, SessionQuery
 
 PROGRAM: Final = "session-store"
 PIPE: Final = "-"
 """The name of the standard input, or output."""
 DEFAULT_DATABASE: Final = "sqlite:///session_store.db"
+
+_KEYS_LOOKED_AT: Final = 1_000
+
+
+def age(text: str) -> timedelta:
+    """Return how long a text says: ``30d``, ``1h30m``, ``2 weeks``."""
+    seconds = None if text.strip().isdecimal() else pytimeparse2.parse(text)
+    if seconds is None or seconds < 0:
+        problem = f"{text!r} is not how long something is, such as 90s, 5m, 1h30m, 30d or '2 weeks'"
+        raise typer.BadParameter(problem)
+    return timedelta(seconds=seconds)
+
+
+def time(text: str) -> datetime:
+    """Return the time that a text says, or so long before now as it says."""
+    with suppress(ValueError):
+        return datetime.fromisoformat(text)
+    try:
+        return datetime.now(UTC) - age(text)
+    except (typer.BadParameter, OverflowError):
+        problem = f"{text!r} is neither a time in ISO 8601 nor how long ago it was, such as 30d"
+        raise typer.BadParameter(problem) from None
+
+
+def attribute(text: str) -> tuple[str, str | int | float | bool]:
+    """Return the name and the value of an attribute; what is a number, true, false or a text in JSON is that."""
+    name, sign, said = text.partition("=")
+    if not sign:
+        problem = f"{text!r} is not NAME=VALUE"
+        raise typer.BadParameter(problem)
+    with suppress(ValueError):
+        value = json.loads(said)
+        if isinstance(value, str | int | float):
+            return name, value
+    return name, said
+
+
+def _keys(context: typer.Context, incomplete: str) -> list[str]:
+    """Return those of the newest sessions whose keys begin so, for a shell that completes them."""
+    given: Mapping[str, Any] = context.params
+    # A shell that waits for words has no use for an error.
+    with suppress(StoreError, OSError), opened(given["db"], given["schema"], must_exist=True) as store:
+        return [key for key in store.list_sessions(SessionQuery(limit=_KEYS_LOOKED_AT)) if key.startswith(incomplete)]
+    return []
+
 
 Database = Annotated[
     str,
@@ -29,8 +78,36 @@ Schema = Annotated[
     str | None,
     typer.Option(metavar="NAME", envvar="SESSION_STORE_SCHEMA", help="The PostgreSQL schema that holds the tables."),
 ]
+Json = Annotated[bool, typer.Option("--json", help="For programs: a JSON object in each line.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+
+Key = Annotated[str, typer.Argument(help="The session's key.", autocompletion=_keys)]
+Keys = Annotated[list[str], typer.Argument(metavar="KEY", help="The keys of sessions.", autocompletion=_keys)]
+
+Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
+After = Annotated[
+    str | None, typer.Option(metavar="CURSOR", help="Go on behind this place, which the page before named.")
+]
 Owner = Annotated[str | None, typer.Option(help="Only sessions of this owner.")]
 State = Annotated[str | None, typer.Option(help="Only sessions in this state now.")]
+Attributes = Annotated[
+    list[Any] | None,
+    typer.Option(
+        "--attribute",
+        metavar="NAME=VALUE",
+        parser=attribute,
+        help="Only sessions with this attribute; may be given several times.",
+    ),
+]
+ActiveSince = Annotated[
+    datetime | None,
+    typer.Option(metavar="TIME", parser=time, help="Only sessions active then or later: ISO 8601, or an age as 30d."),
+]
+ActiveBefore = Annotated[
+    datetime | None,
+    typer.Option(metavar="TIME", parser=time, help="Only sessions not active since: ISO 8601, or an age as 30d."),
+]
 
 
 @contextmanager
@@ -49,6 +126,15 @@ def opened(db: str, schema: str | None, *, must_exist: bool = False) -> Iterator
             problem = f"there is no file {path!r}: name another with --db, or make it with {PROGRAM} import or upgrade"
             raise StoreUnavailable(problem)
         yield store
+
+
+def known(store: SessionStore, key: str) -> SessionMetadata:
+    """Return a session that must be there: a name mistyped makes no new one."""
+    session = store.get_session_metadata(key)
+    if session is None:
+        problem = f"there is no session {key!r}"
+        raise StoreError(problem)
+    return session
 
 
 @contextmanager

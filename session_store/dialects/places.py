@@ -75,7 +75,7 @@ def search_path(connection: Connection, schema: str | None) -> Iterator[None]:
     if schema is None:
         yield
         return
-    only = _quoted(checked(schema, connection.dialect.name))
+    only = quoted(checked(schema, connection.dialect.name))
     if commits_itself(connection):
         problem = "a schema needs a transaction to be looked into, and on this connection each statement commits itself"
         raise StoreError(problem)
@@ -97,7 +97,7 @@ def schema_statements(dialect: str, schema: str | None) -> Iterator[Executable]:
     if schema is not None:
         yield CreateSchema(checked(schema, dialect), if_not_exists=True)
         # A colon would begin a parameter.
-        yield text(f"SET LOCAL search_path TO {_quoted(schema)}".replace(":", r"\:"))
+        yield text(f"SET LOCAL search_path TO {quoted(schema)}".replace(":", r"\:"))
 
 
 @contextmanager
@@ -113,10 +113,11 @@ def _mapped(connection: Connection, names: dict[str | None, str] | None) -> Iter
 
 def qualified(name: str, schema: str | None) -> str:
     """Return a name as PostgreSQL reads it in a text: in this schema, or where the search path finds it."""
-    return _quoted(name) if schema is None else f"{_quoted(schema)}.{_quoted(name)}"
+    return quoted(name) if schema is None else f"{quoted(schema)}.{quoted(name)}"
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """Return a name as PostgreSQL reads it in a text."""
     # Not by the dialect, which doubles a percent sign for drivers that would take it for a parameter.
     doubled = name.replace('"', '""')
     return f'"{doubled}"'

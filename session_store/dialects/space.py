@@ -20,13 +20,18 @@ _SIZE_OF_TABLE: Final = text("SELECT pg_total_relation_size(to_regclass(:name))"
 
 def size(db: Connection, tables: Iterable[str], schema: str | None) -> int:
     """Return the bytes on the disk: of the tables with their indexes, on SQLite of the file and its log."""
+    return sum(sizes(db, tables, schema).values())
+
+
+def sizes(db: Connection, tables: Iterable[str], schema: str | None) -> dict[str, int]:
+    """Return the bytes on the disk: of each table with its indexes, on SQLite of the file with its log."""
     if db.dialect.name == "postgresql":
-        names = [places.qualified(table, schema) for table in tables]
-        return sum(db.scalar(_SIZE_OF_TABLE, {"name": name}) or 0 for name in names)
+        names = {table: places.qualified(table, schema) for table in tables}
+        return {table: db.scalar(_SIZE_OF_TABLE, {"name": name}) or 0 for table, name in names.items()}
     file = next((row[2] for row in db.exec_driver_sql("PRAGMA database_list") if row[1] == "main"), "")
     if not file:
-        return _pragma(db, "page_count") * _pragma(db, "page_size")
-    return sum(path.stat().st_size for path in (Path(file), Path(f"{file}-wal")) if path.exists())
+        return {"file": _pragma(db, "page_count") * _pragma(db, "page_size")}
+    return {"file": sum(path.stat().st_size for path in (Path(file), Path(f"{file}-wal")) if path.exists())}
 
 
 def give_back(db: Connection, tables: Iterable[str], schema: str | None, *, full: bool) -> bool:

@@ -169,7 +169,7 @@ def test_going_on(filled: Path, command: Command, kind: str) -> None:
         (["--out", "x", "--resume", "--force"], "--resume goes with a file, and not with --force"),
         (["--resume"], "--resume goes with a file, and not with --force"),
         (["--attribute", "n"], "'n' is not NAME=VALUE"),
-        (["--active-since", "soon"], "'soon' is not a time in ISO 8601"),
+        (["--active-since", "soon"], "'soon' is neither a time in ISO 8601 nor how long ago"),
         (["--format", "xml"], "--format"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -1,0 +1,72 @@
+"""Nothing is deleted unasked: what a command would do is shown, and done when the user agrees."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from session_store.cli import display, records
+from session_store.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from session_store.values import SessionMetadata
+
+SHOWN: Final = 10
+"""Of those that are meant so many are shown."""
+
+
+def agreed(question: str, *, yes: bool) -> None:
+    """Return if the user wants it done, or said so beforehand.
+
+    Raises:
+        StoreError: There is nobody to ask.
+        Exit: They do not, exit code 1.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        problem = f"{question} Nobody is there to answer: --yes does it, --dry-run only says what would be done"
+        raise StoreError(problem)
+    if not typer.confirm(display.in_a_line(question), err=True):
+        display.messages_to_user().print("nothing was done")
+        raise typer.Exit(1)
+
+
+@contextmanager
+def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how far something is, and give what is told of each further part of it."""
+    console = display.messages_to_user()
+    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda more: bar.advance(task, more)
+
+
+def show(sessions: Sequence[SessionMetadata], count: int, *, json: bool) -> None:
+    """Show those that are meant, or the first of them, to who is asked about them."""
+    if json or not sessions:
+        return
+    console = display.messages_to_user()
+    display.print_sessions(console, sessions[:SHOWN])
+    if count > SHOWN:
+        console.print(f"and {count - len(sessions[:SHOWN]):,} more", style="dim")
+
+
+def tell(figures: Mapping[str, int], done: str, *, dry_run: bool, json: bool) -> None:
+    """Say of how many things something was done, or would be; they are named in the singular."""
+    if json:
+        records.write({**{f"{name}s": number for name, number in figures.items()}, "dry_run": dry_run})
+    else:
+        what = ", ".join(counted(number, name) for name, number in figures.items())
+        display.say(f"{what} {'would be ' if dry_run else ''}{done}")
+
+
+def counted(number: int, name: str) -> str:
+    """Return so many of something: ``1 session``, ``1,204 sessions``."""
+    return f"{number:,} {name}{'' if number == 1 else 's'}"

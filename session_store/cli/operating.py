@@ -1,0 +1,156 @@
+"""The commands of whoever keeps a database: backup, vacuum, upgrade, and those of the search index."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from session_store import analytics, backups, migrations, search_index, upkeep
+from session_store.cli import display, records
+from session_store.cli.asking import progress
+from session_store.cli.options import (
+    DEFAULT_DATABASE,
+    Database,
+    Json,
+    Schema,
+    opened,
+    waiting,
+)
+from session_store.dialects import engines
+from session_store.revisions import HEAD
+from session_store.search_index import SearchIndex
+
+Concurrently = Annotated[
+    bool, typer.Option("--concurrently", help="Let writers go on meanwhile (PostgreSQL); it takes longer.")
+]
+Analytics = Annotated[bool, typer.Option("--analytics", help="The two indexes for analysts instead.")]
+
+
+def upgrade(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
+    """Bring the tables to the revision this version needs, making them if need be."""
+    with opened(db, schema) as store, waiting("bringing the tables to the newest revision"):
+        made = engines.missing_file(store.engine) is not None
+        before = None if made else migrations.current(store.engine, schema=schema)
+        migrations.upgrade(store.engine, schema=schema)
+    if json:
+        records.write({"before": before, "revision": HEAD})
+    else:
+        display.say(f"the schema is at {HEAD}")
+
+
+def backup(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file to make.")],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    json: Json = False,
+    db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
+) -> None:
+    """Copy a SQLite database while others use it; for PostgreSQL, print the command that does, with exit code 1."""
+    with opened(db, schema, must_exist=True) as store:
+        if not engines.is_sqlite(store.engine):
+            command = backups.pg_dump(store.engine, file, schema=schema)
+            if json:
+                records.write({"file": None, "command": command})
+            else:
+                display.remark("nothing was copied; this does it, and pg_restore brings it back:")
+                display.say(command)
+            raise typer.Exit(1)
+        with progress("copying", None) as advance:
+            done = 0
+
+            def on_progress(pages: int, _all: int) -> None:
+                nonlocal done
+                advance(pages - done)
+                done = pages
+
+            size = backups.backup(store.engine, file, overwrite=force, on_progress=on_progress)
+    if json:
+        records.write({"file": str(Path(file).resolve()), "bytes": size})
+    else:
+        display.say(f"{file}: {display.size(size)}")
+
+
+def vacuum(
+    *,
+    full: Annotated[
+        bool, typer.Option("--full", help="Write all anew, so that no byte of what was deleted is left.")
+    ] = False,
+    json: Json = False,
+    db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
+) -> None:
+    """Give back to the disk what deleted messages took.
+
+    With --full writers wait meanwhile, and on PostgreSQL readers too.
+    """
+    with opened(db, schema, must_exist=True) as store, waiting("vacuuming"):
+        done = upkeep.vacuum(store.engine, full=full, schema=schema)
+    if json:
+        records.write(done._asdict())
+    else:
+        display.say(f"{display.size(done.before)} before, {display.size(done.after)} after")
+    if not done.complete:
+        display.complain("somebody reads an old state of the database: what was deleted may still be in its log")
+        raise typer.Exit(1)
+
+
+def status(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
+    """Say which engine finds words, why, and what the index takes."""
+    with opened(db, schema, must_exist=True) as store:
+        _print(search_index.status(store.engine, schema=schema), json=json)
+
+
+def create(
+    *,
+    concurrently: Concurrently = False,
+    for_analysts: Analytics = False,
+    json: Json = False,
+    db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
+) -> None:
+    """Make the index from the messages; nothing happens where one serves already."""
+    with opened(db, schema, must_exist=True) as store, waiting("making the index"):
+        if for_analysts:
+            names = analytics.create_indexes(store.engine, schema=schema)
+        else:
+            made = search_index.create(store.engine, concurrently=concurrently, schema=schema)
+    if not for_analysts:
+        _print(made, json=json)
+    elif json:
+        records.write({"indexes": names})
+    else:
+        display.say(f"there are {' and '.join(names)}")
+
+
+def rebuild(
+    *,
+    concurrently: Concurrently = False,
+    json: Json = False,
+    db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
+) -> None:
+    """Make the index anew, after somebody bypassed its triggers or it was damaged."""
+    with opened(db, schema, must_exist=True) as store, waiting("making the search index anew"):
+        made = search_index.rebuild(store.engine, concurrently=concurrently, schema=schema)
+    _print(made, json=json)
+
+
+def drop(
+    *,
+    for_analysts: Analytics = False,
+    json: Json = False,
+    db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
+) -> None:
+    """Remove the index; words are then found by looking at every message."""
+    with opened(db, schema, must_exist=True) as store:
+        (analytics.drop_indexes if for_analysts else search_index.drop)(store.engine, schema=schema)
+        _print(search_index.status(store.engine, schema=schema), json=json)
+
+
+def _print(index: SearchIndex, *, json: bool) -> None:
+    if json:
+        records.write(index._asdict())
+    else:
+        display.print_index(display.output(), index)
