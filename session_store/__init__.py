@@ -1,5 +1,6 @@
 """Conversations for chat bots and agents, kept in SQLite or PostgreSQL: sessions, messages, and what each is doing."""
 
+from session_store.diagnosis import Finding, Severity, doctor
 from session_store.dialects.engines import configure_sqlite
 from session_store.errors import (
     Conflict,
@@ -35,6 +36,7 @@ __all__ = [
     "ChatMessage",
     "Compaction",
     "Conflict",
+    "Finding",
     "Health",
     "IdempotencyConflict",
     "InvalidKey",
@@ -49,9 +51,11 @@ __all__ = [
     "SessionQuery",
     "SessionState",
     "SessionStore",
+    "Severity",
     "Snippet",
     "StoreError",
     "StoreUnavailable",
     "StoredMessage",
     "configure_sqlite",
+    "doctor",
 ]

@@ -20,6 +20,31 @@ Bind = Engine | Connection | URL | str | os.PathLike[str]
 
 
 @contextmanager
+def an_engine(
+    bind: Engine | URL | str | os.PathLike[str], *, make: bool = False, only_read: bool = False
+) -> Iterator[Engine]:
+    """Give a host's engine, or one of our own that is closed at the end.
+
+    Args:
+        bind: Where.
+        make: A SQLite file that is not there is made.
+        only_read: An engine of ours leaves everything as it is.
+    """
+    if isinstance(bind, Engine):
+        yield bind
+        return
+    engine = engines.reading_engine(bind) if only_read else engines.blocking_engine(bind, "full")
+    path = None if make else engines.missing_file(engine)
+    if path is not None:
+        problem = f"there is no file {clipped(path)}"
+        raise StoreUnavailable(problem)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
 def connected(bind: Bind, schema: str | None, *, make: bool = False) -> Iterator[Connection]:
     """Give a connection, and turn what the driver raises on it into our errors.
 
@@ -29,16 +54,8 @@ def connected(bind: Bind, schema: str | None, *, make: bool = False) -> Iterator
         make: A SQLite file that is not there is made.
     """
     if not isinstance(bind, Connection | Engine):
-        engine = engines.blocking_engine(bind, "full")
-        path = None if make else engines.missing_file(engine)
-        if path is not None:
-            problem = f"there is no file {clipped(path)}"
-            raise StoreUnavailable(problem)
-        try:
-            with connected(engine, schema) as db:
-                yield db
-        finally:
-            engine.dispose()
+        with an_engine(bind, make=make) as engine, connected(engine, schema) as db:
+            yield db
         return
     if schema is not None:
         places.checked(schema, bind.dialect.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, MetaData, String, Table, inspect, select
+from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, insert, inspect, select
 
 from session_store.dialects import places
 from session_store.dialects.sql import names_of_version_tables
@@ -39,6 +39,23 @@ def version_table(db: Connection) -> str:
     return _kept(db)[0]
 
 
+def is_unrecorded(db: Connection) -> bool:
+    """Whether no version table that we may read beside our tables names any revision, nor may one we may not read."""
+    place = places.of(db)
+    names = names_of_version_tables(db, place)
+    if VERSION_TABLE not in names and inspect(db).has_table(VERSION_TABLE, schema=place):
+        return False
+    return not any(db.scalars(select(_version(name)).limit(1)).all() for name in names)
+
+
+def record(db: Connection) -> None:
+    """Write that the tables are of the revision this package needs, as Alembic would."""
+    version = _version(VERSION_TABLE)
+    version.table.append_constraint(PrimaryKeyConstraint(version, name=f"{VERSION_TABLE}_pkc"))
+    version.table.create(db, checkfirst=True)
+    db.execute(insert(version.table).values(version_num=HEAD))
+
+
 def exists(db: Connection) -> bool:
     """Whether our tables are there, of whatever revision."""
     return inspect(db).has_table(SESSIONS.name, schema=places.of(db))
@@ -70,8 +87,13 @@ def _kept(db: Connection) -> tuple[str, str | None]:
     # A host that carries our branch in its own run may call its version table anything.
     names = names_of_version_tables(db, places.of(db))
     for name in sorted(names, key=lambda name: (name != VERSION_TABLE, name)):
-        version = Table(name, MetaData(), Column("version_num", String(32))).c.version_num
+        version = _version(name)
         ours = [revision for revision in db.scalars(select(version)) if is_ours(revision)]
         if ours:
             return name, max(ours)
     return VERSION_TABLE, None
+
+
+def _version(table: str) -> Column[str]:
+    made = Table(table, MetaData(), Column("version_num", String(32), nullable=False))
+    return made.c.version_num

@@ -131,6 +131,12 @@ def suspend(bind: Bind) -> bool:
         return exists
 
 
+def is_whole(bind: Bind, *, schema: str | None = None) -> bool:
+    """Whether there is an index that is finished, and on SQLite follows the messages."""
+    with connected(bind, schema) as db, rolled_back(db):
+        return _is_whole(db, schema)
+
+
 def is_suspended(bind: Bind) -> bool:
     """Whether there is an index on SQLite that does not follow the messages."""
     with connected(bind, None) as db, rolled_back(db):
@@ -156,17 +162,18 @@ def statements_without(dialect: str, *, schema: str | None = None, concurrently:
 
 def reason_to_leave_out(db: Connection | None) -> str | None:
     """Return why a migration is to leave the index out, None if it is to make it; without a database: by the switch."""
-    if os.environ.get(SWITCH, "").strip().lower() in {"off", "0", "no", "false"}:
-        return f"{SWITCH} is off"
-    if db is None:
-        return None
-    problem = _problem(db)
-    if problem is not None:
-        return problem
+    reason = _switched_off() if db is None else reason_to_do_without(db)
+    if db is None or reason is not None:
+        return reason
     some = select(MESSAGES.c.seq).limit(MANY_MESSAGES + 1).subquery()
     if (db.scalar(select(func.count()).select_from(some)) or 0) > MANY_MESSAGES:
         return f"there are more than {MANY_MESSAGES:,} messages"
     return None
+
+
+def reason_to_do_without(db: Connection) -> str | None:
+    """Return why a database has no index for good: somebody wants none, or it cannot have one; None if it can."""
+    return _switched_off() or _problem(db)
 
 
 def tell_left_out(reason: str) -> None:
@@ -205,6 +212,11 @@ def _make_anew(db: Connection, schema: str | None, *, concurrently: bool, anew: 
     if _exists(db, schema) or db.dialect.name == "sqlite":
         _run(db, _without(db, schema, concurrently=concurrently))
     _run(db, statements(db.dialect.name, schema=schema or places.of(db), concurrently=concurrently))
+
+
+def _switched_off() -> str | None:
+    is_off = os.environ.get(SWITCH, "").strip().lower() in {"off", "0", "no", "false"}
+    return f"{SWITCH} is off" if is_off else None
 
 
 def _require_tables(db: Connection, schema: str | None) -> None:

@@ -1,22 +1,46 @@
-"""Giving the disk back what was deleted, and leaving nothing of it there."""
+"""What an operator does to a database: giving the disk back what was deleted, and mending what is wrong.
+
+A session is mended under the lock of its head and in a transaction of its own batch, so that others go on writing; who
+is interrupted calls again and goes on.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+import os
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from session_store import revisions
-from session_store.binds import connected, locked
-from session_store.dialects import places, space
+from sqlalchemy import URL, Engine
+
+from session_store import gates, repairs, revisions, statements
+from session_store.binds import an_engine, connected, locked
+from session_store.dialects import engines, places, space
 from session_store.dialects.turns import outside_of_transactions
+from session_store.errors import InvalidQuery
+from session_store.repositories.batches import batch_limit
+from session_store.repositories.rows import fetch
+from session_store.repositories.sessions import mended_head
 from session_store.search import fts5
 from session_store.tables import METADATA
+from session_store.transactions import Transactions
+from session_store.types import as_utc, minute_of
+from session_store.work import Access
 
 if TYPE_CHECKING:
-    import os
+    from collections.abc import Callable, Mapping, Sequence
 
-    from sqlalchemy import URL, Engine
+    from sqlalchemy import Connection, Executable, Table
+
+    from session_store.work import Work
+
+R = TypeVar("R")
+Bind = Engine | URL | str | os.PathLike[str]
 
 _TABLES: Final = tuple(METADATA.tables)
+_HEADS_AT_ONCE: Final = 1_000
+_AT_ONCE: Final = 100
+"""Sessions in one transaction, whose heads it locks."""
 
 
 class Vacuumed(NamedTuple):
@@ -30,7 +54,14 @@ class Vacuumed(NamedTuple):
     complete: bool
 
 
-def vacuum(bind: Engine | URL | str | os.PathLike[str], *, full: bool = False, schema: str | None = None) -> Vacuumed:
+class Orphans(NamedTuple):
+    """How many messages and states had no session."""
+
+    messages: int
+    states: int
+
+
+def vacuum(bind: Bind, *, full: bool = False, schema: str | None = None) -> Vacuumed:
     """Give back what deleted sessions, messages and states took, so that others can use it.
 
     On PostgreSQL that is VACUUM of the three tables, beside readers and writers. On SQLite the free pages of the file
@@ -61,3 +92,181 @@ def vacuum(bind: Engine | URL | str | os.PathLike[str], *, full: bool = False, s
         before = space.size(db, _TABLES, schema)
         complete = space.give_back(db, _TABLES, schema, full=full)
         return Vacuumed(before, space.size(db, _TABLES, schema), complete)
+
+
+def mend_heads(
+    bind: Bind,
+    *,
+    schema: str | None = None,
+    dry_run: bool = False,
+    on_progress: Callable[[int], object] | None = None,
+) -> int:
+    """Let every head say what its logs say, and return how many did not.
+
+    The rules are those of ``compact``, which also removes doubles: messages are counted, ``last_seq`` and the last
+    activity are never lowered, and the state is that of the newest entry in its log.
+
+    Args:
+        bind: As in `vacuum`.
+        schema: As in `vacuum`.
+        dry_run: Count only.
+        on_progress: Told how many more sessions have been gone through.
+
+    Raises:
+        SchemaOutOfDate: The tables are missing.
+        StoreUnavailable: The database cannot be reached, or was locked for too long.
+    """
+    with an_engine(bind) as engine:
+        run = _Running(engine, schema)
+        mended = 0
+        behind = ""
+        while keys := run.read(partial(_rows, repairs.NEXT_KEYS, {"behind": behind, "limit": _HEADS_AT_ONCE})):
+            up_to = keys[-1][0]
+            wrong = run.read(partial(_rows, repairs.WRONG_HEADS, {"behind": behind, "up_to": up_to}))
+            if dry_run:
+                mended += len(wrong)
+            else:
+                for start in range(0, len(wrong), _AT_ONCE):
+                    mended += run.write(partial(_mend, wrong[start : start + _AT_ONCE]))
+            if on_progress is not None:
+                on_progress(len(keys))
+            behind = up_to
+        return mended
+
+
+def delete_orphans(bind: Bind, *, schema: str | None = None, batch_size: int = 500, dry_run: bool = False) -> Orphans:
+    """Delete messages and states whose session is not there, and say how many there were; `adopt_orphans` keeps them.
+
+    They come to be where somebody deletes a head by SQL on an engine that keeps no foreign keys.
+
+    Args:
+        bind: As in `vacuum`.
+        schema: As in `vacuum`.
+        batch_size: Rows deleted per transaction, 1 to 10,000.
+        dry_run: Count only.
+
+    Raises:
+        InvalidQuery: The batch size is out of its range; nothing was deleted.
+        SchemaOutOfDate: The tables are missing.
+        StoreUnavailable: The database cannot be reached, or was locked for too long.
+    """
+    limit = batch_limit(batch_size)
+    with an_engine(bind) as engine:
+        run = _Running(engine, schema)
+        if dry_run:
+            return Orphans(*(run.read(partial(_count_orphans, log)) for log in repairs.LOGS))
+        return Orphans(*(_delete_orphans(run, log, limit) for log in repairs.LOGS))
+
+
+def adopt_orphans(bind: Bind, *, schema: str | None = None) -> int:
+    """Make the heads that messages and states without one need, and return how many.
+
+    Such a session is as old as its oldest entry; its name, owner and attributes are not known any more.
+
+    Args:
+        bind: As in `vacuum`.
+        schema: As in `vacuum`.
+
+    Raises:
+        SchemaOutOfDate: The tables are missing.
+        StoreUnavailable: The database cannot be reached, or was locked for too long.
+    """
+    with an_engine(bind) as engine:
+        run = _Running(engine, schema)
+        return sum(_adopt_orphans(run, log) for log in repairs.LOGS)
+
+
+def mend_pragmas(bind: Bind) -> list[str]:
+    """Set what a SQLite file keeps of how it is written, and return what was not so: the write-ahead log.
+
+    What is set by each connection is the host's: `session_store.configure_sqlite`.
+
+    Raises:
+        InvalidQuery: The database is not SQLite.
+        StoreUnavailable: Somebody else has the file open in a transaction, or it cannot be written.
+    """
+    with an_engine(bind) as engine:
+        if not engines.is_sqlite(engine):
+            problem = f"only SQLite has pragmas, this database is {engine.dialect.name}"
+            raise InvalidQuery(problem)
+        with connected(engine, None) as db:
+            outside_of_transactions(db)
+            return space.use_log(db)
+
+
+class _Running:
+    """Transactions one after the other, between which SQLite's lock is left to others."""
+
+    def __init__(self, engine: Engine, schema: str | None) -> None:
+        self._engine = engine
+        self._transactions = Transactions(engine, schema)
+
+    def read(self, work: Work[R]) -> R:
+        return self._run(work, Access.READ)
+
+    def write(self, work: Work[R]) -> R:
+        begun = time.monotonic()
+        result = self._run(work, Access.WRITE)
+        self._transactions.rest(time.monotonic() - begun)
+        return result
+
+    def _run(self, work: Work[R], access: Access) -> R:
+        with gates.thread_turn(self._engine.pool, alone=engines.comes_alone(self._engine, access)):
+            return self._transactions.run(work, access)
+
+
+def _mend(wrong: Sequence[tuple[Any, ...]], db: Connection) -> int:
+    mended = 0
+    for (key,) in wrong:
+        values = {"the_key": key}
+        # Again under the lock: what was wrong may be right by now, or gone.
+        if not db.execute(statements.LOCK, values).all():
+            continue
+        told = mended_head(db, key)
+        if told:
+            db.execute(statements.MEND_HEAD.values(told), values)
+            mended += 1
+    return mended
+
+
+def _count_orphans(log: Table, db: Connection) -> int:
+    return int(fetch(db, repairs.COUNT_ORPHANS[log])[0][0])
+
+
+def _delete_orphans(run: _Running, log: Table, limit: int) -> int:
+    deleted = 0
+    place: Sequence[Any] | None = ("", 0)
+    while place is not None:
+        values = {"behind_key": place[0], "behind_seq": place[1], "limit": limit}
+        entries = run.read(partial(_rows, repairs.SOME_ORPHANS[log], values))
+        if entries:
+            deleted += run.write(partial(_delete, repairs.DELETE_ORPHANS[log], entries))
+        place = entries[-1] if len(entries) == limit else None
+    return deleted
+
+
+def _adopt_orphans(run: _Running, log: Table) -> int:
+    adopted, behind = 0, ""
+    while keys := run.read(partial(_rows, repairs.ORPHANED_KEYS[log], {"behind": behind, "limit": _AT_ONCE})):
+        adopted += run.write(partial(_adopt, keys))
+        behind = keys[-1][0]
+    return adopted
+
+
+def _rows(statement: Executable, values: Mapping[str, Any], db: Connection) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in fetch(db, statement, values)]
+
+
+def _delete(delete: Executable, entries: Sequence[tuple[Any, ...]], db: Connection) -> int:
+    return db.execute(delete, {"entries": entries}).rowcount
+
+
+def _adopt(orphans: Sequence[tuple[Any, ...]], db: Connection) -> int:
+    for key, oldest in orphans:
+        born = as_utc(oldest)
+        values = {"the_key": key, "created_at": born, "last_activity": born, "active_minute": minute_of(born)}
+        db.execute(statements.LOCK_OR_CREATE, values)
+        told = mended_head(db, key)
+        if told:
+            db.execute(statements.MEND_HEAD.values(told), {"the_key": key})
+    return len(orphans)

@@ -56,10 +56,10 @@ def process(*arguments: object, **environment: str) -> subprocess.CompletedProce
     )
 
 
-def on_a_terminal(*arguments: object, **environment: str) -> tuple[int, str]:
+def on_a_terminal(*arguments: object, answer: str = "", **environment: str) -> tuple[int, str]:
     """The exit code of a command in this process, and what was seen of it on a terminal.
 
-    What it starts, a pager, does not write there.
+    What it starts, a pager, does not write there. The answer is typed before anything is asked.
     """
     ours, theirs = pty.openpty()
     seen: list[bytes] = []
@@ -72,7 +72,13 @@ def on_a_terminal(*arguments: object, **environment: str) -> tuple[int, str]:
             """Nobody has the other end open any more, as Linux says it."""
 
     watcher = threading.Thread(target=look)
-    with pytest.MonkeyPatch.context() as patch, open(theirs, "w", encoding="utf-8") as terminal:  # noqa: PTH123
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        os.fdopen(os.dup(theirs), encoding="utf-8") as typed,
+        open(theirs, "w", encoding="utf-8") as terminal,  # noqa: PTH123
+    ):
+        os.write(ours, answer.encode())
+        patch.setattr(sys, "stdin", typed)
         for name, value in {"TERM": "xterm", "COLUMNS": "200", **environment}.items():
             patch.setenv(name, value)
         patch.setattr(sys, "stdout", terminal)

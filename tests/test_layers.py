@@ -32,11 +32,13 @@ ORDER = [
     "binds",
     "search_index",
     "analytics_indexes",
+    "repairs",
     "upkeep",
     "backups",
     "stats",
     "migrations",
     "analytics",
+    "diagnosis",
     "store",
     "exports",
     "imports",
@@ -56,6 +58,7 @@ NAMES_DIALECTS = {
     "upkeep",
     "backups",
     "migrations",
+    "diagnosis",
 }
 """Where a database is spoken of by name; elsewhere a difference between them has a name of its own."""
 

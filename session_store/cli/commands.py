@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import typer
 
-from session_store.cli import display, operating, reading, removing, sessions
+from session_store.cli import display, mending, operating, reading, removing, sessions
 from session_store.cli.exporting import export
 from session_store.cli.importing import import_
 from session_store.cli.options import PROGRAM
@@ -28,6 +28,7 @@ app = typer.Typer(
     ),
 )
 index = typer.Typer(help="The search index: what serves, make it, make it anew, remove it.", no_args_is_help=True)
+mend = typer.Typer(help="What the doctor found: heads, orphans, the schema, pragmas.", no_args_is_help=True)
 
 LOOK: Final = "Look"
 CHANGE: Final = "Change a session"
@@ -60,6 +61,7 @@ _COMMANDS: Final[Mapping[str, Mapping[str, tuple[Callable[..., Any], str]]]] = {
         "compact": (removing.compact, "compact telegram_ann"),
     },
     OPERATE: {
+        "doctor": (operating.doctor, "doctor --stuck-after 30m"),
         "backup": (operating.backup, "backup sessions-backup.db"),
         "vacuum": (operating.vacuum, "vacuum --full"),
         "upgrade": (operating.upgrade, "upgrade"),
@@ -75,6 +77,12 @@ _OF_THE_INDEX: Final[Mapping[str, tuple[Callable[..., Any], str]]] = {
     "rebuild": (operating.rebuild, "index rebuild"),
     "drop": (operating.drop, "index drop"),
 }
+_OF_MENDING: Final[Mapping[str, tuple[Callable[..., Any], str]]] = {
+    "heads": (mending.heads, "mend heads --dry-run"),
+    "orphans": (mending.orphans, "mend orphans --adopt"),
+    "schema": (mending.restored, "mend schema"),
+    "pragmas": (mending.pragmas, "mend pragmas"),
+}
 
 
 def _add(group: typer.Typer, name: str, call: Callable[..., Any], example: str, panel: str | None = None) -> None:
@@ -89,7 +97,10 @@ for panel, commands in _COMMANDS.items():
         _add(app, name, call, example, panel)
 for name, (call, example) in _OF_THE_INDEX.items():
     _add(index, name, call, example)
+for name, (call, example) in _OF_MENDING.items():
+    _add(mend, name, call, example)
 app.add_typer(index, name="index", rich_help_panel=OPERATE)
+app.add_typer(mend, name="mend", rich_help_panel=OPERATE)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
+    from session_store.diagnosis import Finding
     from session_store.search_index import SearchIndex
     from session_store.stats import Stats
     from session_store.values import MessageHit, SessionMetadata, Snippet, StoredMessage
@@ -37,6 +38,7 @@ _CREDENTIALS: Final = re.compile(r"://.*@", re.DOTALL)
 _PASSWORD: Final = re.compile(r"(password|passfile)=[^&\s'\"]*", re.IGNORECASE)
 
 _STYLES: Final = {"user": "bold green", "assistant": "bold cyan", "tool": "bold yellow", "system": "bold magenta"}
+_SEVERITIES: Final = {"info": "dim", "warning": "bold yellow", "error": "bold red"}
 _STATE_STYLES: Final = {IDLE: "dim", "running": "green", "error": "red"}
 
 
@@ -160,6 +162,19 @@ def print_stats(console: Console, stats: Stats, index: SearchIndex) -> None:
     for name, figure in figures.items():
         if figure:
             console.print(Text.assemble((f"{name:<{width}}", "dim"), figure), soft_wrap=True)
+
+
+def print_findings(console: Console, findings: Sequence[Finding]) -> None:
+    """Print what is wrong first, the worst before the rest, each with what mends it; then what is well."""
+    for finding in sorted(findings, key=lambda finding: -finding.severity):
+        severity = finding.severity.name.lower()
+        message = in_a_line(finding.message)
+        if not console.is_terminal:
+            _write(console, "\t".join((severity, finding.check, message, finding.command or "")))
+            continue
+        console.print(Text.assemble((f"{severity:<9}", _SEVERITIES[severity]), message), soft_wrap=True)
+        if finding.command is not None:
+            console.print(Text.assemble(" " * 9, (in_a_line(finding.command), "bold")), soft_wrap=True)
 
 
 def print_index(console: Console, index: SearchIndex) -> None:

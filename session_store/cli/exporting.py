@@ -25,7 +25,7 @@ from session_store.cli.options import (
     Owner,
     Schema,
     State,
-    opened,
+    read,
 )
 from session_store.exports import Conditions, Exported, Which
 from session_store.values import SessionQuery
@@ -81,7 +81,7 @@ def export(
         "active_before": active_before,
     }
     console = display.messages_to_user()
-    with opened(db, schema, must_exist=True) as store, _telling_how_to_go_on(place, format_):
+    with read(db, schema) as store, _telling_how_to_go_on(place, format_):
         total = store.count_sessions(SessionQuery(**conditions)) if console.is_terminal else None
         with progress("exporting", total) as advance, _opened(place, format_, resume=resume) as (file, behind):
             write = partial(_WRITE[format_], header=behind is None) if format_ is Format.CSV else _WRITE[format_]

@@ -114,7 +114,7 @@ def _recognised(path: Path) -> Source:
 
 @contextmanager
 def _migrated(db: str, schema: str | None) -> Iterator[SessionStore]:
-    with opened(db, schema) as store:
+    with opened(db, schema, make=True) as store:
         migrations.upgrade(store.engine, schema=schema)
         yield store
 
@@ -122,7 +122,7 @@ def _migrated(db: str, schema: str | None) -> Iterator[SessionStore]:
 @contextmanager
 def _stand_in(db: str, schema: str | None) -> Iterator[SessionStore]:
     """Open a database for a trial; where there is none, or nothing of ours in it, an empty one stands in."""
-    with opened(db, schema) as store:
+    with opened(db, schema, make=True) as store:
         if _has_tables(store):
             yield store
             return

@@ -1,7 +1,8 @@
-"""The commands of whoever keeps a database: backup, vacuum, upgrade, and those of the search index."""
+"""The commands of whoever keeps a database: doctor, backup, vacuum, upgrade, and those of the search index."""
 
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -13,12 +14,19 @@ from session_store.cli.options import (
     Database,
     Json,
     Schema,
+    age,
+    explained,
     opened,
+    read,
     waiting,
 )
+from session_store.diagnosis import Severity
+from session_store.diagnosis import doctor as diagnose
 from session_store.dialects import engines
 from session_store.revisions import HEAD
 from session_store.search_index import SearchIndex
+
+_HOUR: Final = timedelta(hours=1)
 
 Concurrently = Annotated[
     bool, typer.Option("--concurrently", help="Let writers go on meanwhile (PostgreSQL); it takes longer.")
@@ -26,9 +34,34 @@ Concurrently = Annotated[
 Analytics = Annotated[bool, typer.Option("--analytics", help="The two indexes for analysts instead.")]
 
 
+def doctor(
+    *,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out what reads every row.")] = False,
+    stuck_after: Annotated[
+        timedelta | None,
+        typer.Option(metavar="TIME", parser=age, help="How long a turn may take.", show_default="1h"),
+    ] = None,
+    json: Json = False,
+    db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
+) -> None:
+    """Look for what is wrong with a database, and say what mends it; nothing is changed.
+
+    The exit code is 1 where something was found that is not well.
+    """
+    with explained(), waiting("looking"):
+        findings = diagnose(db, schema=schema, quick=quick, stuck_secs=(stuck_after or _HOUR).total_seconds())
+    if json:
+        records.write_all(finding._asdict() for finding in findings)
+    else:
+        display.print_findings(display.output(), findings)
+    if any(finding.severity > Severity.INFO for finding in findings):
+        raise typer.Exit(1)
+
+
 def upgrade(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
     """Bring the tables to the revision this version needs, making them if need be."""
-    with opened(db, schema) as store, waiting("bringing the tables to the newest revision"):
+    with opened(db, schema, make=True) as store, waiting("bringing the tables to the newest revision"):
         made = engines.missing_file(store.engine) is not None
         before = None if made else migrations.current(store.engine, schema=schema)
         migrations.upgrade(store.engine, schema=schema)
@@ -47,7 +80,7 @@ def backup(
     schema: Schema = None,
 ) -> None:
     """Copy a SQLite database while others use it; for PostgreSQL, print the command that does, with exit code 1."""
-    with opened(db, schema, must_exist=True) as store:
+    with opened(db, schema) as store:
         if not engines.is_sqlite(store.engine):
             command = backups.pg_dump(store.engine, file, schema=schema)
             if json:
@@ -84,7 +117,7 @@ def vacuum(
 
     With --full writers wait meanwhile, and on PostgreSQL readers too.
     """
-    with opened(db, schema, must_exist=True) as store, waiting("vacuuming"):
+    with opened(db, schema) as store, waiting("vacuuming"):
         done = upkeep.vacuum(store.engine, full=full, schema=schema)
     if json:
         records.write(done._asdict())
@@ -97,7 +130,7 @@ def vacuum(
 
 def status(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
     """Say which engine finds words, why, and what the index takes."""
-    with opened(db, schema, must_exist=True) as store:
+    with read(db, schema) as store:
         _print(search_index.status(store.engine, schema=schema), json=json)
 
 
@@ -110,7 +143,7 @@ def create(
     schema: Schema = None,
 ) -> None:
     """Make the index from the messages; nothing happens where one serves already."""
-    with opened(db, schema, must_exist=True) as store, waiting("making the index"):
+    with opened(db, schema) as store, waiting("making the index"):
         if for_analysts:
             names = analytics.create_indexes(store.engine, schema=schema)
         else:
@@ -131,7 +164,7 @@ def rebuild(
     schema: Schema = None,
 ) -> None:
     """Make the index anew, after somebody bypassed its triggers or it was damaged."""
-    with opened(db, schema, must_exist=True) as store, waiting("making the search index anew"):
+    with opened(db, schema) as store, waiting("making the search index anew"):
         made = search_index.rebuild(store.engine, concurrently=concurrently, schema=schema)
     _print(made, json=json)
 
@@ -144,7 +177,7 @@ def drop(
     schema: Schema = None,
 ) -> None:
     """Remove the index; words are then found by looking at every message."""
-    with opened(db, schema, must_exist=True) as store:
+    with opened(db, schema) as store:
         (analytics.drop_indexes if for_analysts else search_index.drop)(store.engine, schema=schema)
         _print(search_index.status(store.engine, schema=schema), json=json)
 

@@ -60,7 +60,7 @@ def _keys(context: typer.Context, incomplete: str) -> list[str]:
     """Return those of the newest sessions whose keys begin so, for a shell that completes them."""
     given: Mapping[str, Any] = context.params
     # A shell that waits for words has no use for an error.
-    with suppress(StoreError, OSError), opened(given["db"], given["schema"], must_exist=True) as store:
+    with suppress(StoreError, OSError), read(given["db"], given["schema"]) as store:
         return [key for key in store.list_sessions(SessionQuery(limit=_KEYS_LOOKED_AT)) if key.startswith(incomplete)]
     return []
 
@@ -111,21 +111,45 @@ ActiveBefore = Annotated[
 
 
 @contextmanager
-def opened(db: str, schema: str | None, *, must_exist: bool = False) -> Iterator[SessionStore]:
-    """Open the database a command is for."""
-    try:
+def opened(db: str, schema: str | None, *, make: bool = False) -> Iterator[SessionStore]:
+    """Open the database a command changes, or makes."""
+    with explained():
         store = SessionStore(db, schema=schema)
+    with store:
+        if not make:
+            _require(engines.missing_file(store.engine))
+        yield store
+
+
+@contextmanager
+def read(db: str, schema: str | None) -> Iterator[SessionStore]:
+    """Open the database a command looks at: nothing of it is changed, and nobody's rights to change it are needed."""
+    with explained():
+        engine = engines.reading_engine(db)
+        store = SessionStore(engine, schema=schema)
+    _require(engines.missing_file(engine))
+    try:
+        yield store
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Say which option it was where a database cannot be one."""
+    try:
+        yield
     except InvalidQuery as error:
         raise typer.BadParameter(str(error), param_hint="--db") from None
     except ImportError as error:
         problem = f"the driver of this database is not there: {error}"
         raise StoreUnavailable(problem) from None
-    with store:
-        path = engines.missing_file(store.engine)
-        if must_exist and path is not None:
-            problem = f"there is no file {path!r}: name another with --db, or make it with {PROGRAM} import or upgrade"
-            raise StoreUnavailable(problem)
-        yield store
+
+
+def _require(missing: str | None) -> None:
+    if missing is not None:
+        problem = f"there is no file {missing!r}: name another with --db, or make it with {PROGRAM} import or upgrade"
+        raise StoreUnavailable(problem)
 
 
 def known(store: SessionStore, key: str) -> SessionMetadata:

@@ -25,7 +25,7 @@ from session_store.cli.options import (
     State,
     age,
     known,
-    opened,
+    read,
 )
 from session_store.cli.options import time as time_of
 from session_store.stats import stats as count
@@ -68,13 +68,13 @@ def list_(
         active_since=active_since,
         active_before=active_before,
     )
-    with opened(db, schema, must_exist=True) as store:
+    with read(db, schema) as store:
         _print_sessions(store.list_sessions_with_metadata(query), limit, json=json)
 
 
 def running(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
     """List the sessions in which an agent works on a turn, newest turn first."""
-    with opened(db, schema, must_exist=True) as store:
+    with read(db, schema) as store:
         _print_sessions(store.list_running_sessions(), None, json=json)
 
 
@@ -91,7 +91,7 @@ def show(
 
     With --json the first line is the session, each other one a message.
     """
-    with opened(db, schema, must_exist=True) as store:
+    with read(db, schema) as store:
         session = known(store, key)
         if last is not None:
             after_seq = max(after_seq, _seq_before(store, session, last))
@@ -111,14 +111,15 @@ def tail(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
     last: Annotated[int, typer.Option("--last", "-n", min=0, help="Begin with the newest so many.")] = 10,
     interval: Annotated[
-        timedelta, typer.Option(metavar="TIME", parser=age, help="How often to look for more.")
-    ] = _SECOND,
+        timedelta | None,
+        typer.Option(metavar="TIME", parser=age, help="How often to look for more.", show_default="1s"),
+    ] = None,
     json: Json = False,
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
     """Print the newest messages of a session, and with -f those that come."""
-    with opened(db, schema, must_exist=True) as store:
+    with read(db, schema) as store:
         session = known(store, key)
         behind = _seq_before(store, session, last)
         while True:
@@ -127,7 +128,7 @@ def tail(
             if messages:
                 behind = messages[-1].seq
             elif follow:
-                time.sleep(interval.total_seconds())
+                time.sleep((interval or _SECOND).total_seconds())
             else:
                 return
 
@@ -163,7 +164,7 @@ def search(
     if not messages and (key, role, since, until, order) != (None, None, None, None, "recency"):
         problem = "--key, --role, --since, --until and --order choose messages, and go with --messages"
         raise typer.BadParameter(problem)
-    with opened(db, schema, must_exist=True) as store:
+    with read(db, schema) as store:
         if messages:
             hits = store.search_messages(
                 keyword, key=key, role=role, since=since, until=until, limit=limit, after=after, order=order
@@ -188,7 +189,7 @@ def search(
 
 def stats(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
     """Say how many sessions and messages there are, in which states, and what they take on the disk."""
-    with opened(db, schema, must_exist=True) as store:
+    with read(db, schema) as store:
         figures = count(store.engine, schema=schema)
         index = search_index.status(store.engine, schema=schema)
     if json:

@@ -39,7 +39,7 @@ def delete(
     schema: Schema = None,
 ) -> None:
     """Delete sessions with their messages and states; one that another table refers to stays."""
-    with opened(db, schema, must_exist=True) as store:
+    with opened(db, schema) as store:
         sessions = [known(store, key) for key in dict.fromkeys(keys)]
         messages = sum(session.message_count for session in sessions)
         show(sessions, len(sessions), json=json)
@@ -72,7 +72,7 @@ def erase(
 
     Ended early, the same command goes on. To leave no byte of them in the files: vacuum --full afterwards.
     """
-    with opened(db, schema, must_exist=True) as store:
+    with opened(db, schema) as store:
         count = store.delete_sessions(owner=owner, dry_run=True)
         show(store.list_sessions_with_metadata(SessionQuery(owner=owner, limit=SHOWN)), count, json=json)
         if not dry_run and count:
@@ -101,7 +101,7 @@ def cleanup(
     Ended early, the same command goes on.
     """
     hours = older_than / timedelta(hours=1)
-    with opened(db, schema, must_exist=True) as store:
+    with opened(db, schema) as store:
         count = store.cleanup_stale(hours, include_running=include_running, dry_run=True)
         deleted = count
         if not dry_run and count:
@@ -122,7 +122,7 @@ def prune(
 ) -> None:
     """Remove from the log of states those that ended so long ago; what each session is doing now stays."""
     before = datetime.now(UTC) - older_than
-    with opened(db, schema, must_exist=True) as store:
+    with opened(db, schema) as store:
         removed = _removed(
             lambda **options: store.prune_states(before, **options),
             lambda count: f"Remove {counted(count, 'state')} that ended more than {display.duration(older_than)} ago?",
@@ -150,7 +150,7 @@ def trim(
     With both limits a message goes if it is beyond the newest and old enough.
     """
     before = None if older_than is None else datetime.now(UTC) - older_than
-    with opened(db, schema, must_exist=True) as store:
+    with opened(db, schema) as store:
         known(store, key)
         removed = _removed(
             lambda **options: store.trim(key, keep_last=keep_last, before=before, **options),
@@ -165,8 +165,9 @@ def compact(
     keys: Keys,
     *,
     within: Annotated[
-        timedelta, typer.Option(metavar="TIME", parser=age, help="How much younger a double is at most.")
-    ] = _TWO_SECONDS,
+        timedelta | None,
+        typer.Option(metavar="TIME", parser=age, help="How much younger a double is at most.", show_default="2s"),
+    ] = None,
     yes: Yes = False,
     dry_run: DryRun = False,
     json: Json = False,
@@ -177,8 +178,8 @@ def compact(
 
     A double equals the message before it in role, text, payload and turn, and has no idempotency key.
     """
-    seconds = within.total_seconds()
-    with opened(db, schema, must_exist=True) as store:
+    seconds = (within or _TWO_SECONDS).total_seconds()
+    with opened(db, schema) as store:
         every = [known(store, key).key for key in dict.fromkeys(keys)]
         found = [store.compact(key, within_secs=seconds, dry_run=True) for key in every]
         doubles = sum(each.duplicates_removed for each in found)

@@ -19,6 +19,7 @@ from session_store.cli.options import (
     attribute,
     known,
     opened,
+    read,
     waiting,
 )
 from session_store.errors import StoreError
@@ -45,7 +46,7 @@ def state(
     if to is None and (turn, if_turn) != (None, None):
         problem = "--turn and --if-turn go with a state to set"
         raise typer.BadParameter(problem)
-    with opened(db, schema, must_exist=True) as store:
+    with (read if to is None else opened)(db, schema) as store:
         known(store, key)
         if to is not None and not store.set_session_state(
             key, to, turn, if_turn=ANY_TURN if if_turn is None else if_turn
@@ -64,7 +65,7 @@ def rename(
     schema: Schema = None,
 ) -> None:
     """Give a session a name."""
-    with opened(db, schema, must_exist=True) as store:
+    with opened(db, schema) as store:
         known(store, key)
         store.set_session_name(key, name)
         _print(store, key, json=json)
@@ -83,7 +84,7 @@ def owner(
     if (to is None) != nobody:
         problem = "name an owner, or --none"
         raise typer.BadParameter(problem)
-    with opened(db, schema, must_exist=True) as store:
+    with opened(db, schema) as store:
         known(store, key)
         store.set_session_owner(key, to)
         _print(store, key, json=json)
@@ -107,7 +108,7 @@ def label(
     for text in attributes:
         name, value = attribute(text)
         changes[name] = None if text == f"{name}=" else value
-    with opened(db, schema, must_exist=True) as store:
+    with opened(db, schema) as store:
         known(store, key)
         store.set_session_attributes(key, changes)
         _print(store, key, json=json)
@@ -129,7 +130,7 @@ def stuck(
     A turn that ends meanwhile is left alone.
     """
     seconds = longer_than.total_seconds()
-    with opened(db, schema, must_exist=True) as store:
+    with (opened if recover else read)(db, schema) as store:
         sessions = store.list_stuck_sessions(seconds)
         if not recover:
             if json:

@@ -6,8 +6,10 @@ import os
 import sqlite3
 import time
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import quote
 
 from sqlalchemy import (
     URL,
@@ -17,7 +19,7 @@ from sqlalchemy import (
     make_url,
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidRequestError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 from session_store.dialects.failures import Failure, meaning
 from session_store.dialects.sql import AUTOCOMMIT, OWN_TRANSACTION
@@ -69,6 +71,49 @@ def blocking_engine(path_or_url: str | os.PathLike[str] | URL, durability: Durab
         url = url.set(drivername=_BLOCKING[url.get_backend_name()])
     url, options = _options(url)
     return _tuned(create_engine(url, **options), durability)
+
+
+def reading_engine(path_or_url: str | os.PathLike[str] | URL) -> Engine:
+    """Make an engine that only reads, on sqlite3 or psycopg; a SQLite file stays as it is, and so does its log."""
+    engine = blocking_engine(path_or_url, "full")
+    if not is_sqlite(engine):
+        return engine.execution_options(postgresql_readonly=True)
+    if missing_file(engine) is not None or isinstance(engine.pool, StaticPool):
+        return engine
+    return create_engine("sqlite://", creator=partial(_only_reading, engine), poolclass=NullPool)
+
+
+class Unchanging(sqlite3.Connection):
+    """A connection to a file that nobody can write; how its log is kept cannot be asked on it."""
+
+
+def _only_reading(engine: Engine) -> sqlite3.Connection:
+    (name,), given = engine.dialect.create_connect_args(engine.url)
+    is_uri = given.get("uri")
+    uri = f"{name}{'&' if '?' in name else '?'}" if is_uri else f"file:{quote(name)}?"
+    # Who leaves last empties the log into the file, unless that was opened to be read; and who opens it so, and makes
+    # the log's files, does not remove them.
+    has_log = is_uri or os.path.exists(f"{name}-wal")  # noqa: PTH110 - as in `missing_file`
+    options = {**given, "uri": True, "check_same_thread": False}
+    try:
+        return _looked_into(
+            sqlite3.connect(uri if "mode=" in uri else f"{uri}mode={'ro' if has_log else 'rw'}", **options)
+        )
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode not in {sqlite3.SQLITE_READONLY_DIRECTORY, sqlite3.SQLITE_CANTOPEN}:
+            raise
+        # There is no place for the files of the log, so nobody can write either.
+        return _looked_into(sqlite3.connect(f"{uri}mode=ro&immutable=1", factory=Unchanging, **options))
+
+
+def _looked_into(connection: sqlite3.Connection) -> sqlite3.Connection:
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("SELECT 1 FROM sqlite_master").close()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def awaitable_engine(path_or_url: str | os.PathLike[str] | URL, durability: Durability) -> AsyncEngine:

@@ -54,6 +54,8 @@ _UNAVAILABLE_CLASSES: Final = {"08", "28", "53", "57", "58"}
 """Connection, authorization, insufficient resources (disk full), operator intervention (a cancelled query, by a timeout
 of the server's too), system error."""
 
+_INSUFFICIENT_PRIVILEGE: Final = "42501"
+
 _NOT_OF_THE_CONNECTION: Final = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 
 _BY_EXTENDED_CODE: Final = {
@@ -97,6 +99,11 @@ def meaning(error: BaseException) -> Failure:
 def sqlstate(error: BaseException | None) -> str | None:
     """Return the SQLSTATE of a driver's error, however the driver calls it."""
     return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+
+
+def is_forbidden(error: BaseException) -> bool:
+    """Whether it is the role that has no right to this."""
+    return sqlstate(error.orig if isinstance(error, DBAPIError) else error) == _INSUFFICIENT_PRIVILEGE
 
 
 def refused_by(error: DBAPIError, constraint: str, column: str) -> bool:

@@ -56,6 +56,14 @@ def give_back(db: Connection, tables: Iterable[str], schema: str | None, *, full
     return not busy
 
 
+def use_log(db: Connection) -> list[str]:
+    """Let a SQLite file be written through its log, and return what was set for that."""
+    if db.exec_driver_sql("PRAGMA journal_mode").scalar_one() in {"wal", "memory"}:
+        return []
+    db.exec_driver_sql("PRAGMA journal_mode = WAL").close()
+    return ["journal_mode = WAL"]
+
+
 def _cut_off_free_pages(db: Connection) -> None:
     before, free = None, _pragma(db, "freelist_count")
     while free and free != before:

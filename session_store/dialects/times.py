@@ -11,7 +11,7 @@ from sqlalchemy import Date, DateTime, Double
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from session_store.types import utc_text
+from session_store.types import UtcDateTime, utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,6 +97,24 @@ def _(element: seconds_between, compiler: SQLCompiler, **kw: Any) -> str:
 def _(element: seconds_between, compiler: SQLCompiler, **kw: Any) -> str:
     start, end = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"CAST(extract(epoch FROM {end} - {start}) AS DOUBLE PRECISION)"
+
+
+class minute_of_time(FunctionElement[Any]):  # noqa: N801
+    """A time cut to its minute, as `session_store.types.minute_of` does."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+    name = "minute_of_time"
+
+
+@compiles(minute_of_time, "sqlite")
+def _(element: minute_of_time, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"(substr({compiler.process(element.clauses, **kw)}, 1, 17) || '00.000000+00:00')"
+
+
+@compiles(minute_of_time, "postgresql")
+def _(element: minute_of_time, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"date_trunc('minute', {compiler.process(element.clauses, **kw)}, 'UTC')"
 
 
 def zone(name: str) -> tzinfo:

@@ -9,57 +9,42 @@ branch in its own run; `include_object`, `render_item` and `require_branch` are 
 from __future__ import annotations
 
 import io
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import inspect
-
-from session_store import analytics_indexes, gates, revisions
+from session_store import gates, revisions
 from session_store.binds import connected, locked, rolled_back
 from session_store.dialects import engines, places
 from session_store.errors import InvalidQuery, StoreError
-from session_store.migrations import views_v1
-from session_store.migrations.hosts import LOCATION, PREFIX, include_object, render_item, require_branch
-from session_store.search import fts5, tsvector
-from session_store.tables import MESSAGES
+from session_store.migrations.comparing import NOT_IN_THE_MODELS, differences, include_in_check
+from session_store.migrations.hosts import LOCATION, include_object, render_item, require_branch
+from session_store.migrations.restoring import restore
 from session_store.validation import not_a
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
     from sqlalchemy import Connection
-    from sqlalchemy.schema import SchemaItem
 
     from session_store.binds import Bind
 
 __all__ = [
     "LOCATION",
+    "NOT_IN_THE_MODELS",
     "check",
     "current",
+    "include_in_check",
     "include_object",
     "render_item",
     "require_branch",
+    "restore",
     "sql",
     "upgrade",
 ]
 
 HERE: Final = Path(__file__).parent
-
-NOT_IN_THE_MODELS: Final = {
-    # SQLite's row number, which nothing shows, and the key that is the primary one elsewhere.
-    ("column", "id"),
-    ("unique_constraint", "session_store_messages_session_key_seq_key"),
-    # The search index, which may be left out.
-    *(("table", name) for name in fts5.TABLES),
-    ("index", tsvector.INDEX),
-    # Indexes on expressions, which Alembic cannot compare, and those that were asked for.
-    *(("index", name) for name, _, _ in views_v1.DAY_INDEXES),
-    *(("index", name) for name in analytics_indexes.NAMES),
-}
-"""What the database has and the tables of `session_store.tables` do not, by kind and exact name."""
 
 
 def upgrade(bind: Bind, *, schema: str | None = None) -> None:
@@ -112,10 +97,10 @@ def check(bind: Bind, *, schema: str | None = None) -> list[str]:
         revision = revisions.current(db)
         if not revisions.exists(db):
             return ["there are no tables of session_store"]
-        differences = _differences(db)
+        found = [difference.in_words for difference in differences(db)]
     if (revision or revisions.HEAD) < revisions.HEAD:
-        differences.insert(0, f"the revision is {revision}, this package needs {revisions.HEAD}")
-    return differences
+        found.insert(0, f"the revision is {revision}, this package needs {revisions.HEAD}")
+    return found
 
 
 def sql(dialect: str, *, schema: str | None = None) -> str:
@@ -151,29 +136,6 @@ def scripts() -> ScriptDirectory:
     return ScriptDirectory(str(HERE), version_locations=[str(HERE / "versions")])
 
 
-def include_in_check(dialect: str) -> Callable[..., bool]:
-    """Return what says at which objects ``alembic check`` of our own looks: at our tables, and what this database has.
-
-    Args:
-        dialect: ``"sqlite"`` or ``"postgresql"``.
-    """
-    from session_store.indexes import POSTGRESQL_INDEXES  # noqa: PLC0415
-
-    not_here = set() if dialect == "postgresql" else {index.name for index in POSTGRESQL_INDEXES}
-
-    def include(
-        item: SchemaItem,
-        name: str | None,
-        kind: str,
-        reflected: bool,  # noqa: FBT001 - the parameters are Alembic's
-        compare_to: SchemaItem | None,
-    ) -> bool:
-        is_known = (kind, name) in NOT_IN_THE_MODELS if reflected else kind == "index" and name in not_here
-        return not is_known and not include_object(item, name, kind, reflected, compare_to)
-
-    return include
-
-
 def _upgrade(db: Connection, schema: str | None) -> None:
     places.make_schema(db, schema)
     with places.search_path(db, schema):
@@ -198,7 +160,7 @@ def _upgrade(db: Connection, schema: str | None) -> None:
 def _current(db: Connection) -> str | None:
     revision = revisions.current(db)
     # Alembic keeps no row for ours if a revision of the host's depends on it; then the tables themselves tell.
-    if revision is None and revisions.exists(db) and not _differences(db, strangers=False):
+    if revision is None and revisions.exists(db) and not differences(db, strangers=False):
         return revisions.HEAD
     return revision
 
@@ -237,49 +199,3 @@ def _run(context: MigrationContext) -> None:
             else:
                 with Operations.context(context):
                     pass
-
-
-def _differences(db: Connection, *, strangers: bool = True) -> list[str]:
-    from alembic.autogenerate import compare_metadata  # noqa: PLC0415
-    from alembic.migration import MigrationContext  # noqa: PLC0415
-
-    from session_store.indexes import METADATA  # noqa: PLC0415
-
-    options = {
-        "version_table": revisions.VERSION_TABLE,
-        "include_name": _may_be_ours,
-        "include_object": include_in_check(db.dialect.name),
-        "compare_server_default": True,
-    }
-    found: list[str] = []
-    with warnings.catch_warnings():
-        # The one by day, of those analysts may ask for.
-        warnings.filterwarnings("ignore", "Skipped unsupported reflection of expression-based index session_store_")
-        differences = compare_metadata(MigrationContext.configure(db, opts=options), METADATA)
-    for difference in differences:
-        # Changes of one column come as a list of their own.
-        changes = difference if isinstance(difference, list) else [difference]
-        found += [_in_words(change) for change in changes if strangers or not change[0].startswith("remove_")]
-    views = set(inspect(db).get_view_names())
-    found += [f"view {name} is missing" for name in views_v1.NAMES if name not in views]
-    # Tables made by create_all have none, because the models do not.
-    if db.dialect.name == "sqlite" and all(column["name"] != "id" for column in inspect(db).get_columns(MESSAGES.name)):
-        found.append(f"column {MESSAGES.name}.id is missing")
-    return found
-
-
-def _may_be_ours(name: str | None, kind: str, _parents: object) -> bool:
-    # Without it Alembic reads every table of the host's.
-    return kind != "table" or ((name or "").startswith(PREFIX) and (kind, name) not in NOT_IN_THE_MODELS)
-
-
-def _in_words(difference: tuple[Any, ...]) -> str:
-    # Alembic says what it would do to the database: add what is missing there, remove what is too much.
-    what, *about = difference
-    does, _, kind = what.partition("_")
-    if does == "modify":
-        _schema, table, column, _existing, found, needed = about
-        return f"column {table}.{column}: its {kind} is {found!r}, not {needed!r}"
-    item = about[-1]
-    name = item.name if kind == "table" else f"{item.table.name}.{item.name}"
-    return f"{kind} {name} is {'missing' if does == 'add' else 'not ours'}"

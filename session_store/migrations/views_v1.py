@@ -27,14 +27,19 @@ DAY_INDEXES: Final = (
 
 def create(dialect: str) -> Iterator[str]:
     """Give the SQL that makes the views, and on PostgreSQL the indexes of their days."""
+    yield from statements(dialect).values()
+
+
+def statements(dialect: str) -> dict[str, str]:
+    """Return what makes each view, and on PostgreSQL each index of their days, by its name."""
     db = OnSQLite if dialect == "sqlite" else OnPostgreSQL
-    for name, select in zip(NAMES, selects(db), strict=True):
-        yield f"CREATE VIEW {name} AS {select}"
+    made = {name: f"CREATE VIEW {name} AS {select}" for name, select in zip(NAMES, selects(db), strict=True)}
     if db is OnPostgreSQL:
         # As small, and as free for the append, as the indexes of the times themselves, which a condition on a day
         # does not reach.
         for name, table, time in DAY_INDEXES:
-            yield f"CREATE INDEX {name} ON {table} USING brin (({db.day(time)}))"
+            made[name] = f"CREATE INDEX {name} ON {table} USING brin (({db.day(time)}))"
+    return made
 
 
 def drop(dialect: str) -> Iterator[str]:

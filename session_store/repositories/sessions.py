@@ -253,14 +253,14 @@ class SessionRepository:
         if not (self.session_exists(db, key) if dry_run else db.execute(statements.LOCK, values).all()):
             return Compaction(0, head_repaired=False)
         doubles = list(_doubles(db, key, within))
-        mended = _mended_head(db, key)
+        mended = mended_head(db, key)
         if mended and not dry_run:
             # Before anything is removed: the number of a double that was the last message is not used again.
             db.execute(statements.MEND_HEAD.values(mended), values)
         if doubles and not dry_run:
             for start in range(0, len(doubles), _PAGE):
                 db.execute(statements.DELETE_SEQS, values | {"seqs": doubles[start : start + _PAGE]})
-            db.execute(statements.MEND_HEAD.values(_mended_head(db, key)), values)
+            db.execute(statements.MEND_HEAD.values(mended_head(db, key)), values)
         return Compaction(len(doubles), head_repaired=bool(mended))
 
     @reads
@@ -313,7 +313,7 @@ def _doubles(db: Connection, key: str, within: timedelta) -> Iterator[int]:
             after = message.seq
 
 
-def _mended_head(db: Connection, key: str) -> dict[str, Any]:
+def mended_head(db: Connection, key: str) -> dict[str, Any]:
     """Return what the logs say of a session where its head says something else."""
     values = {"the_key": key}
     head = db.execute(statements.COUNTED_HEAD, values).one()._mapping

@@ -1,0 +1,66 @@
+"""The commands that mend what the doctor found: heads, orphans, the schema, pragmas."""
+
+from typing import Annotated
+
+import typer
+
+from session_store import migrations, upkeep
+from session_store.cli import display, records
+from session_store.cli.asking import agreed, counted, progress, tell
+from session_store.cli.options import DEFAULT_DATABASE, Database, DryRun, Json, Schema, Yes, opened, waiting
+
+
+def heads(
+    *, dry_run: DryRun = False, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None
+) -> None:
+    """Let every session say of itself what its messages and states say: counts, numbers, times, its state."""
+    with opened(db, schema) as store, progress("looking at sessions", store.count_sessions()) as advance:
+        mended = upkeep.mend_heads(store.engine, schema=schema, dry_run=dry_run, on_progress=advance)
+    tell({"head": mended}, "mended", dry_run=dry_run, json=json)
+
+
+def orphans(
+    *,
+    adopt: Annotated[bool, typer.Option("--adopt", help="Keep them: make the sessions they belong to.")] = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+    db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
+) -> None:
+    """Delete messages and states whose session is not there any more, or with --adopt make it again."""
+    with opened(db, schema) as store:
+        found = upkeep.delete_orphans(store.engine, schema=schema, dry_run=True)
+        if adopt and not dry_run:
+            with waiting("making their sessions"):
+                made = upkeep.adopt_orphans(store.engine, schema=schema)
+            tell({"session": made}, "made", dry_run=False, json=json)
+            return
+        if not dry_run and any(found):
+            what = f"{counted(found.messages, 'message')} and {counted(found.states, 'state')}"
+            agreed(f"Delete {what} whose session is not there?", yes=yes)
+            with waiting("deleting"):
+                found = upkeep.delete_orphans(store.engine, schema=schema)
+    done = "adopted" if adopt else "deleted"
+    tell({"message": found.messages, "state": found.states}, done, dry_run=dry_run, json=json)
+
+
+def restored(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
+    """Make the indexes and views that are missing; writers wait meanwhile."""
+    with opened(db, schema) as store, waiting("making what is missing"):
+        made = migrations.restore(store.engine, schema=schema)
+    _tell(made, json=json)
+
+
+def pragmas(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
+    """Let a SQLite file be written through a log, beside which others read."""
+    with opened(db, schema) as store:
+        mended = upkeep.mend_pragmas(store.engine)
+    _tell(mended, json=json)
+
+
+def _tell(made: list[str], *, json: bool) -> None:
+    if json:
+        records.write({"made": made})
+    else:
+        display.say("\n".join(made) if made else "nothing was missing")

@@ -1,0 +1,84 @@
+"""The checks, in the order in which their findings are told, and what becomes of one that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from session_store import revisions
+from session_store.binds import an_engine, connected, rolled_back
+from session_store.diagnosis import heads, schemas, search, sessions
+from session_store.diagnosis.examination import Examination
+from session_store.diagnosis.findings import Finding, Severity
+from session_store.dialects import places
+from session_store.dialects.failures import is_forbidden
+from session_store.dialects.sql import commits_itself
+from session_store.errors import StoreError, clipped
+from session_store.validation import ago
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from session_store.binds import Bind
+
+Check = Callable[[Examination], Iterable[Finding]]
+
+_CHECKS: Final[Mapping[str, Check]] = {
+    "schema": schemas.check_schema,
+    "search": search.check_index,
+    "sessions": sessions.check_sessions,
+}
+_OF_EVERY_ROW: Final[Mapping[str, Check]] = {
+    "heads": heads.check_heads,
+    "orphans": heads.check_orphans,
+}
+
+
+def examine(bind: Bind, *, schema: str | None, stuck_secs: float, quick: bool) -> list[Finding]:
+    """Run the checks; without those of every row if it has to be quick."""
+    now = datetime.now(UTC)
+    ago(now, stuck_secs, "stuck_secs", timedelta(seconds=1))
+    is_hosts = isinstance(bind, Connection | Engine)
+    with _reading(bind, schema) as db, rolled_back(db), places.translated(db, schema):
+        asked = Examination(db, places.of(db), now, float(stuck_secs), is_hosts)
+        # Whoever cannot answer this cannot be reached; any later failure is that of one check.
+        if not revisions.exists(db):
+            return [schemas.no_tables(asked)]
+        checks = _CHECKS if quick else {**_CHECKS, **_OF_EVERY_ROW}
+        return [finding for name, check in checks.items() for finding in _found_by(name, check, asked)]
+
+
+@contextmanager
+def _reading(bind: Bind, schema: str | None) -> Iterator[Connection]:
+    if isinstance(bind, Connection | Engine):
+        with connected(bind, schema) as db:
+            yield db
+    else:
+        with an_engine(bind, only_read=True) as engine, connected(engine, schema) as db:
+            yield db
+
+
+def _found_by(name: str, check: Check, asked: Examination) -> list[Finding]:
+    try:
+        with _apart(asked.db):
+            return list(check(asked))
+    except (DBAPIError, StoreError) as error:
+        if asked.db.invalidated:
+            raise
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        said = clipped((str(cause).splitlines() or [""])[0])
+        if isinstance(error, StoreError) or is_forbidden(error):
+            return [Finding(name, Severity.INFO, f"this could not be looked at, by this role or connection: {said}")]
+        return [Finding(name, Severity.WARNING, f"this could not be looked at: {said}")]
+
+
+def _apart(db: Connection) -> AbstractContextManager[object]:
+    # PostgreSQL answers nothing more in a transaction in which a statement has failed. On SQLite it would, and a
+    # savepoint of an engine that we tuned takes the lock of the one writer.
+    return nullcontext() if db.dialect.name == "sqlite" or commits_itself(db) else db.begin_nested()

@@ -1,0 +1,79 @@
+"""The tables: of which revision, who knows that, and what is missing beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from session_store import revisions
+from session_store.diagnosis.findings import Finding, Severity
+from session_store.dialects import places
+from session_store.migrations import restoring
+from session_store.migrations.comparing import differences
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from session_store.diagnosis.examination import Examination
+
+_SEVERITY: Final = {"missing": Severity.ERROR, "changed": Severity.WARNING, "not ours": Severity.INFO}
+
+
+def no_tables(asked: Examination) -> Finding:
+    """Say that there is nothing to look at."""
+    where = "" if asked.schema is None else f" in the schema {asked.schema!a}"
+    message = f"there are no tables of session_store{where}"
+    return Finding("schema.tables", Severity.ERROR, message, command=asked.command("upgrade"))
+
+
+def check_schema(asked: Examination) -> Iterator[Finding]:
+    """Compare the tables with those this package needs."""
+    revision = revisions.current(asked.db)
+    yield _told(asked, revision)
+    if revision is not None and revision != revisions.HEAD:
+        # What an older one does not have, and a newer one has otherwise, is not missing.
+        return
+    mend = asked.command("mend", "schema")
+    restorable = set()
+    for kind, names, meaning in (
+        ("index", restoring.missing_indexes(asked.db, asked.schema), "what it served reads the whole table"),
+        ("view", restoring.missing_views(asked.db, asked.schema), "queries and reports that read it fail"),
+    ):
+        for name in names:
+            restorable.add(name)
+            yield Finding(f"schema.{kind}", Severity.WARNING, f"{kind} {name} is missing: {meaning}", name, kind, mend)
+    with places.search_path(asked.db, asked.schema):
+        others = differences(asked.db)
+    for difference in others:
+        if difference.name not in restorable:
+            message = difference.in_words.encode("ascii", "backslashreplace").decode()
+            yield Finding("schema.difference", _SEVERITY[difference.how], message, difference.name, difference.kind)
+
+
+def _told(asked: Examination, revision: str | None) -> Finding:
+    needed = f"this package needs {revisions.HEAD}"
+    if revision is None:
+        if revisions.is_unrecorded(asked.db):
+            return Finding(
+                "schema.version_table",
+                Severity.ERROR,
+                "no version table says which revision the tables have: the next upgrade cannot tell what to do",
+                command=asked.command("mend", "schema"),
+            )
+        return Finding(
+            "schema.revision",
+            Severity.INFO,
+            f"no version table that can be read names a revision of ours, as in a host's own Alembic run; {needed}",
+        )
+    if revision < revisions.HEAD:
+        message = f"the revision is {revision}, {needed}: some calls fail"
+        return Finding("schema.revision", Severity.ERROR, message, revision, command=asked.command("upgrade"))
+    if revision > revisions.HEAD:
+        return Finding(
+            "schema.revision",
+            Severity.WARNING,
+            f"the revision is {revision}, {needed}: a newer version of it has been here",
+            revision,
+            command="pip install --upgrade session-store",
+        )
+    table = revisions.version_table(asked.db)
+    return Finding("schema.revision", Severity.INFO, f"the revision is {revision}, by {table!a}", revision)

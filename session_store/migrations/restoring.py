@@ -1,0 +1,90 @@
+"""Making again what somebody dropped beside our tables, and which of it is missing.
+
+What holds rows is not made here: it would be empty.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import inspect
+
+from session_store import revisions
+from session_store.binds import connected, locked
+from session_store.dialects import catalogue, places
+from session_store.errors import StoreError
+from session_store.migrations import views_v1
+from session_store.migrations.comparing import differences
+from session_store.tables import METADATA
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Index
+
+    from session_store.binds import Bind
+
+
+def restore(bind: Bind, *, schema: str | None = None) -> list[str]:
+    """Make the indexes and views of ours that are missing and return their names; the version table too.
+
+    Writers wait while an index is made: some two seconds for a million messages. An index that PostgreSQL has, and
+    does not use because its making was broken off, is made anew. Of the search index `session_store.search_index`
+    takes care.
+
+    Args:
+        bind: A connection, whose own transaction is joined, an engine, or a URL or the path of a SQLite file.
+        schema: The PostgreSQL schema that holds the tables; None: where the server's search path finds them.
+
+    Raises:
+        SchemaOutOfDate: The tables are missing, or older than this package needs: upgrade them.
+        StoreError: No version table is left, and the tables are not as this version needs them.
+        StoreUnavailable: The database cannot be reached, or was locked for too long.
+    """
+    with connected(bind, schema) as db, locked(db), places.search_path(db, schema or places.of(db)):
+        revisions.require(db)
+        used = catalogue.indexes(db, METADATA.tables, None)
+        made = missing_indexes(db, None)
+        indexes = _indexes(db)
+        views = views_v1.statements(db.dialect.name)
+        for name in made:
+            if name in used:
+                db.exec_driver_sql(f"DROP INDEX {name}")
+            if name in indexes:
+                indexes[name].create(db)
+            else:
+                db.exec_driver_sql(views[name])
+        for name in missing_views(db):
+            db.exec_driver_sql(views[name])
+            made.append(name)
+        if revisions.is_unrecorded(db):
+            others = differences(db, strangers=False)
+            if others:
+                problem = (
+                    f"nobody knows the revision of the tables, and they are not as this one's: {others[0].in_words}"
+                )
+                raise StoreError(problem)
+            revisions.record(db)
+            made.append(revisions.VERSION_TABLE)
+        return made
+
+
+def missing_indexes(db: Connection, schema: str | None) -> list[str]:
+    """Return the names of the indexes that are not there, or not used."""
+    used = catalogue.indexes(db, METADATA.tables, schema)
+    needed = [*_indexes(db)]
+    if db.dialect.name == "postgresql":
+        needed += [name for name, _, _ in views_v1.DAY_INDEXES]
+    return [name for name in needed if not used.get(name)]
+
+
+def missing_views(db: Connection, schema: str | None = None) -> list[str]:
+    """Return the names of the views that are not there, those first that others read."""
+    views = set(inspect(db).get_view_names(schema))
+    return [name for name in views_v1.NAMES if name not in views]
+
+
+def _indexes(db: Connection) -> dict[str, Index]:
+    from session_store import indexes  # noqa: PLC0415 - an option of PostgreSQL's loads all its drivers
+
+    elsewhere = set() if db.dialect.name == "postgresql" else {str(index.name) for index in indexes.POSTGRESQL_INDEXES}
+    every = {str(index.name): index for table in indexes.METADATA.tables.values() for index in table.indexes}
+    return {name: every[name] for name in sorted(every.keys() - elsewhere)}
