@@ -45,16 +45,17 @@ def an_engine(
 
 
 @contextmanager
-def connected(bind: Bind, schema: str | None, *, make: bool = False) -> Iterator[Connection]:
+def connected(bind: Bind, schema: str | None, *, make: bool = False, only_read: bool = False) -> Iterator[Connection]:
     """Give a connection, and turn what the driver raises on it into our errors.
 
     Args:
         bind: Where; a connection is used as it is.
         schema: The PostgreSQL schema that is asked for.
         make: A SQLite file that is not there is made.
+        only_read: As in `an_engine`.
     """
     if not isinstance(bind, Connection | Engine):
-        with an_engine(bind, make=make) as engine, connected(engine, schema) as db:
+        with an_engine(bind, make=make, only_read=only_read) as engine, connected(engine, schema) as db:
             yield db
         return
     if schema is not None:
@@ -89,6 +90,18 @@ def locked(db: Connection) -> Iterator[None]:
         db.rollback()
         raise
     turns.commit(db)
+
+
+@contextmanager
+def reading(bind: Bind, schema: str | None) -> Iterator[Connection]:
+    """Give a connection on which our tables are found and, where a transaction is ours, all is as of one moment.
+
+    Nothing is written and nothing changed: a database that can only be read will do.
+    """
+    with connected(bind, schema, only_read=True) as db, rolled_back(db):
+        turns.begin_reading(db)
+        with places.translated(db, schema):
+            yield db
 
 
 @contextmanager

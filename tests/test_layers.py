@@ -40,6 +40,7 @@ ORDER = [
     "analytics",
     "diagnosis",
     "store",
+    "report",
     "exports",
     "imports",
     "cli",

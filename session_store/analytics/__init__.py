@@ -4,7 +4,7 @@ Every function returns a select of SQLAlchemy, to be run on any connection, or t
 ``.limit()``, ``.subquery()``. The same select gives the same figures on SQLite and on PostgreSQL.
 """
 
-from session_store.analytics.activity import activity, owners
+from session_store.analytics.activity import activity, owners, span
 from session_store.analytics.chosen import Filters
 from session_store.analytics.sessions import busiest_sessions, session_lengths, storage
 from session_store.analytics.turns import response_times, turns
@@ -28,6 +28,7 @@ __all__ = [
     "owners",
     "response_times",
     "session_lengths",
+    "span",
     "storage",
     "tokens",
     "tools",

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
-from session_store.analytics.chosen import Filters, messages, of_sessions, period_of, times_that, total, unit
+from session_store.analytics.chosen import (
+    Filters,
+    its_period,
+    messages,
+    of_sessions,
+    period_of,
+    rows,
+    times_that,
+    total,
+    unit,
+)
 from session_store.analytics.views import MESSAGES_V1, SESSIONS_V1
 
 if TYPE_CHECKING:
@@ -17,48 +27,65 @@ if TYPE_CHECKING:
     from session_store.dialects.times import Unit
 
 
-def activity(by: Unit = "day", *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
-    """Select how much was said in each hour, day or week.
+def activity(by: Unit | None = "day", *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
+    """Select how much was said, for each hour, day, week or month or in all.
 
-    Columns: ``period``, ``messages``, ``user_messages``, ``assistant_messages``, ``sessions`` (with a message),
+    Columns: ``period`` unless ``by`` is None, ``messages``, ``user_messages``, ``assistant_messages``, ``sessions`` (with a message),
     ``owners`` (of those sessions). Ordered by ``period``; one in which nothing was said is not there.
 
     Args:
-        by: ``"hour"``, ``"day"`` or ``"week"``, which begins on Monday.
-        tz: The time zone whose hours, days and weeks these are, such as ``"Europe/Lisbon"``.
+        by: ``"hour"``, ``"day"``, ``"week"``, which begins on Monday, or ``"month"``; None: all in one row.
+        tz: The time zone whose hours, days, weeks and months these are, such as ``"Europe/Lisbon"``.
         filters: See `Filters`; the time is the message's.
 
     Raises:
         InvalidQuery: There is no such period or time zone, or a filter is not what it must be.
     """
-    said = messages([MESSAGES_V1.c.session_key, MESSAGES_V1.c.role], unit(by), tz, filters).subquery()
+    said = messages([MESSAGES_V1.c.session_key, MESSAGES_V1.c.role], by, tz, filters).subquery()
+    period = its_period(said)
     # First by session, so that there is less to be looked up and to be told apart.
     spoken = (
         select(
-            said.c.period,
+            *period,
             said.c.session_key,
             func.count().label("messages"),
             times_that(said.c.role == "user", "user_messages"),
             times_that(said.c.role == "assistant", "assistant_messages"),
         )
-        .group_by(said.c.period, said.c.session_key)
+        .group_by(*period, said.c.session_key)
         .subquery()
     )
+    period = its_period(spoken)
     return (
         select(
-            spoken.c.period,
+            *period,
             *(total(spoken.c[name], name) for name in ("messages", "user_messages", "assistant_messages")),
             func.count().label("sessions"),
             func.count(SESSIONS_V1.c.owner.distinct()).label("owners"),
         )
         .join(SESSIONS_V1, SESSIONS_V1.c.session_key == spoken.c.session_key)
-        .group_by(spoken.c.period)
-        .order_by(spoken.c.period)
+        .group_by(*period)
+        .order_by(*period)
     )
 
 
+def span(**filters: Unpack[Filters]) -> Select[Any]:
+    """Select when the first message was and when the last one.
+
+    Columns: ``first_at``, ``last_at``, NULL if there is none. One row.
+
+    Args:
+        filters: See `Filters`; the time is the message's.
+
+    Raises:
+        InvalidQuery: A filter is not what it must be.
+    """
+    time = MESSAGES_V1.c.created_at
+    return rows(MESSAGES_V1, time, [func.min(time).label("first_at"), func.max(time).label("last_at")], filters)
+
+
 def owners(by: Unit = "week", *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
-    """Select how many owners were active in each hour, day or week, and how many of them had been there before.
+    """Select how many owners were active in each hour, day, week or month, and how many of them had been there before.
 
     Columns: ``period``, ``active_owners`` (with a message in it), ``new_owners``, ``returning_owners``: one of whose
     sessions began in an earlier period, chosen by ``owner`` and ``attributes`` but whenever it was. Sessions without

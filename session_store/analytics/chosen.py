@@ -1,4 +1,4 @@
-"""What a question is about: which sessions and which time, and by which hours, days or weeks."""
+"""What a question is about: which sessions and which time, and by which hours, days, weeks or months."""
 
 from __future__ import annotations
 

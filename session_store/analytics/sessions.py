@@ -98,7 +98,7 @@ def busiest_sessions(limit: int = 20, **filters: Unpack[Filters]) -> Select[Any]
 
 
 def storage(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
-    """Select how many bytes of text and of payload there are, in all or for each hour, day or week.
+    """Select how many bytes of text and of payload there are, in all or for each hour, day, week or month.
 
     Columns: ``period`` if ``by`` is given, ``messages``, ``content_bytes``, ``payload_bytes``: of UTF-8, before the
     database compresses, without indexes and rows' overhead; a payload's is JSON as the database gives it, on

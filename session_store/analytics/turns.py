@@ -35,8 +35,8 @@ def turns(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]
     NULL if none). Ordered by ``period``. A turn is one row of the view of turns: a time of state ``running``.
 
     Args:
-        by: ``"hour"``, ``"day"`` or ``"week"``, which begins on Monday; None: all in one row.
-        tz: The time zone whose hours, days and weeks these are.
+        by: ``"hour"``, ``"day"``, ``"week"``, which begins on Monday, or ``"month"``; None: all in one row.
+        tz: The time zone whose hours, days, weeks and months these are.
         filters: See `Filters`; the time is that of the turn's start.
 
     Raises:

@@ -32,14 +32,14 @@ class Price(NamedTuple):
 
 
 def tools(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
-    """Select how often each tool was called, in all or for each hour, day or week.
+    """Select how often each tool was called, in all or for each hour, day, week or month.
 
     Columns: ``period`` if ``by`` is given, ``name``, ``calls``, ``sessions`` (in which it was called). Ordered by
     ``period``, then the tool that was called most comes first, ties are by name.
 
     Args:
-        by: ``"hour"``, ``"day"`` or ``"week"``, which begins on Monday; None: all together.
-        tz: The time zone whose hours, days and weeks these are.
+        by: ``"hour"``, ``"day"``, ``"week"``, which begins on Monday, or ``"month"``; None: all together.
+        tz: The time zone whose hours, days, weeks and months these are.
         filters: See `Filters`; the time is that of the message that called.
 
     Raises:
@@ -68,15 +68,15 @@ def tokens(
     prices: Mapping[str, Price] | None = None,
     **filters: Unpack[Filters],
 ) -> Select[Any]:
-    """Select how many tokens each model took and gave, and what they cost, in all or for each hour, day or week.
+    """Select how many tokens each model took and gave, and what they cost, in all or for each hour, day, week or month.
 
     Columns: ``period`` if ``by`` is given, ``model`` (NULL where the payload names none), ``messages`` (whose payload
     says how many tokens), ``input_tokens``, ``output_tokens``, and with ``prices`` ``cost``, NULL for a model that
     has none. Ordered by ``period`` and ``model``.
 
     Args:
-        by: ``"hour"``, ``"day"`` or ``"week"``, which begins on Monday; None: all together.
-        tz: The time zone whose hours, days and weeks these are.
+        by: ``"hour"``, ``"day"``, ``"week"``, which begins on Monday, or ``"month"``; None: all together.
+        tz: The time zone whose hours, days, weeks and months these are.
         prices: By the name of the model.
         filters: See `Filters`; the time is the message's.
 

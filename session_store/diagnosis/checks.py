@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from session_store import revisions
-from session_store.binds import an_engine, connected, rolled_back
+from session_store.binds import connected, rolled_back
 from session_store.diagnosis import heads, schemas, search, sessions
 from session_store.diagnosis.examination import Examination
 from session_store.diagnosis.findings import Finding, Severity
@@ -22,7 +22,6 @@ from session_store.errors import StoreError, clipped
 from session_store.validation import ago
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from session_store.binds import Bind
@@ -45,23 +44,13 @@ def examine(bind: Bind, *, schema: str | None, stuck_secs: float, quick: bool) -
     now = datetime.now(UTC)
     ago(now, stuck_secs, "stuck_secs", timedelta(seconds=1))
     is_hosts = isinstance(bind, Connection | Engine)
-    with _reading(bind, schema) as db, rolled_back(db), places.translated(db, schema):
+    with connected(bind, schema, only_read=True) as db, rolled_back(db), places.translated(db, schema):
         asked = Examination(db, places.of(db), now, float(stuck_secs), is_hosts)
         # Whoever cannot answer this cannot be reached; any later failure is that of one check.
         if not revisions.exists(db):
             return [schemas.no_tables(asked)]
         checks = _CHECKS if quick else {**_CHECKS, **_OF_EVERY_ROW}
         return [finding for name, check in checks.items() for finding in _found_by(name, check, asked)]
-
-
-@contextmanager
-def _reading(bind: Bind, schema: str | None) -> Iterator[Connection]:
-    if isinstance(bind, Connection | Engine):
-        with connected(bind, schema) as db:
-            yield db
-    else:
-        with an_engine(bind, only_read=True) as engine, connected(engine, schema) as db:
-            yield db
 
 
 def _found_by(name: str, check: Check, asked: Examination) -> list[Finding]:

@@ -100,9 +100,10 @@ def _only_reading(engine: Engine) -> sqlite3.Connection:
             sqlite3.connect(uri if "mode=" in uri else f"{uri}mode={'ro' if has_log else 'rw'}", **options)
         )
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode not in {sqlite3.SQLITE_READONLY_DIRECTORY, sqlite3.SQLITE_CANTOPEN}:
+        # Without its log a file lacks what was written last.
+        if has_log or error.sqlite_errorcode not in {sqlite3.SQLITE_READONLY_DIRECTORY, sqlite3.SQLITE_CANTOPEN}:
             raise
-        # There is no place for the files of the log, so nobody can write either.
+        # There is no place for the files of a log, so nobody can write either.
         return _looked_into(sqlite3.connect(f"{uri}mode=ro&immutable=1", factory=Unchanging, **options))
 
 

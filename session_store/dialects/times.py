@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
     from sqlalchemy.sql.compiler import SQLCompiler
 
-Unit = Literal["hour", "day", "week"]
+Unit = Literal["hour", "day", "week", "month"]
 
 _FIRST_YEAR: Final = 1850
 _LAST_YEAR: Final = 2150
@@ -31,9 +31,9 @@ _STEP: Final = timedelta(days=2)
 
 
 class period(FunctionElement[Any]):  # noqa: N801 - reads as the SQL function it stands for
-    """The hour, day or week (from Monday) of a time, as a clock on the wall of a time zone shows it.
+    """The hour, day, week (from Monday) or month of a time, as a clock on the wall of a time zone shows it.
 
-    A day and a week are the date they begin with, an hour is a time without zone.
+    A day, a week and a month are the date they begin with, an hour is a time without zone.
     """
 
     inherit_cache = False  # the unit and the zone are no parameters
@@ -51,11 +51,13 @@ _SQLITE_PERIODS: Final = {
     "day": "date({})",
     # To the Monday that is not before six days ago.
     "week": "date({}, '-6 days', 'weekday 1')",
+    "month": "date({}, 'start of month')",
 }
 _POSTGRESQL_PERIODS: Final = {
     "hour": "date_trunc('hour', {})",
     "day": "CAST({} AS DATE)",
     "week": "CAST(date_trunc('week', {}) AS DATE)",
+    "month": "CAST(date_trunc('month', {}) AS DATE)",
 }
 
 

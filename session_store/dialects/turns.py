@@ -28,6 +28,20 @@ def begin(connection: Connection) -> None:
         begin_writing(connection)
 
 
+def begin_reading(connection: Connection) -> None:
+    """Begin a transaction in which all that is read was there at one moment, and nothing is written.
+
+    One that is open already stays as it is, and so does a connection whose statements commit themselves.
+    """
+    if connection.in_transaction() or commits_itself(connection):
+        return
+    connection.begin()
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    elif not _driver(connection).in_transaction:
+        connection.exec_driver_sql("BEGIN")
+
+
 def begin_writing(connection: Connection) -> None:
     """Begin a transaction that will write although its first statement may be a SELECT, unless one is open."""
     ours = not connection.in_transaction()

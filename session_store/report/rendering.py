@@ -1,0 +1,39 @@
+"""The parts of the page in the template: whatever is put in is text, and stays text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from session_store.dialects import times
+from session_store.report import sections, words
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from session_store.report.figures import About, Figures
+
+
+def rendered(found: Figures | None, about: About, title: str, made_at: datetime) -> str:
+    """Return the page; without figures one that says so."""
+    import jinja2  # noqa: PLC0415 - an extra
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("session_store.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    zone = times.zone(about.tz)
+    made = words.local(made_at, zone)
+    parts: dict[str, Any] = {} if found is None else sections.of(found, about)
+    return environment.get_template("page.html.jinja").render(
+        title=words.legible(title),
+        asked=words.asked(about.since, about.until, zone),
+        owner=None if about.owner is None else words.legible(about.owner),
+        tz=about.tz,
+        made=words.time(made),
+        made_at=made_at.isoformat(),
+        found=found,
+        **parts,
+    )
