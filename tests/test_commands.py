@@ -46,12 +46,13 @@ READ: dict[str, list[object]] = {
     "state": [KEY],
     "stats": [],
     "doctor": ["--stuck-after", "99999d"],
+    "report": ["--out", "/dev/null", "--force"],
     "index status": [],
     "export": [],
 }
 """What only looks."""
 
-NOT_OF_A_SESSION = {"export", "tail", "search --messages", "stats", "index status", "doctor"}
+NOT_OF_A_SESSION = {"export", "tail", "search --messages", "stats", "index status", "doctor", "report"}
 """What says nothing of a session's head."""
 
 CHANGE: dict[str, list[object]] = {

@@ -13,6 +13,7 @@ from session_store.cli import display, mending, operating, reading, removing, se
 from session_store.cli.exporting import export
 from session_store.cli.importing import import_
 from session_store.cli.options import PROGRAM
+from session_store.cli.reporting import report
 from session_store.errors import StoreError
 
 _INTERRUPTED: Final = 130
@@ -44,6 +45,7 @@ _COMMANDS: Final[Mapping[str, Mapping[str, tuple[Callable[..., Any], str]]]] = {
         "search": (reading.search, "search umbrella porto"),
         "running": (reading.running, "running"),
         "stats": (reading.stats, "stats --json"),
+        "report": (report, "report --out report.html --since 30d"),
     },
     CHANGE: {
         "stuck": (sessions.stuck, "stuck --longer-than 5m --recover"),

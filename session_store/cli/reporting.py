@@ -1,0 +1,43 @@
+"""The command that makes a page to look at: report."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from session_store.cli import display, records
+from session_store.cli.options import DEFAULT_DATABASE, Database, Json, Owner, Schema, explained, time, waiting
+from session_store.report import page
+
+Since = Annotated[datetime | None, typer.Option(metavar="TIME", parser=time, help="From when on: ISO 8601, or 30d.")]
+Until = Annotated[datetime | None, typer.Option(metavar="TIME", parser=time, help="Until when: ISO 8601, or 1d.")]
+
+
+def report(
+    *,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The page to make.")],
+    since: Since = None,
+    until: Until = None,
+    tz: Annotated[str, typer.Option(metavar="ZONE", help="The time zone of its days, such as Europe/Lisbon.")] = "UTC",
+    owner: Owner = None,
+    title: Annotated[str, typer.Option(help="What stands on top.")] = "Conversations",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    json: Json = False,
+    db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
+) -> None:
+    """Make a page of charts for a browser: activity, lengths, turns, errors, response times, tools, tokens, storage.
+
+    It is one file without anything outside of it. It has the keys, names and owners of the busiest sessions.
+    """
+    if out.exists() and not force:
+        problem = f"{str(out)!r} is there: --force replaces it"
+        raise typer.BadParameter(problem, param_hint="--out")
+    with explained(), waiting("making the page"):
+        html = page(db, since=since, until=until, tz=tz, title=title, schema=schema, owner=owner)
+    written = out.write_bytes(html.encode())
+    if json:
+        records.write({"file": str(out.resolve()), "bytes": written})
+    else:
+        display.say(f"{out}: {display.size(written)}")
