@@ -28,7 +28,7 @@ from session_store.values import (
     StoredMessage,
 )
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 __all__ = [
     "AsyncSessionBackend",

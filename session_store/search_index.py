@@ -23,6 +23,8 @@ from session_store.search import fts5, tsvector
 from session_store.search.engines import forget, serving
 from session_store.tables import MESSAGES
 
+__all__ = ["SearchIndex", "create", "drop", "rebuild", "status"]
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 

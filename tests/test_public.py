@@ -1,13 +1,16 @@
 """What ``from session_store import ...`` offers."""
 
 import ast
+import importlib
 import importlib.metadata
+import inspect
 from pathlib import Path
 
 import pytest
 
 import session_store
 from session_store import errors
+from tests import public
 
 pytestmark = pytest.mark.once
 
@@ -55,3 +58,21 @@ def test_models_are_not_public() -> None:
 def test_version_is_that_of_the_distribution() -> None:
     """``__version__`` is written once, in pyproject.toml."""
     assert session_store.__version__ == importlib.metadata.version("session-store")
+
+
+def test_nothing_public_changes_unnoticed() -> None:
+    """What is written down is what there is: names, signatures, fields, columns; see `tests.public`."""
+    assert list(public.lines()) == public.LIST.read_text().splitlines()
+
+
+def test_what_is_public_is_explained() -> None:
+    """Every public function and class has a docstring."""
+    without = [
+        f"{name}.{each}"
+        for name in public.MODULES
+        for module in [importlib.import_module(name)]
+        for each in public.names(module)
+        if callable(getattr(module, each)) and not inspect.getdoc(getattr(module, each))
+    ]
+
+    assert without == []
