@@ -49,12 +49,17 @@ def backup(
     Raises:
         InvalidQuery: The database is no SQLite (`pg_dump` says what copies it), or the path cannot be one.
         SchemaOutOfDate: The tables are missing.
-        StoreError: The file is there, or the copy is not sound, which the database then is not either.
+        StoreError: The file is there, or it is a database in use, the one to be copied for example; or the copy is not
+            sound, which the database then is not either.
         StoreUnavailable: The database cannot be reached, or the file not be written.
     """
     path = _path(target)
     if path.exists() and not overwrite:
         problem = f"there is a file {clipped(str(path))} already"
+        raise StoreError(problem)
+    if Path(f"{path}-wal").exists() or Path(f"{path}-journal").exists():
+        # SQLite would take it for that of the copy, and so would whoever has the file open.
+        problem = f"{clipped(str(path))} is a database in use: its log is beside it"
         raise StoreError(problem)
     with connected(bind, None) as db:
         if db.dialect.name != "sqlite":

@@ -105,6 +105,27 @@ def test_a_file_that_is_there_stays(file: Path, tmp_path: Path) -> None:
     assert backup(file, tmp_path / "copy.db", overwrite=True) > 2_000_000
 
 
+def test_a_database_in_use_is_never_replaced(file: Path, tmp_path: Path) -> None:
+    """Not even the one that is copied: who has it open would go on writing into nothing."""
+    other = migrated_file(tmp_path)
+    with SessionStore(file) as store, SessionStore(other) as theirs:
+        store.append("web_bo", ChatMessage.user("still here"))
+        theirs.append("web_bo", ChatMessage.user("still here"))
+        for target in (file, other):
+            with pytest.raises(StoreError, match="in use"):
+                backup(file, target, overwrite=True)
+
+        assert [message.content for message in theirs.load("web_bo")] == ["still here"]
+    assert exported(file).count(b"still here") == 1
+
+
+def migrated_file(folder: Path) -> Path:
+    """A file with our tables."""
+    path = folder / "migrated.db"
+    migrations.upgrade(path)
+    return path
+
+
 def test_what_cannot_be_copied(empty_database: Database, file: Path, tmp_path: Path) -> None:
     """Each is an error of its own, and no file is left behind."""
     (tmp_path / "notes.db").write_text("no database, but long enough to be looked at" * 30)

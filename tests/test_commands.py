@@ -22,7 +22,7 @@ from sqlalchemy import URL, create_engine, text
 from session_store import ChatMessage, SessionStore, migrations, upkeep
 from session_store.cli.commands import app, run
 from session_store.exports import export_jsonl
-from tests.command_line import MAIN, ROOT, Command, chats, on_a_terminal, process, running_in
+from tests.command_line import MAIN, ROOT, Command, chats, fill, on_a_terminal, process, running_in
 from tests.conftest import POSTGRESQL_VERSION, Database
 from tests.servers import start_postgresql, start_standby
 
@@ -262,6 +262,16 @@ def test_help_has_an_example(command: Command, name: str, tmp_path: Path) -> Non
     assert words.startswith(name)
     if name != "tail":
         assert command(*shlex.split(words), "--db", "sqlite:///none.db").code in {0, 1}
+
+
+@pytest.mark.parametrize("said", ["2026-01-05T12:02:00", "2026-01-05 12:02", "2026-01-05T13:02:00+01:00"])
+def test_a_time_without_a_zone_is_utc(database: Database, command: Command, said: str) -> None:
+    """As the tables show it."""
+    fill(database)
+
+    assert [
+        line["session_key"] for line in objects(command("list", "--active-since", said, "--json", "--db", database).out)
+    ] == ["web_2"]
 
 
 @pytest.mark.parametrize(

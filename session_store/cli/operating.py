@@ -15,7 +15,7 @@ from session_store.cli.options import (
     Json,
     Schema,
     age,
-    explained,
+    checked,
     opened,
     read,
     waiting,
@@ -49,8 +49,8 @@ def doctor(
 
     The exit code is 1 where something was found that is not well.
     """
-    with explained(), waiting("looking"):
-        findings = diagnose(db, schema=schema, quick=quick, stuck_secs=(stuck_after or _HOUR).total_seconds())
+    with waiting("looking"):
+        findings = diagnose(checked(db), schema=schema, quick=quick, stuck_secs=(stuck_after or _HOUR).total_seconds())
     if json:
         records.write_all(finding._asdict() for finding in findings)
     else:

@@ -33,9 +33,10 @@ def age(text: str) -> timedelta:
 
 
 def time(text: str) -> datetime:
-    """Return the time that a text says, or so long before now as it says."""
+    """Return the time that a text says, in UTC where it names no zone, or so long before now as it says."""
     with suppress(ValueError):
-        return datetime.fromisoformat(text)
+        said = datetime.fromisoformat(text)
+        return said if said.tzinfo is not None else said.replace(tzinfo=UTC)
     try:
         return datetime.now(UTC) - age(text)
     except (typer.BadParameter, OverflowError):
@@ -102,18 +103,26 @@ Attributes = Annotated[
 ]
 ActiveSince = Annotated[
     datetime | None,
-    typer.Option(metavar="TIME", parser=time, help="Only sessions active then or later: ISO 8601, or an age as 30d."),
+    typer.Option(
+        metavar="TIME",
+        parser=time,
+        help="Only sessions active then or later: ISO 8601, UTC where no zone is said, or an age as 30d.",
+    ),
 ]
 ActiveBefore = Annotated[
     datetime | None,
-    typer.Option(metavar="TIME", parser=time, help="Only sessions not active since: ISO 8601, or an age as 30d."),
+    typer.Option(
+        metavar="TIME",
+        parser=time,
+        help="Only sessions not active since: ISO 8601, UTC where no zone is said, or an age as 30d.",
+    ),
 ]
 
 
 @contextmanager
 def opened(db: str, schema: str | None, *, make: bool = False) -> Iterator[SessionStore]:
     """Open the database a command changes, or makes."""
-    with explained():
+    with _explained():
         store = SessionStore(db, schema=schema)
     with store:
         if not make:
@@ -124,7 +133,7 @@ def opened(db: str, schema: str | None, *, make: bool = False) -> Iterator[Sessi
 @contextmanager
 def read(db: str, schema: str | None) -> Iterator[SessionStore]:
     """Open the database a command looks at: nothing of it is changed, and nobody's rights to change it are needed."""
-    with explained():
+    with _explained():
         engine = engines.reading_engine(db)
         store = SessionStore(engine, schema=schema)
     _require(engines.missing_file(engine))
@@ -134,9 +143,15 @@ def read(db: str, schema: str | None) -> Iterator[SessionStore]:
         engine.dispose()
 
 
+def checked(db: str) -> str:
+    """Return what names a database, if it can be one."""
+    with _explained():
+        engines.reading_engine(db).dispose()
+    return db
+
+
 @contextmanager
-def explained() -> Iterator[None]:
-    """Say which option it was where a database cannot be one."""
+def _explained() -> Iterator[None]:
     try:
         yield
     except InvalidQuery as error:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from session_store.cli import display, records
-from session_store.cli.options import DEFAULT_DATABASE, Database, Json, Owner, Schema, explained, time, waiting
+from session_store.cli.options import DEFAULT_DATABASE, Database, Json, Owner, Schema, checked, time, waiting
 from session_store.report import page
 
 Since = Annotated[datetime | None, typer.Option(metavar="TIME", parser=time, help="From when on: ISO 8601, or 30d.")]
@@ -34,8 +34,8 @@ def report(
     if out.exists() and not force:
         problem = f"{str(out)!r} is there: --force replaces it"
         raise typer.BadParameter(problem, param_hint="--out")
-    with explained(), waiting("making the page"):
-        html = page(db, since=since, until=until, tz=tz, title=title, schema=schema, owner=owner)
+    with waiting("making the page"):
+        html = page(checked(db), since=since, until=until, tz=tz, title=title, schema=schema, owner=owner)
     written = out.write_bytes(html.encode())
     if json:
         records.write({"file": str(out.resolve()), "bytes": written})

@@ -186,7 +186,6 @@ def test_what_is_not_understood(filled: Path, command: Command, options: list[st
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--active-since", "2026-01-01"], "active_since must have a time zone"),
         (["--after", ""], "after must be 1 to 512 bytes"),
         (["--attribute", "n=1e400"], "attributes holds inf"),
         (["--db", "none.db"], "there is no file 'none.db'"),
