@@ -89,6 +89,8 @@ def print_sessions(console: Console, sessions: Sequence[SessionMetadata]) -> Non
         for session in sessions:
             _write(console, _fields(session))
         return
+    if not sessions:
+        return
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("session", overflow="fold", min_width=12)
     table.add_column("name", overflow="fold")
