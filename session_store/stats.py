@@ -13,7 +13,6 @@ from session_store.tables import METADATA, SESSIONS
 from session_store.types import as_utc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from session_store.binds import Bind
@@ -35,7 +34,7 @@ class Stats(NamedTuple):
     """How much there is; times are UTC, and None where there is no session.
 
     ``states`` says how many sessions are in each state, the most frequent first. ``size`` is the bytes on the disk, of
-    each table with its indexes; SQLite has one for its ``file``, and whatever else is in it.
+    the tables with their indexes; on SQLite of the file with its log, and whatever else is in it.
     """
 
     sessions: int
@@ -43,7 +42,7 @@ class Stats(NamedTuple):
     states: dict[str, int]
     first_created_at: datetime | None
     last_activity: datetime | None
-    size: Mapping[str, int]
+    size: int
 
 
 def stats(bind: Bind, *, schema: str | None = None) -> Stats:
@@ -66,5 +65,5 @@ def stats(bind: Bind, *, schema: str | None = None) -> Stats:
             states={row.state: row.sessions for row in rows},
             first_created_at=min((as_utc(row.first_created_at) for row in rows), default=None),
             last_activity=max((as_utc(row.last_activity) for row in rows), default=None),
-            size=space.sizes(db, METADATA.tables, schema or places.of(db)),
+            size=space.size(db, METADATA.tables, schema or places.of(db)),
         )

@@ -25,6 +25,7 @@ SETTINGS = """
 fsync = off
 full_page_writes = off
 max_connections = 200
+max_prepared_transactions = 10
 max_wal_size = 256MB
 timezone = 'Asia/Kathmandu'
 """

@@ -157,8 +157,7 @@ def print_stats(console: Console, stats: Stats, index: SearchIndex) -> None:
         "states": states,
         "activity": f"{' to '.join(times)} (UTC)" if times else "",
         "search": _index(index),
-        "size": decimal(sum(stats.size.values())),
-        **{f"  {name}": decimal(size) for name, size in stats.size.items() if len(stats.size) > 1},
+        "size": decimal(stats.size),
     }
     width = max(map(len, figures)) + 2
     for name, figure in figures.items():

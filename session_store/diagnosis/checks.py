@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from session_store import revisions
 from session_store.binds import connected, rolled_back
-from session_store.diagnosis import heads, schemas, search, sessions
+from session_store.diagnosis import files, heads, schemas, search, server, sessions, sizes
 from session_store.diagnosis.examination import Examination
 from session_store.diagnosis.findings import Finding, Severity
 from session_store.dialects import places
@@ -32,6 +32,12 @@ _CHECKS: Final[Mapping[str, Check]] = {
     "schema": schemas.check_schema,
     "search": search.check_index,
     "sessions": sessions.check_sessions,
+    "clock": sessions.check_clock,
+    "sqlite": files.check_file,
+    "server": server.check_server,
+    "transactions": server.check_transactions,
+    "dead_rows": server.check_dead_rows,
+    "sizes": sizes.check_sizes,
 }
 _OF_EVERY_ROW: Final[Mapping[str, Check]] = {
     "heads": heads.check_heads,
@@ -45,7 +51,7 @@ def examine(bind: Bind, *, schema: str | None, stuck_secs: float, quick: bool) -
     ago(now, stuck_secs, "stuck_secs", timedelta(seconds=1))
     is_hosts = isinstance(bind, Connection | Engine)
     with connected(bind, schema, only_read=True) as db, rolled_back(db), places.translated(db, schema):
-        asked = Examination(db, places.of(db), now, float(stuck_secs), is_hosts)
+        asked = Examination(db, places.of(db), now, float(stuck_secs), quick, is_hosts)
         # Whoever cannot answer this cannot be reached; any later failure is that of one check.
         if not revisions.exists(db):
             return [schemas.no_tables(asked)]

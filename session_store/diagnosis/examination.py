@@ -22,6 +22,8 @@ class Examination:
     """The PostgreSQL schema of the tables; None: where the search path finds them."""
     now: datetime
     stuck_secs: float
+    quick: bool
+    """Whether to leave out what reads every row."""
     is_hosts: bool
     """Whether the connection is one as the host has them, so that its settings are the host's too."""
 
@@ -35,9 +37,9 @@ class Examination:
         schema = () if self.schema is None else ("--schema", self.schema)
         return typed(PROGRAM, *words, *schema)
 
-    def psql(self, sql: str) -> str:
+    def psql(self, *statements: str) -> str:
         """Return a command for PostgreSQL's own client; as whom, and with which password, is the operator's."""
         url = self.db.engine.url
         options = {"--host": url.host or url.query.get("host"), "--port": url.port, "--dbname": url.database}
         known = (str(word) for name, value in options.items() if value for word in (name, value))
-        return typed("psql", *known, "-c", sql)
+        return typed("psql", *known, *(word for sql in statements for word in ("-c", sql)))

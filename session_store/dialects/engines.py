@@ -46,7 +46,7 @@ BUSY_TIMEOUT_SECS: Final = 5.0
 _SYNCHRONOUS: Final = {"full": "FULL", "relaxed": "NORMAL"}
 _LEGACY_TRANSACTION_CONTROL: Final = -1
 """What sqlite3 calls so from Python 3.12 on."""
-_JOURNAL_SIZE_LIMIT: Final = 64 * 1024 * 1024
+JOURNAL_SIZE_LIMIT: Final = 64 * 1024 * 1024
 _CACHE_KIB: Final = 16 * 1024
 """Of each connection, at most: the upper levels of the trees of ten million messages, for which 2 MB do not suffice."""
 _LEAST_REST_SECS: Final = 0.03
@@ -163,7 +163,7 @@ def configure_sqlite(engine: Engine | AsyncEngine, *, durability: Durability = "
         cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_SECS * 1000)}")
         cursor.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
         cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.execute(f"PRAGMA journal_size_limit = {_JOURNAL_SIZE_LIMIT}")
+        cursor.execute(f"PRAGMA journal_size_limit = {JOURNAL_SIZE_LIMIT}")
         cursor.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         cursor.execute("PRAGMA journal_mode")
         ((journal_mode,),) = cursor.fetchall()

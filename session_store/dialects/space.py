@@ -16,22 +16,39 @@ if TYPE_CHECKING:
 
 _PAGES_AT_ONCE: Final = 500
 _SIZE_OF_TABLE: Final = text("SELECT pg_total_relation_size(to_regclass(:name))")
+_SIZES_IN_FILE: Final = text("""
+    SELECT made.tbl_name, sum(taken.pgsize) FROM dbstat AS taken JOIN sqlite_master AS made ON made.name = taken.name
+    WHERE taken.aggregate GROUP BY made.tbl_name
+""")
 
 
 def size(db: Connection, tables: Iterable[str], schema: str | None) -> int:
     """Return the bytes on the disk: of the tables with their indexes, on SQLite of the file and its log."""
-    return sum(sizes(db, tables, schema).values())
+    if db.dialect.name == "postgresql":
+        names = [places.qualified(table, schema) for table in tables]
+        return sum(db.scalar(_SIZE_OF_TABLE, {"name": name}) or 0 for name in names)
+    file = file_of(db)
+    if file is None:
+        return pragma(db, "page_count") * pragma(db, "page_size")
+    return sum(path.stat().st_size for path in (Path(file), Path(f"{file}-wal")) if path.exists())
 
 
 def sizes(db: Connection, tables: Iterable[str], schema: str | None) -> dict[str, int]:
-    """Return the bytes on the disk: of each table with its indexes, on SQLite of the file with its log."""
+    """Return the bytes of each table with its indexes; of none where this SQLite was built without ``dbstat``.
+
+    SQLite reads all pages for it.
+    """
     if db.dialect.name == "postgresql":
-        names = {table: places.qualified(table, schema) for table in tables}
-        return {table: db.scalar(_SIZE_OF_TABLE, {"name": name}) or 0 for table, name in names.items()}
-    file = next((row[2] for row in db.exec_driver_sql("PRAGMA database_list") if row[1] == "main"), "")
-    if not file:
-        return {"file": _pragma(db, "page_count") * _pragma(db, "page_size")}
-    return {"file": sum(path.stat().st_size for path in (Path(file), Path(f"{file}-wal")) if path.exists())}
+        return {table: size(db, [table], schema) for table in tables}
+    if not db.exec_driver_sql("SELECT 1 FROM pragma_module_list WHERE name = 'dbstat'").all():
+        return {}
+    found = {row[0]: int(row[1]) for row in db.execute(_SIZES_IN_FILE)}
+    return {table: found.get(table, 0) for table in tables}
+
+
+def file_of(db: Connection) -> str | None:
+    """Return the path of a SQLite database; None of one in memory."""
+    return next((row[2] for row in db.exec_driver_sql("PRAGMA database_list") if row[1] == "main"), "") or None
 
 
 def give_back(db: Connection, tables: Iterable[str], schema: str | None, *, full: bool) -> bool:
@@ -50,7 +67,7 @@ def give_back(db: Connection, tables: Iterable[str], schema: str | None, *, full
         return True
     if full:
         db.exec_driver_sql("VACUUM")
-    elif _pragma(db, "auto_vacuum"):
+    elif pragma(db, "auto_vacuum"):
         _cut_off_free_pages(db)
     busy, *_ = db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
     return not busy
@@ -65,7 +82,7 @@ def use_log(db: Connection) -> list[str]:
 
 
 def _cut_off_free_pages(db: Connection) -> None:
-    before, free = None, _pragma(db, "freelist_count")
+    before, free = None, pragma(db, "freelist_count")
     while free and free != before:
         # By pieces, for it holds the write lock; and page by page, for some drivers cut off one, however many are asked
         # for, before they are asked for the next row.
@@ -73,8 +90,9 @@ def _cut_off_free_pages(db: Connection) -> None:
         for _ in range(min(free, _PAGES_AT_ONCE)):
             db.exec_driver_sql("PRAGMA incremental_vacuum(1)").close()
         db.exec_driver_sql("COMMIT")
-        before, free = free, _pragma(db, "freelist_count")
+        before, free = free, pragma(db, "freelist_count")
 
 
-def _pragma(db: Connection, name: str) -> int:
+def pragma(db: Connection, name: str) -> int:
+    """Return the number a pragma of SQLite has."""
     return int(db.exec_driver_sql(f"PRAGMA {name}").scalar_one())
