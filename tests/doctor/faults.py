@@ -118,6 +118,13 @@ def of_head(values: str) -> Plant:
     return by_sql(f"UPDATE session_store_sessions SET {values} WHERE key = '{KEY}'")  # noqa: S608
 
 
+WITHOUT_ITS_HEAD = (
+    f"DELETE FROM session_store_messages WHERE session_key = '{KEY}'",  # noqa: S608
+    f"DELETE FROM session_store_sessions WHERE key = '{KEY}'",  # noqa: S608
+)
+"""Of a session only its states are left."""
+
+
 # The search index.
 
 
@@ -127,10 +134,11 @@ def past_the_triggers(*statements: str) -> Plant:
     return by_sql(*(f"DROP TRIGGER {name}" for name in fts5.TRIGGERS), *statements, *again)
 
 
-MESSAGE_OF_NOBODY = f"""
-    INSERT INTO session_store_messages (session_key, seq, role, content, created_at)
-    VALUES ('{KEY}', 99, 'user', 'unheard', '2026-01-01T00:00:00.000000+00:00')
-"""  # noqa: S608
+MESSAGE_UNHEARD = (
+    f"""INSERT INTO session_store_messages (session_key, seq, role, content, created_at)
+    VALUES ('{KEY}', 99, 'user', 'unheard', '2026-01-01T00:00:00.000000+00:00')""",  # noqa: S608
+    f"UPDATE session_store_sessions SET last_seq = 99, message_count = 4 WHERE key = '{KEY}'",  # noqa: S608
+)
 UNFINISHED_INDEX = """
     UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'session_store_messages_search'::regclass
 """
@@ -171,6 +179,12 @@ def ahead(database: Database) -> Iterator[End]:
         yield lambda: store.delete_session("web_zoe")
 
 
+TIME_OF_ELSEWHERE = """
+    CREATE FUNCTION elsewhere.clock_timestamp() RETURNS timestamptz LANGUAGE sql
+    AS $$ SELECT pg_catalog.clock_timestamp() + interval '1 hour' $$
+"""
+
+
 @contextmanager
 def another_time(database: Database) -> Iterator[End]:
     """A server whose clock is an hour ahead, by a function of that name which stands before the server's own."""
@@ -179,8 +193,7 @@ def another_time(database: Database) -> Iterator[End]:
     with connection(database) as db:
         for statement in (
             "CREATE SCHEMA elsewhere",
-            "CREATE FUNCTION elsewhere.clock_timestamp() RETURNS timestamptz LANGUAGE sql"
-            " AS $$ SELECT pg_catalog.clock_timestamp() + interval '1 hour' $$",
+            TIME_OF_ELSEWHERE,
             f'ALTER DATABASE "{name}" SET search_path = elsewhere, public, pg_catalog',
         ):
             db.exec_driver_sql(statement)
@@ -225,7 +238,7 @@ def reader_of_the_log(database: Database) -> Iterator[End]:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM session_store_messages").fetchall()
         writer.execute("CREATE TABLE host_files (content BLOB)")
-        writer.execute(f"INSERT INTO host_files VALUES (zeroblob({65 * MIB}))")
+        writer.execute("INSERT INTO host_files VALUES (zeroblob(?))", (65 * MIB,))
         writer.commit()
         writer.close()
         yield reader.close
@@ -239,7 +252,7 @@ def much_deleted(database: Database) -> None:
     with connection(database) as db:
         if database.name == "sqlite":
             db.exec_driver_sql("CREATE TABLE host_files (content BLOB)")
-            db.exec_driver_sql(f"INSERT INTO host_files VALUES (zeroblob({20 * MIB}))")
+            db.exec_driver_sql("INSERT INTO host_files VALUES (zeroblob(?))", (20 * MIB,))
             db.exec_driver_sql("DELETE FROM host_files")
             return
         db.exec_driver_sql("ALTER TABLE session_store_messages SET (autovacuum_enabled = false)")
@@ -284,12 +297,7 @@ FAULTS = [
         "orphaned states",
         "orphans.states",
         MEND_ORPHANS,
-        by_sql(
-            *(
-                f"DELETE FROM session_store_{of} = '{KEY}'"
-                for of in ("messages WHERE session_key", "sessions WHERE key")
-            )
-        ),
+        by_sql(*WITHOUT_ITS_HEAD),
     ),
     Fault(
         "missing search index",
@@ -308,9 +316,7 @@ FAULTS = [
         "search index that lacks messages",
         "search.rows",
         REBUILD,
-        past_the_triggers(
-            MESSAGE_OF_NOBODY, f"UPDATE session_store_sessions SET last_seq = 99, message_count = 4 WHERE key = '{KEY}'"
-        ),
+        past_the_triggers(*MESSAGE_UNHEARD),
         ON_SQLITE,
     ),
     Fault(

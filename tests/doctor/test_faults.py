@@ -3,6 +3,7 @@
 import shlex
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,13 @@ from tests.doctor.faults import FAULTS, Fault, alarms, connection
 
 pytestmark = pytest.mark.once
 
+
+def recover(database: Database) -> None:
+    """Move on the sessions that have been running for an hour."""
+    with SessionStore(database.url) as store:
+        store.recover_stuck(3600)
+
+
 CALLS: dict[tuple[str, ...], Callable[[Database], object]] = {
     ("mend", "heads"): lambda database: upkeep.mend_heads(database.url),
     ("mend", "orphans"): lambda database: upkeep.delete_orphans(database.url),
@@ -24,15 +32,9 @@ CALLS: dict[tuple[str, ...], Callable[[Database], object]] = {
     ("upgrade",): lambda database: migrations.upgrade(database.url),
     ("vacuum",): lambda database: upkeep.vacuum(database.url),
     ("vacuum", "--full"): lambda database: upkeep.vacuum(database.url, full=True),
-    ("stuck", "--longer-than", "1h", "--recover"): lambda database: recover(database),
+    ("stuck", "--longer-than", "1h", "--recover"): recover,
 }
 """What each command calls."""
-
-
-def recover(database: Database) -> None:
-    """Move on the sessions that have been running for an hour."""
-    with SessionStore(database.url) as store:
-        store.recover_stuck(3600)
 
 
 def run(command: str, database: Database) -> None:
@@ -41,7 +43,7 @@ def run(command: str, database: Database) -> None:
     if program == "psql":
         assert database.url.database == words[words.index("--dbname") + 1]
         with connection(database) as db:
-            for option, statement in zip(words, words[1:], strict=False):
+            for option, statement in pairwise(words):
                 if option == "-c":
                     db.execute(text(statement.replace(":", r"\:")))
     elif program == "session-store":
