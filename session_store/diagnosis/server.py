@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import BigInteger, Text, bindparam, text
+from sqlalchemy import Text, bindparam, text
 
 from session_store.diagnosis.findings import Finding, Severity, about_in_words, counted, size_in_words
 from session_store.dialects import places
@@ -60,13 +60,11 @@ _ASK_SLOTS: Final = text("""
     SELECT slot_name, age(xmin) AS transactions FROM pg_replication_slots
     WHERE NOT active AND xmin IS NOT NULL ORDER BY age(xmin) DESC
 """)
-_ASK_DEAD: Final = (
-    text("""
-    SELECT n_dead_tup, n_live_tup FROM pg_stat_user_tables WHERE relid = to_regclass(:table)
-""")
-    .bindparams(bindparam("table", type_=Text()))
-    .columns(n_dead_tup=BigInteger, n_live_tup=BigInteger)
-)
+_ASK_DEAD: Final = text("""
+    SELECT n_dead_tup, n_live_tup,
+        coalesce(greatest(last_vacuum, last_autovacuum) > clock_timestamp() - interval '5 minutes', false)
+    FROM pg_stat_user_tables WHERE relid = to_regclass(:table)
+""").bindparams(bindparam("table", type_=Text()))
 
 
 class _Kind(NamedTuple):
@@ -160,9 +158,10 @@ def check_dead_rows(asked: Examination) -> Iterator[Finding]:
         row = asked.db.execute(_ASK_DEAD, {"table": name}).one_or_none()
         if row is None:
             continue
-        dead, live = row
+        dead, live, is_recent = row
         message = f"{table} has {counted(dead, 'dead row')} beside {counted(live, 'living one')}"
-        if dead < _MOST_DEAD or dead < _MOST_DEAD_SHARE * live:
+        # One that has just been vacuumed is busy, or somebody holds a snapshot, which is told by itself.
+        if is_recent or dead < _MOST_DEAD or dead < _MOST_DEAD_SHARE * live:
             yield Finding("server.dead_rows", Severity.INFO, message, dead, "rows")
         else:
             message += ": autovacuum is behind, and reads go through all of them"

@@ -18,7 +18,7 @@ _PAGES_AT_ONCE: Final = 500
 _SIZE_OF_TABLE: Final = text("SELECT pg_total_relation_size(to_regclass(:name))")
 _SIZES_IN_FILE: Final = text("""
     SELECT made.tbl_name, sum(taken.pgsize) FROM dbstat AS taken JOIN sqlite_master AS made ON made.name = taken.name
-    WHERE taken.aggregate GROUP BY made.tbl_name
+    WHERE taken.aggregate = 1 GROUP BY made.tbl_name
 """)
 
 

@@ -41,6 +41,9 @@ def restore(bind: Bind, *, schema: str | None = None) -> list[str]:
     """
     with connected(bind, schema) as db, locked(db), places.search_path(db, schema or places.of(db)):
         revisions.require(db)
+        is_unrecorded = revisions.is_unrecorded(db)
+        if is_unrecorded:
+            _require_no_other_difference(db)
         used = catalogue.indexes(db, METADATA.tables, None)
         made = missing_indexes(db, None)
         indexes = _indexes(db)
@@ -55,13 +58,7 @@ def restore(bind: Bind, *, schema: str | None = None) -> list[str]:
         for name in missing_views(db):
             db.exec_driver_sql(views[name])
             made.append(name)
-        if revisions.is_unrecorded(db):
-            others = differences(db, strangers=False)
-            if others:
-                problem = (
-                    f"nobody knows the revision of the tables, and they are not as this one's: {others[0].in_words}"
-                )
-                raise StoreError(problem)
+        if is_unrecorded:
             revisions.record(db)
             made.append(revisions.VERSION_TABLE)
         return made
@@ -80,6 +77,13 @@ def missing_views(db: Connection, schema: str | None = None) -> list[str]:
     """Return the names of the views that are not there, those first that others read."""
     views = set(inspect(db).get_view_names(schema))
     return [name for name in views_v1.NAMES if name not in views]
+
+
+def _require_no_other_difference(db: Connection) -> None:
+    for difference in differences(db, strangers=False):
+        if difference.kind not in {"index", "view"}:
+            problem = f"nobody knows the revision of the tables, and it is not this one's: {difference.in_words}"
+            raise StoreError(problem)
 
 
 def _indexes(db: Connection) -> dict[str, Index]:

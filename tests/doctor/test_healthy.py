@@ -1,0 +1,364 @@
+"""Where nothing is wrong nothing is said to be, whoever asks and by whichever way; and nothing is written."""
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from session_store import (
+    ChatMessage,
+    Finding,
+    InvalidQuery,
+    NewMessage,
+    SessionStore,
+    Severity,
+    StoreUnavailable,
+    doctor,
+    migrations,
+    search_index,
+)
+from session_store.store import utc_now
+from tests.conftest import Database
+from tests.doctor.faults import KEY, alarms, connection, fill
+from tests.hosts import ASYNC_DRIVERS, SYNC_DRIVERS, async_host_engine, host_engine, statements_of
+from tests.servers import memory
+
+pytestmark = pytest.mark.once
+
+only_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+only_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+
+OTHER_PLACES = 'we\'ird "$(chat)"\n\x1b[31m'
+"""A schema of a host that likes to try things."""
+
+
+def facts(findings: list[Finding]) -> set[str]:
+    """The checks that told something and found nothing wrong."""
+    assert alarms(findings) == []
+    return {finding.check for finding in findings}
+
+
+def use(store: SessionStore) -> None:
+    """Do to a few sessions whatever can be done to one."""
+    for key in ("telegram_ann", "web_bo", "cli_eve", "b"):
+        old = [NewMessage(ChatMessage.user("old"), utc_now() - timedelta(days=days)) for days in (1, 9, 3)]
+        store.append_many(key, old)
+        for turn in ("t1", "t2"):
+            store.set_session_state(key, "running", turn)
+            store.append(key, ChatMessage.assistant("Привет, мир", {"tool_calls": [{"name": "weather"}]}))
+            store.append(key, ChatMessage.tool("12 °C\0", {"tool_call_id": "1"}), idempotency_key=turn)
+            store.set_session_state(key, "error" if turn == "t1" else "idle")
+        store.update_last(key, ChatMessage.assistant("😀 lol"))
+        store.remove_last(key)
+        store.append(key, ChatMessage.user("twice"))
+        store.append(key, ChatMessage.user("twice"))
+        store.compact(key)
+    store.clear_messages("web_bo")
+    store.trim("cli_eve", keep_last=2)
+    store.prune_states(utc_now())
+    store.set_session_state("cli_eve", "running", "t3")
+    store.create_session("web_new", owner="ann")
+    store.delete_session("b")
+
+
+def test_an_empty_store_is_well(database: Database) -> None:
+    """Of a store that was just made facts are told, and the same of its tables as of one in use."""
+    empty = facts(doctor(database.url))
+    with SessionStore(database.url) as store:
+        use(store)
+
+    assert facts(doctor(database.url)) == empty
+    assert {"schema.revision", "search.engine", "search.size", "sizes.total", "heads.compared"} <= empty
+
+
+def test_quick_leaves_out_what_reads_every_row(database: Database) -> None:
+    """What is told quickly is a part of what is told otherwise, the revision and the stuck among it."""
+    fill(database)
+    with SessionStore(database.url, clock=lambda: utc_now() - timedelta(hours=2)) as store:
+        store.set_session_state("web_bo", "running")
+    quick, thorough = ({finding.check for finding in doctor(database.url, quick=quick)} for quick in (True, False))
+
+    assert {"schema.revision", "sessions.stuck", "search.engine"} <= quick < thorough
+    assert {"heads.compared"} <= thorough - quick
+
+
+@pytest.mark.parametrize(
+    ("database", "driver"),
+    [(name, driver) for name, drivers in SYNC_DRIVERS.items() for driver in drivers],
+    indirect=["database"],
+)
+def test_an_engine_of_the_hosts(database: Database, driver: str) -> None:
+    """On every driver an engine and a connection tell the same, and a connection stays in its transaction."""
+    engine = host_engine(database, driver)
+    SessionStore(engine).append(KEY, ChatMessage.user("Hello"))
+    told = facts(doctor(engine))
+    with engine.begin() as db:
+        db.execute(text("CREATE TABLE host_notes (id integer)"))
+        inside = facts(doctor(db))
+        assert db.in_transaction()
+    with engine.connect() as db:
+        assert db.execute(text("SELECT count(*) FROM host_notes")).scalar_one() == 0
+    engine.dispose()
+
+    assert inside == told
+
+
+@pytest.mark.parametrize(
+    ("database", "driver"),
+    [(name, driver) for name, drivers in ASYNC_DRIVERS.items() for driver in drivers],
+    indirect=["database"],
+)
+def test_an_engine_on_an_event_loop(database: Database, driver: str) -> None:
+    """A connection of an event loop is looked at in its ``run_sync``."""
+    fill(database)
+
+    async def ask() -> list[Finding]:
+        engine = async_host_engine(database, driver)
+        async with engine.connect() as db:
+            findings = await db.run_sync(doctor)
+        await engine.dispose()
+        return findings
+
+    assert "heads.compared" in facts(asyncio.run(ask()))
+
+
+@only_postgresql
+def test_a_connection_that_commits_each_statement(database: Database) -> None:
+    """Where no transaction can be begun all is looked at that does not need one."""
+    fill(database)
+    with connection(database) as db:
+        assert "heads.compared" in facts(doctor(db))
+
+
+@only_sqlite
+def test_an_engine_that_nobody_tuned(database: Database) -> None:
+    """A host that keeps no foreign keys is told so, with what to call; of a path that is nobody's business."""
+    fill(database)
+    engine = host_engine(database, tuned=False)
+    findings = alarms(doctor(engine))
+    engine.dispose()
+
+    assert [finding.check for finding in findings] == ["sqlite.foreign_keys"]
+    assert "configure_sqlite(engine)" in findings[0].message
+    assert alarms(doctor(database.url)) == []
+
+
+@only_postgresql
+def test_in_a_schema(database: Database) -> None:
+    """Tables in a schema are looked at there, and what mends them names it, whatever it is called."""
+    migrations.upgrade(database.url, schema=OTHER_PLACES)
+    with SessionStore(database.url, schema=OTHER_PLACES) as store:
+        use(store)
+    assert facts(doctor(database.url, schema=OTHER_PLACES)) >= {"heads.compared", "sizes.messages"}
+    search_index.drop(database.url, schema=OTHER_PLACES)
+    (finding,) = alarms(doctor(database.url, schema=OTHER_PLACES))
+    assert str(finding.command).isprintable()
+    words = subprocess.check_output(["bash", "-c", f"printf '%s\\0' {finding.command}"], text=True)  # noqa: S607
+
+    assert words.split("\0")[:-1] == ["session-store", "index", "create", "--schema", OTHER_PLACES]
+    assert alarms(doctor(database.url)) == []
+
+
+def test_in_memory() -> None:
+    """A database in memory has no log and no disk."""
+    with SessionStore.open("sqlite://") as store:
+        use(store)
+        assert "sqlite.journal_mode" in facts(doctor(store.engine))
+
+
+@only_postgresql
+def test_a_role_that_may_only_read(database: Database) -> None:
+    """One to whom only SELECT is granted, in transactions that may not write, is told the same, and what is hidden."""
+    fill(database)
+    role = f"reader_{database.url.database}"
+    with connection(database) as db:
+        for statement in (
+            f"CREATE ROLE {role}",
+            f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}",
+        ):
+            db.exec_driver_sql(statement)
+        options = f"-crole={role} -cdefault_transaction_read_only=on"
+        try:
+            findings = doctor(database.url.update_query_dict({"options": options}))
+        finally:
+            db.exec_driver_sql(f"DROP OWNED BY {role}")
+            db.exec_driver_sql(f"DROP ROLE {role}")
+
+    assert facts(findings) >= {"heads.compared", "schema.revision", "search.engine", "transactions.hidden"}
+
+
+@only_postgresql
+def test_a_role_that_may_not_read_everything(database: Database) -> None:
+    """What a role has no right to is said, and is no fault: the others are looked at."""
+    fill(database)
+    role = f"blind_{database.url.database}"
+    with connection(database) as db:
+        db.exec_driver_sql(f"CREATE ROLE {role}")
+        db.exec_driver_sql(f"GRANT SELECT ON session_store_sessions TO {role}")
+        try:
+            findings = doctor(database.url.update_query_dict({"options": f"-crole={role}"}))
+        finally:
+            db.exec_driver_sql(f"DROP OWNED BY {role}")
+            db.exec_driver_sql(f"DROP ROLE {role}")
+    said = {finding.check: finding.message for finding in findings}
+
+    assert facts(findings) >= {"heads", "orphans", "sizes.total"}
+    assert "permission denied" in said["heads"]
+    assert "version table" in said["schema.revision"]
+
+
+# Nothing is written.
+
+
+def files_of(database: Database) -> dict[str, bytes]:
+    """Every file beside a SQLite database and what it holds, but the one that all who use it write into."""
+    folder = Path(str(database.url.database)).parent
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("-shm")}
+
+
+@contextmanager
+def at_rest(_database: Database) -> Iterator[None]:
+    """Nobody has the file open."""
+    yield
+
+
+@contextmanager
+def in_use(database: Database) -> Iterator[None]:
+    """Somebody has, and what they wrote last is in the log."""
+    with closing(sqlite3.connect(str(database.url.database))) as db:
+        db.execute("PRAGMA wal_autocheckpoint = 0")
+        db.execute("UPDATE session_store_sessions SET name = 'in the log'")
+        db.commit()
+        yield
+
+
+@contextmanager
+def left_behind(database: Database) -> Iterator[None]:
+    """Somebody had it open, and was killed: what they wrote last is in the log."""
+    file = Path(str(database.url.database))
+    with in_use(database):
+        copies = {path: path.read_bytes() for path in (file, Path(f"{file}-wal"))}
+    for path, content in copies.items():
+        path.write_bytes(content)
+    yield
+
+
+@contextmanager
+def without_wal(database: Database) -> Iterator[None]:
+    """It is written as SQLite does by itself."""
+    with closing(sqlite3.connect(str(database.url.database))) as db:
+        db.execute("PRAGMA journal_mode = DELETE")
+    yield
+
+
+@only_sqlite
+@pytest.mark.parametrize("how", [at_rest, in_use, left_behind, without_wal])
+def test_a_file_stays_as_it_is(database: Database, how: object) -> None:
+    """Of a file that is named every byte stays, those of its log too; no file appears beside it."""
+    fill(database)
+    with how(database):  # type: ignore[operator]
+        before = files_of(database)
+        findings = doctor(database.url)
+        after = files_of(database)
+
+    assert after == before
+    assert [finding.check for finding in alarms(findings)] == (["sqlite.journal_mode"] if how is without_wal else [])
+
+
+LOOKS = """
+import os, sys
+from session_store import doctor, Severity
+doctor(sys.argv[2])  # who is nobody may not be allowed to import anything
+os.setgroups([])
+os.setuid(65534)
+findings = doctor(sys.argv[1])
+print([it for it in findings if it.severity > Severity.INFO], "heads.compared" in [it.check for it in findings])
+"""
+
+
+@pytest.mark.long
+@only_sqlite
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_a_file_that_nobody_may_write(database: Database) -> None:
+    """A file in a directory where no log can be made is looked at all the same."""
+    fill(database)
+    # Not in the directory of the test, where nobody else may look.
+    with tempfile.TemporaryDirectory(dir=memory()) as folder:
+        file = Path(folder, "sessions.db")
+        shutil.copyfile(str(database.url.database), file)
+        file.chmod(0o444)
+        Path(folder).chmod(0o555)
+        command = [sys.executable, "-c", LOOKS, str(file), str(database.url.database)]
+        said = subprocess.check_output(command, text=True)
+
+    assert said == "[] True\n"
+
+
+def test_only_questions_are_asked(database: Database) -> None:
+    """Of a host's engine nothing is asked that could write: SELECT, PRAGMA, and what keeps one question apart."""
+    fill(database)
+    engine = host_engine(database)
+    with statements_of(engine) as seen:
+        doctor(engine)
+    engine.dispose()
+
+    assert {statement.split()[0] for statement in seen} <= {"SELECT", "PRAGMA", "SAVEPOINT", "RELEASE", "SHOW"}
+    assert not any("=" in statement for statement in seen if statement.startswith("PRAGMA"))
+
+
+# Who cannot be looked at.
+
+
+def test_nothing_is_there(empty_database: Database) -> None:
+    """A database without tables is told to be one, with what makes them; a file that is not there is not made."""
+    path = Path(str(empty_database.url.database))
+    if empty_database.name == "sqlite":
+        with pytest.raises(StoreUnavailable, match="there is no file"):
+            doctor(empty_database.url)
+        assert not path.exists()
+        sqlite3.connect(path).close()
+        path.touch()
+    (finding,) = doctor(empty_database.url)
+
+    assert (finding.check, finding.severity, finding.command) == (
+        "schema.tables",
+        Severity.ERROR,
+        "session-store upgrade",
+    )
+
+
+@pytest.mark.parametrize("secs", [-1, float("nan"), float("inf"), "1h", True, None])
+def test_a_threshold_that_is_none(secs: object) -> None:
+    """An age that is no number is refused before anything is looked at."""
+    with pytest.raises(InvalidQuery, match="stuck_secs"):
+        doctor("none.db", stuck_secs=secs)  # type: ignore[arg-type]
+
+
+def test_who_cannot_be_reached(tmp_path: Path) -> None:
+    """A server that is not there and a file that is no database are told as unavailable."""
+    (tmp_path / "notes.db").write_text("dear diary, " * 1000)
+    for bind in ("postgresql://localhost:1/none", tmp_path / "notes.db", tmp_path):
+        with pytest.raises(StoreUnavailable):
+            doctor(bind)
+
+
+def test_tables_that_are_half_gone(database: Database) -> None:
+    """With one of the tables gone that is told, and what does not need it is looked at."""
+    fill(database)
+    with connection(database) as db:
+        db.exec_driver_sql("DROP TABLE session_store_states" + (" CASCADE" if database.name == "postgresql" else ""))
+    findings = {finding.check: finding for finding in alarms(doctor(database.url))}
+
+    assert findings["schema.difference"].message == "table session_store_states is missing"
+    assert findings["heads"].severity == Severity.WARNING
+    assert "search.rows" not in findings
