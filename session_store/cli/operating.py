@@ -52,7 +52,7 @@ def doctor(
     with waiting("looking"):
         findings = diagnose(checked(db), schema=schema, quick=quick, stuck_secs=(stuck_after or _HOUR).total_seconds())
     if json:
-        records.write_all(finding._asdict() for finding in findings)
+        records.write_all(map(records.finding, findings))
     else:
         display.print_findings(display.output(), findings)
     if any(finding.severity > Severity.INFO for finding in findings):

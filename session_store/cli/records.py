@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import datetime, timedelta
-from enum import Enum
+from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from session_store.diagnosis import Finding
     from session_store.values import MessageHit, SessionMetadata, StoredMessage
 
 
@@ -61,11 +61,12 @@ def message(key: str, stored: StoredMessage) -> dict[str, Any]:
     }
 
 
+def finding(found: Finding) -> dict[str, Any]:
+    """Return what the doctor found as an object; its severity is ``info``, ``warning`` or ``error``."""
+    return {**found._asdict(), "severity": found.severity.name.lower()}
+
+
 def _as_json(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, Enum):
-        return value.name.lower()
     raise TypeError(type(value).__name__)
