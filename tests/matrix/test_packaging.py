@@ -26,7 +26,7 @@ with SessionStore.open("core.db") as store:
     store.append("telegram_ann", ChatMessage.user("Hello"))
     print([message.content for message in store.load("telegram_ann")])
 
-extras = ["aiosqlite", "pyarrow", "pytest", "rich", "typer"]
+extras = ["aiosqlite", "jinja2", "pyarrow", "pytest", "pytimeparse2", "rich", "typer", "vl_convert"]
 # SQLAlchemy 2.0 brings it along on most machines.
 extras += [] if sqlalchemy.__version__.startswith("2.0.") else ["greenlet"]
 print([name for name in extras if importlib.util.find_spec(name)])
@@ -77,7 +77,7 @@ def test_it_is_whole(kind: str, workshop: Workshop, tmp_path: Path) -> None:
 def test_the_sdist_brings_what_a_checkout_has(workshop: Workshop) -> None:
     """Alembic's files, which a reader copies, and the documentation are in the sdist as they are in the tree."""
     folders = [ROOT / name for name in ("alembic", "docs", "examples", "tests")]
-    kinds = {".ini", ".jsonl", ".mako", ".md", ".py", ".txt"}
+    kinds = {".css", ".ini", ".jsonl", ".mako", ".md", ".py", ".rst", ".svg", ".txt"}
     files = [path for folder in folders for path in folder.rglob("*") if path.suffix in kinds]
     files += [ROOT / name for name in ("CHANGELOG.md", "LICENSE", "README.md", "alembic.ini", "constraints.txt")]
 
@@ -123,6 +123,20 @@ def test_parquet_works_beside_the_command(workshop: Workshop, tmp_path: Path) ->
 
     assert installed.run(*export, directory=tmp_path, **given) == "0 sessions, 0 messages exported\n"
     assert Path(tmp_path, "messages.parquet").read_bytes().startswith(b"PAR1")
+
+
+def test_report_works_beside_the_command(workshop: Workshop, tmp_path: Path) -> None:
+    """With ``[cli,report]`` a page is made; without the second it is said what is missing, in one line."""
+    given = {"SESSION_STORE_DATABASE_URL": "sqlite:///report.db"}
+    report = "session-store", "report", "--out", "report.html"
+    installed = workshop.environment("wheel", "cli,report")
+    installed.run("session-store", "upgrade", directory=tmp_path, **given)
+    installed.run(*report, directory=tmp_path, **given)
+    without = workshop.environment("wheel", "cli")
+    with pytest.raises(AssertionError, match=r"pip install 'session-store\[report\]'"):
+        without.run(*report, "--force", directory=tmp_path, **given)
+
+    assert "</html>" in Path(tmp_path, "report.html").read_text()
 
 
 def test_testing_works_alone(workshop: Workshop, tmp_path: Path) -> None:
