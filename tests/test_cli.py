@@ -305,6 +305,7 @@ def test_an_interrupt_is_no_traceback(command: Command, monkeypatch: pytest.Monk
     assert command("upgrade").code == 130
 
 
+@pytest.mark.long
 def test_memory_stays_low(tmp_path: Path) -> None:
     """A hundred thousand lines and more need less than 200 MB, all of Python included."""
     file = tmp_path / "chats.jsonl"

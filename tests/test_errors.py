@@ -206,6 +206,7 @@ def test_a_database_error_is_never_an_empty_answer(database: Database, name: str
 # SQLite.
 
 
+@pytest.mark.once
 @only_sqlite
 def test_a_lock_held_too_long_is_unavailable(database: Database) -> None:
     """While another process holds the write lock, reads serve and writes give up after the busy timeout."""

@@ -145,6 +145,7 @@ def test_a_vacuum_gives_space_back(database: Database, engine: Engine) -> None:
         assert store.load("other") == [ChatMessage.user("stays")]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_reader_keeps_the_log(database: Database) -> None:
     """Where a reader of SQLite looks at the time before, the vacuum says that it is not complete; later it is."""

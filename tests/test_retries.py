@@ -121,6 +121,7 @@ def test_a_call_that_cannot_be_serialized_runs_again(database: Database, level: 
         assert metadata.message_count == metadata.last_seq == 90
 
 
+@pytest.mark.once
 def test_a_lock_held_too_long_is_unavailable(database: Database) -> None:
     """A call that may not wait for a lock longer than the host allows tries for 5 seconds, and then gives up."""
     with engine_with(database, lock_timeout="100ms") as hasty, engine_with(database) as other:

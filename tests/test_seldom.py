@@ -31,6 +31,7 @@ HELLO = ChatMessage.user("hello")
 only_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
+@pytest.mark.once
 @only_sqlite
 def test_a_thread_waits_its_turn_for_so_long_only(database: Database, clock: Clock) -> None:
     """A writer that another thread keeps from its turn is told so after the busy timeout."""
@@ -53,6 +54,7 @@ def test_a_thread_waits_its_turn_for_so_long_only(database: Database, clock: Clo
         assert store.append("a", HELLO).seq == 1
 
 
+@pytest.mark.once
 @only_sqlite
 def test_a_task_waits_its_turn_for_so_long_only(database: Database, clock: Clock) -> None:
     """A writer that another task keeps from its turn is told so, and the loop went on meanwhile."""

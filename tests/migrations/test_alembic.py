@@ -32,6 +32,7 @@ def test_alembic_s_command_goes_up_and_down(empty_database: Database, empty: Eng
     assert migrations.check(empty) == []
 
 
+@pytest.mark.once
 def test_the_url_comes_from_the_argument_the_environment_or_the_file(tmp_path: Path) -> None:
     """``-x url=`` goes before SESSION_STORE_DATABASE_URL, and that before ``alembic.ini``."""
     for name in ("alembic", "session_store"):
@@ -72,6 +73,7 @@ def test_models_and_database_agree(engine: Engine) -> None:
     assert migrations.check(engine) == []
 
 
+@pytest.mark.once
 def test_the_command_prints_sql(database: Database) -> None:
     """``upgrade head --sql`` prints what it would do and touches nothing."""
     printed = alembic("-x", f"url={database}", "upgrade", "head", "--sql")

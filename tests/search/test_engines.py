@@ -107,6 +107,7 @@ HUGE = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("size", HUGE)
 def test_huge_queries(searched: Searched, size: str) -> None:
     """However much is typed, it is searched for as it is."""

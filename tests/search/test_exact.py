@@ -153,6 +153,7 @@ OPERATIONS: dict[str, Callable[[SessionStore], Any]] = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_the_index_follows(store: SessionStore, operation: str) -> None:
     """After each operation the index is as exact as before it."""
