@@ -46,7 +46,7 @@ READ: dict[str, list[object]] = {
     "state": [KEY],
     "stats": [],
     "doctor": ["--stuck-after", "99999d"],
-    "report": ["--out", "/dev/null", "--force"],
+    "report": ["--out", "/dev/null", "--force", "--price", "a=b=0.15/0.6"],
     "index status": [],
     "export": [],
 }
@@ -283,6 +283,8 @@ def test_a_time_without_a_zone_is_utc(database: Database, command: Command, said
         ["cleanup"],
         ["erase"],
         ["list", "--active-since", "yesterday"],
+        ["report", "--out", "x", "--price", "small"],
+        ["report", "--out", "x", "--price", "small=1"],
         ["owner", KEY],
         ["owner", KEY, "ann", "--none"],
         ["label", KEY, "channel"],
