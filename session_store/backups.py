@@ -35,7 +35,7 @@ def backup(
     overwrite: bool = False,
     on_progress: Callable[[int, int], object] | None = None,
 ) -> int:
-    """Copy a SQLite database into a new file, whole as it was at one moment, and return the bytes that the copy takes.
+    """Copy a SQLite database into a new file, whole as it was at one moment, and return how many bytes it takes.
 
     Others read and write meanwhile. The copy has another name until it is complete and SQLite has found it sound, so
     that a file called ``target`` is never half a backup.
@@ -61,7 +61,7 @@ def backup(
         # SQLite would take it for that of the copy, and so would whoever has the file open.
         problem = f"{clipped(str(path))} is a database in use: its log is beside it"
         raise StoreError(problem)
-    with connected(bind, None) as db:
+    with connected(bind, None, only_read=True) as db:
         if db.dialect.name != "sqlite":
             problem = "only SQLite is copied into a file; pg_dump copies PostgreSQL"
             raise InvalidQuery(problem)

@@ -69,6 +69,19 @@ def test_a_backup_is_an_equal_store(file: Path, tmp_path: Path) -> None:
     assert told[-1][0] == told[-1][1] > len(told) > 1
 
 
+def test_what_is_copied_stays_as_it_is(file: Path, tmp_path: Path) -> None:
+    """Byte by byte, and not switched to WAL; rights to read it are enough."""
+    with closing(sqlite3.connect(file)) as plain:
+        plain.execute("PRAGMA journal_mode = DELETE")
+    before = file.read_bytes()
+    backup(file, tmp_path / "copy.db")
+    backup(f"sqlite:///file:{file}?mode=ro&uri=true", tmp_path / "another.db")
+
+    assert file.read_bytes() == before
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+    assert exported(tmp_path / "another.db") == exported(tmp_path / "copy.db") == exported(file)
+
+
 def test_beside_writers_it_is_of_one_moment(file: Path, tmp_path: Path) -> None:
     """A pair that is written together is in it or not; it ends although they never rest."""
     done = threading.Event()

@@ -80,7 +80,7 @@ def backup(
     schema: Schema = None,
 ) -> None:
     """Copy a SQLite database while others use it; for PostgreSQL, print the command that does, with exit code 1."""
-    with opened(db, schema) as store:
+    with read(db, schema) as store:
         if not engines.is_sqlite(store.engine):
             command = backups.pg_dump(store.engine, file, schema=schema)
             if json:
