@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, insert, inspect, select
 
 from session_store.dialects import places
-from session_store.dialects.sql import names_of_version_tables
+from session_store.dialects.sql import has_other_version_table, names_of_version_tables
 from session_store.errors import SchemaOutOfDate
 from session_store.tables import SESSIONS
 
@@ -40,12 +40,14 @@ def version_table(db: Connection) -> str:
 
 
 def is_unrecorded(db: Connection) -> bool:
-    """Whether no version table that we may read beside our tables names any revision, nor may one we may not read."""
+    """Whether nothing says which revision the tables have, nor can a host's own version table be what says it."""
     place = places.of(db)
-    names = names_of_version_tables(db, place)
-    if VERSION_TABLE not in names and inspect(db).has_table(VERSION_TABLE, schema=place):
+    if has_other_version_table(db, VERSION_TABLE):
         return False
-    return not any(db.scalars(select(_version(name)).limit(1)).all() for name in names)
+    if VERSION_TABLE in names_of_version_tables(db, place):
+        return not db.scalars(select(_version(VERSION_TABLE)).limit(1)).all()
+    # There may be one that this role has no right to read.
+    return not inspect(db).has_table(VERSION_TABLE, schema=place)
 
 
 def record(db: Connection) -> None:

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from session_store import revisions
 from session_store.binds import connected, rolled_back
 from session_store.diagnosis import files, heads, schemas, search, server, sessions, sizes
 from session_store.diagnosis.examination import Examination
-from session_store.diagnosis.findings import Finding, Severity
+from session_store.diagnosis.findings import Finding, Severity, in_ascii
 from session_store.dialects import places
 from session_store.dialects.failures import is_forbidden
 from session_store.dialects.sql import commits_itself
@@ -56,14 +56,14 @@ def examine(bind: Bind, *, schema: str | None, stuck_secs: float, quick: bool) -
         if not revisions.exists(db):
             return [schemas.no_tables(asked)]
         checks = _CHECKS if quick else {**_CHECKS, **_OF_EVERY_ROW}
-        return [finding for name, check in checks.items() for finding in _found_by(name, check, asked)]
+        return [_in_a_line(finding) for name, check in checks.items() for finding in _found_by(name, check, asked)]
 
 
 def _found_by(name: str, check: Check, asked: Examination) -> list[Finding]:
     try:
         with _apart(asked.db):
             return list(check(asked))
-    except (DBAPIError, StoreError) as error:
+    except (SQLAlchemyError, StoreError) as error:
         if asked.db.invalidated:
             raise
         cause = error.orig if isinstance(error, DBAPIError) else error
@@ -71,6 +71,14 @@ def _found_by(name: str, check: Check, asked: Examination) -> list[Finding]:
         if isinstance(error, StoreError) or is_forbidden(error):
             return [Finding(name, Severity.INFO, f"this could not be looked at, by this role or connection: {said}")]
         return [Finding(name, Severity.WARNING, f"this could not be looked at: {said}")]
+
+
+def _in_a_line(finding: Finding) -> Finding:
+    # Names of a host's get there, and somebody reads it on a terminal.
+    figure = finding.figure
+    return finding._replace(
+        message=in_ascii(finding.message), figure=in_ascii(figure) if isinstance(figure, str) else figure
+    )
 
 
 def _apart(db: Connection) -> AbstractContextManager[object]:

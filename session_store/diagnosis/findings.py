@@ -45,6 +45,11 @@ def typed(*words: str) -> str:
     return " ".join(map(_quoted, words))
 
 
+def in_ascii(text: str) -> str:
+    """Return a text with everything but plain ASCII written out."""
+    return _NOT_SHOWN.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
 def size_in_words(size: float) -> str:
     """Return a number of bytes as people write it."""
     power = min(int(math.log10(max(size, 1))) // 3, len(_UNITS) - 1)

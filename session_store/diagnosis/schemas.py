@@ -34,9 +34,11 @@ def check_schema(asked: Examination) -> Iterator[Finding]:
         return
     mend = asked.command("mend", "schema")
     restorable = set()
+    references = [str(reference.name) for reference in restoring.missing_references(asked.db, asked.schema)]
     for kind, names, meaning in (
         ("index", restoring.missing_indexes(asked.db, asked.schema), "what it served reads the whole table"),
         ("view", restoring.missing_views(asked.db, asked.schema), "queries and reports that read it fail"),
+        ("reference", references, "a session that SQL deletes leaves its entries behind"),
     ):
         for name in names:
             restorable.add(name)
@@ -45,8 +47,9 @@ def check_schema(asked: Examination) -> Iterator[Finding]:
         others = differences(asked.db)
     for difference in others:
         if difference.name not in restorable:
-            message = difference.in_words.encode("ascii", "backslashreplace").decode()
-            yield Finding("schema.difference", _SEVERITY[difference.how], message, difference.name, difference.kind)
+            yield Finding(
+                "schema.difference", _SEVERITY[difference.how], difference.in_words, difference.name, difference.kind
+            )
 
 
 def _told(asked: Examination, revision: str | None) -> Finding:

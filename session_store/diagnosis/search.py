@@ -35,7 +35,7 @@ def check_index(asked: Examination) -> Iterator[Finding]:
         except DatabaseError as error:
             said = (str(error.orig).splitlines() or [""])[0]
             message = f"the search index is damaged, searches fail: {said}"
-            yield Finding("search.content", Severity.ERROR, message, None, None, _rebuild(asked))
+            yield Finding("search.words", Severity.ERROR, message, None, None, _rebuild(asked))
 
 
 def _none(asked: Examination) -> Finding:

@@ -37,6 +37,7 @@ _ASK_SERVER: Final = text("""
         pg_is_in_recovery() AS is_standby,
         has_function_privilege('pg_ls_waldir()', 'execute') AND NOT pg_is_in_recovery() AS may_see_wal
 """)
+_ASK_NAMES: Final = text("SELECT quote_ident(current_database()) AS base, quote_ident(session_user) AS role")
 _ASK_WAL: Final = text("SELECT CAST(coalesce(sum(size), 0) AS bigint) FROM pg_ls_waldir()")
 
 _ASK_TRANSACTIONS: Final = text("""
@@ -93,11 +94,24 @@ def check_server(asked: Examination) -> Iterator[Finding]:
     for name, setting, source in asked.db.execute(_ASK_SETTINGS):
         if setting == "off":
             message = f"{name} is off ({source}): {_SETTINGS[name]}"
-            command = asked.psql(f"ALTER SYSTEM SET {name} = on", "SELECT pg_reload_conf()")
-            yield Finding(f"server.{name}", Severity.WARNING, message, setting, None, command)
+            yield Finding(f"server.{name}", Severity.WARNING, message, setting, None, _turning_on(asked, name, source))
     if server.may_see_wal:
         size = asked.db.execute(_ASK_WAL).scalar_one()
         yield Finding("server.wal", Severity.INFO, f"the write-ahead log takes {size_in_words(size)}", size, "bytes")
+
+
+def _turning_on(asked: Examination, name: str, source: str) -> str | None:
+    if source in {"database", "user", "database user"}:
+        of_whom = asked.db.execute(_ASK_NAMES).one()
+        whose = {
+            "database": f"DATABASE {of_whom.base}",
+            "user": f"ROLE {of_whom.role}",
+            "database user": f"ROLE {of_whom.role} IN DATABASE {of_whom.base}",
+        }
+        return asked.psql(f"ALTER {whose[source]} RESET {name}")
+    if source in {"session", "client"}:
+        return None  # whoever opened the connection said so
+    return asked.psql(f"ALTER SYSTEM SET {name} = on", "SELECT pg_reload_conf()")
 
 
 def check_transactions(asked: Examination) -> Iterator[Finding]:

@@ -210,3 +210,16 @@ def names_of_version_tables(db: Connection, place: str | None) -> Sequence[str]:
     """Return the names of the tables in which Alembic may keep revisions: of one column, with the name it gives it."""
     values = {"place": place} if db.dialect.name == "postgresql" else {}
     return db.scalars(_VERSION_TABLES[db.dialect.name], values).all()
+
+
+_OTHER_VERSION_TABLES: Final = text("""
+    SELECT made.relname FROM pg_class AS made JOIN pg_attribute AS its ON its.attrelid = made.oid
+    WHERE made.relkind = 'r' AND made.relnatts = 1 AND its.attname = 'version_num' AND made.relname <> :ours LIMIT 1
+""")
+
+
+def has_other_version_table(db: Connection, ours: str) -> bool:
+    """Whether Alembic may keep revisions in a table of another name; on PostgreSQL in whatever schema."""
+    if db.dialect.name == "postgresql":
+        return bool(db.scalars(_OTHER_VERSION_TABLES, {"ours": ours}).all())
+    return any(name != ours for name in names_of_version_tables(db, None))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlalchemy import inspect
+from sqlalchemy.schema import AddConstraint
 
 from session_store import revisions
 from session_store.binds import connected, locked
@@ -15,16 +16,17 @@ from session_store.dialects import catalogue, places
 from session_store.errors import StoreError
 from session_store.migrations import views_v1
 from session_store.migrations.comparing import differences
+from session_store.repairs import COUNT_ORPHANS, LOGS
 from session_store.tables import METADATA
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Index
+    from sqlalchemy import Connection, ForeignKeyConstraint, Index, Table
 
     from session_store.binds import Bind
 
 
 def restore(bind: Bind, *, schema: str | None = None) -> list[str]:
-    """Make the indexes and views of ours that are missing and return their names; the version table too.
+    """Make the indexes and views of ours that are missing and return their names; references and version table too.
 
     Writers wait while an index is made: some two seconds for a million messages. An index that PostgreSQL has, and
     does not use because its making was broken off, is made anew. Of the search index `session_store.search_index`
@@ -36,7 +38,8 @@ def restore(bind: Bind, *, schema: str | None = None) -> list[str]:
 
     Raises:
         SchemaOutOfDate: The tables are missing, or older than this package needs: upgrade them.
-        StoreError: No version table is left, and the tables are not as this version needs them.
+        StoreError: No version table is left, and the tables are not as this version needs them; or a reference is
+            missing, and there are messages or states without a session.
         StoreUnavailable: The database cannot be reached, or was locked for too long.
     """
     with connected(bind, schema) as db, locked(db), places.search_path(db, schema or places.of(db)):
@@ -55,9 +58,13 @@ def restore(bind: Bind, *, schema: str | None = None) -> list[str]:
                 indexes[name].create(db)
             else:
                 db.exec_driver_sql(views[name])
-        for name in missing_views(db):
+        for name in missing_views(db, None):
             db.exec_driver_sql(views[name])
             made.append(name)
+        for reference in missing_references(db, None):
+            _require_no_orphans(db, reference.table)
+            db.execute(AddConstraint(reference))
+            made.append(str(reference.name))
         if is_unrecorded:
             revisions.record(db)
             made.append(revisions.VERSION_TABLE)
@@ -73,15 +80,32 @@ def missing_indexes(db: Connection, schema: str | None) -> list[str]:
     return [name for name in needed if not used.get(name)]
 
 
-def missing_views(db: Connection, schema: str | None = None) -> list[str]:
+def missing_views(db: Connection, schema: str | None) -> list[str]:
     """Return the names of the views that are not there, those first that others read."""
     views = set(inspect(db).get_view_names(schema))
     return [name for name in views_v1.NAMES if name not in views]
 
 
+def missing_references(db: Connection, schema: str | None) -> list[ForeignKeyConstraint]:
+    """Return the references to sessions that are not there and can be made: SQLite makes one with its table only."""
+    if db.dialect.name != "postgresql":
+        return []
+    look = inspect(db)
+    logs = [log for log in LOGS if look.has_table(log.name, schema)]
+    there = {key["name"] for log in logs for key in look.get_foreign_keys(log.name, schema)}
+    return [key for log in logs for key in log.foreign_key_constraints if key.name not in there]
+
+
+def _require_no_orphans(db: Connection, log: Table) -> None:
+    number = db.execute(COUNT_ORPHANS[log]).first()
+    if number and number[0]:
+        problem = f"{number[0]:,} rows of {log.name} have no session: mend the orphans before the reference to sessions"
+        raise StoreError(problem)
+
+
 def _require_no_other_difference(db: Connection) -> None:
     for difference in differences(db, strangers=False):
-        if difference.kind not in {"index", "view"}:
+        if difference.kind not in {"index", "view", "fk"}:
             problem = f"nobody knows the revision of the tables, and it is not this one's: {difference.in_words}"
             raise StoreError(problem)
 

@@ -244,7 +244,13 @@ def reader_of_the_log(database: Database) -> Iterator[End]:
         yield reader.close
 
 
-# What piles up.
+# What piles up, and what is not kept.
+
+
+def not_durable(database: Database) -> None:
+    """Let a server tell that it has committed what it may lose."""
+    with connection(database) as db:
+        db.exec_driver_sql(f'ALTER DATABASE "{database.url.database}" SET synchronous_commit = off')
 
 
 def much_deleted(database: Database) -> None:
@@ -326,6 +332,13 @@ FAULTS = [
         past_the_triggers("UPDATE session_store_messages SET content = 'Half past ten.' WHERE content LIKE 'Half%'"),
         ON_SQLITE,
     ),
+    Fault(
+        "damaged search index",
+        "search.words",
+        REBUILD,
+        by_sql("UPDATE session_store_messages_search_data SET block = x'00ff' WHERE id > 10"),
+        ON_SQLITE,
+    ),
     Fault("unfinished search index", "search.index", REBUILD, by_sql(UNFINISHED_INDEX), ON_POSTGRESQL),
     Fault("old revision", "schema.revision", "session-store upgrade", by(older)),
     Fault("missing revision table", "schema.version_table", MEND_SCHEMA, by_sql(f"DROP TABLE {VERSION_TABLE}")),
@@ -334,6 +347,13 @@ FAULTS = [
         "dropped day index", "schema.index", MEND_SCHEMA, by_sql("DROP INDEX session_store_messages_day"), ON_POSTGRESQL
     ),
     Fault("dropped view", "schema.view", MEND_SCHEMA, by_sql("DROP VIEW session_store_v1_daily")),
+    Fault(
+        "dropped reference",
+        "schema.reference",
+        MEND_SCHEMA,
+        by_sql("ALTER TABLE session_store_states DROP CONSTRAINT session_store_states_session_key_fkey"),
+        ON_POSTGRESQL,
+    ),
     Fault(
         "SQLite without WAL",
         "sqlite.journal_mode",
@@ -368,6 +388,7 @@ FAULTS = [
         by(much_deleted_for_good),
         ON_SQLITE,
     ),
+    Fault("commits that are not durable", "server.synchronous_commit", "psql ", by(not_durable), ON_POSTGRESQL),
     Fault("dead rows", "server.dead_rows", "session-store vacuum", by(much_deleted), ON_POSTGRESQL),
     Fault("clock that differs", "clock.difference", "timedatectl ", another_time, ON_POSTGRESQL),
     Fault("messages from the future", "clock.future", "timedatectl ", ahead),

@@ -1,12 +1,14 @@
 """Where nothing is wrong nothing is said to be, whoever asks and by whichever way; and nothing is written."""
 
 import asyncio
+import itertools
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
@@ -215,6 +217,39 @@ def test_a_role_that_may_not_read_everything(database: Database) -> None:
     assert facts(findings) >= {"heads", "orphans", "sizes.total"}
     assert "permission denied" in said["heads"]
     assert "version table" in said["schema.revision"]
+
+
+def test_beside_writers(database: Database) -> None:
+    """Whatever is looked at while others write, what they are in the middle of is not told as wrong."""
+    ended = threading.Event()
+    failed: list[BaseException] = []
+
+    def write(number: int) -> None:
+        try:
+            with SessionStore(database.url) as store:
+                for count in itertools.count():
+                    key = f"web_{count % 3}"
+                    store.append(key, ChatMessage.user(f"said {number}/{count}"))
+                    store.update_last(key, ChatMessage.user(f"meant {number}/{count}"))
+                    store.set_session_state(key, "running" if count % 2 else "idle", f"{number}/{count}")
+                    if count % 7 == number:
+                        store.delete_session(key)
+                    if ended.is_set():
+                        return
+        except BaseException as error:  # noqa: BLE001 - told by the test
+            failed.append(error)
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for writer in writers:
+        writer.start()
+    try:
+        for _ in range(4):
+            assert alarms(doctor(database.url)) == []
+    finally:
+        ended.set()
+        for writer in writers:
+            writer.join()
+    assert failed == []
 
 
 # Nothing is written.

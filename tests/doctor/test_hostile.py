@@ -1,0 +1,138 @@
+"""What others have written does nothing to the one who reads a finding, nor to the one who runs its command."""
+
+import shlex
+import subprocess
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import update
+
+from session_store import ChatMessage, SessionStore, doctor
+from session_store.diagnosis.findings import about_in_words, age_in_words, counted, size_in_words, typed
+from session_store.store import utc_now
+from session_store.tables import SESSIONS
+from tests.conftest import Database, examples
+from tests.doctor.faults import alarms, connection
+from tests.doctor.test_mending import without_heads
+from tests.hosts import host_engine
+
+pytestmark = pytest.mark.once
+
+HOSTILE = [
+    "two\nlines",
+    "\x1b[2J\x1b]0;title\x07",
+    "'; DROP TABLE session_store_messages; --",
+    "$(touch /tmp/none) `id` && id",
+    "\u202egnihton",
+    "-rf --yes",
+    "long" * 100,
+    "%s {0} \\n \\",
+]
+
+
+def is_harmless(text: str) -> bool:
+    """Whether a text is one line of plain ASCII."""
+    return text.isascii() and text.isprintable()
+
+
+def test_keys_do_nothing(database: Database) -> None:
+    """Whatever a session is called, what is said of it is one line of ASCII, and so is what mends it."""
+    with SessionStore(database.url, clock=lambda: utc_now() - timedelta(hours=2)) as store:
+        for key in HOSTILE:
+            store.append(key, ChatMessage.user(key))
+            store.set_session_state(key, "running", key)
+            store.append(f"{key} later", ChatMessage.user(key), created_at=utc_now() + timedelta(days=1))
+            store.append(f"{key} gone", ChatMessage.user(key))
+            store.set_session_state(f"{key} gone", "running")
+    engine = host_engine(database)
+    without_heads(database, "substr(key, length(key) - 4) = ' gone'")
+    for key in HOSTILE:
+        wrong = {"message_count": 9, "last_seq": 0, "state_seq": 5, "turn_id": "lost"}
+        with engine.begin() as db:
+            db.execute(update(SESSIONS).where(SESSIONS.c.key == key).values(wrong))
+        findings = doctor(engine)
+        with engine.begin() as db:
+            # So that each is the one that is named.
+            db.execute(SESSIONS.delete().where(SESSIONS.c.key == key))
+
+        assert {finding.check for finding in alarms(findings)} == {
+            "heads.message_count",
+            "heads.last_seq",
+            "heads.state_seq",
+            "heads.state",
+            "orphans.messages",
+            "orphans.states",
+            "sessions.stuck",
+            "clock.future",
+        }
+        for finding in findings:
+            assert all(is_harmless(str(part)) for part in finding)
+            assert len(finding.message) < 300
+    engine.dispose()
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_transaction_of_any_name_is_rolled_back(database: Database) -> None:
+    """What a host has called its prepared transaction is an argument of one statement, and harmless in a terminal."""
+    with connection(database) as db:
+        for number, name in enumerate(HOSTILE):
+            short = name[:190].replace("%", "%%").replace("'", "''")
+            for statement in ("BEGIN", f"CREATE TABLE host_{number} (id integer)", f"PREPARE TRANSACTION '{short}'"):
+                db.exec_driver_sql(statement)
+        (finding,) = alarms(doctor(database.url, stuck_secs=0))
+        assert finding.command is not None
+        assert all(is_harmless(str(part)) for part in finding)
+        words = words_of(finding.command)
+        for option, statement in pairwise(words):
+            if option == "-c":
+                db.exec_driver_sql(statement.replace("%", "%%"))
+
+        assert alarms(doctor(database.url, stuck_secs=0)) == []
+
+
+def words_of(command: str) -> list[str]:
+    """The words a shell makes of a command."""
+    printed = subprocess.check_output(["bash", "-c", f"printf '%s\\0' {command}"])  # noqa: S607
+    return printed.decode("utf-8", "surrogatepass").split("\0")[:-1]
+
+
+@examples(30)
+@given(st.lists(st.text(st.characters(blacklist_characters="\0")), min_size=1, max_size=20))
+def test_a_shell_reads_what_was_meant(words: list[str]) -> None:
+    """A command is read back by a shell as the words it was made of, and is one line of ASCII."""
+    command = typed(*words)
+
+    assert is_harmless(command)
+    assert words_of(command) == words
+    if all(map(is_harmless, words)):
+        assert shlex.split(command) == words
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (size_in_words(0), "0 bytes"),
+        (size_in_words(999), "999 bytes"),
+        (size_in_words(1000), "1.0 kB"),
+        (size_in_words(107_577_344), "107.6 MB"),
+        (size_in_words(5e15), "5000.0 TB"),
+        (age_in_words(3600), "1h"),
+        (age_in_words(5400), "90m"),
+        (age_in_words(172_800), "2d"),
+        (age_in_words(61), "61s"),
+        (age_in_words(0.5), "0.5s"),
+        (about_in_words(0.0312), "0.03 s"),
+        (about_in_words(7.25), "7.2 s"),
+        (about_in_words(5400), "1.5 h"),
+        (about_in_words(1e6), "12 d"),
+        (counted(1, "session"), "1 session"),
+        (counted(22_490, "session"), "22,490 sessions"),
+    ],
+)
+def test_numbers_as_people_write_them(said: Any, words: str) -> None:
+    """Sizes, ages and counts are told in the unit they are read in."""
+    assert said == words
