@@ -10,6 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from session_store.cli import display, records
+from session_store.diagnosis.findings import counted
 from session_store.errors import StoreError
 
 if TYPE_CHECKING:
@@ -65,8 +66,3 @@ def tell(figures: Mapping[str, int], done: str, *, dry_run: bool, json: bool) ->
     else:
         what = ", ".join(counted(number, name) for name, number in figures.items())
         display.say(f"{what} {'would be ' if dry_run else ''}{done}")
-
-
-def counted(number: int, name: str) -> str:
-    """Return so many of something: ``1 session``, ``1,204 sessions``."""
-    return f"{number:,} {name}{'' if number == 1 else 's'}"

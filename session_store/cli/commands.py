@@ -12,8 +12,8 @@ import typer
 from session_store.cli import display, mending, operating, reading, removing, sessions
 from session_store.cli.exporting import export
 from session_store.cli.importing import import_
-from session_store.cli.options import PROGRAM
 from session_store.cli.reporting import report
+from session_store.diagnosis.findings import PROGRAM
 from session_store.errors import StoreError
 
 _INTERRUPTED: Final = 130

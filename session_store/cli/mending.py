@@ -6,8 +6,9 @@ import typer
 
 from session_store import migrations, upkeep
 from session_store.cli import display, records
-from session_store.cli.asking import agreed, counted, progress, tell
+from session_store.cli.asking import agreed, progress, tell
 from session_store.cli.options import DEFAULT_DATABASE, Database, DryRun, Json, Schema, Yes, opened, waiting
+from session_store.diagnosis.findings import counted
 
 
 def heads(

@@ -10,12 +10,12 @@ import pytimeparse2
 import typer
 
 from session_store.cli import display
+from session_store.diagnosis.findings import PROGRAM
 from session_store.dialects import engines
 from session_store.errors import InvalidQuery, StoreError, StoreUnavailable
 from session_store.store import SessionStore
 from session_store.values import SessionMetadata, SessionQuery
 
-PROGRAM: Final = "session-store"
 PIPE: Final = "-"
 """The name of the standard input, or output."""
 DEFAULT_DATABASE: Final = "sqlite:///session_store.db"

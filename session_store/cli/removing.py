@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from session_store.cli import display
-from session_store.cli.asking import SHOWN, agreed, counted, progress, show, tell
+from session_store.cli.asking import SHOWN, agreed, progress, show, tell
 from session_store.cli.options import (
     DEFAULT_DATABASE,
     Database,
@@ -21,6 +21,7 @@ from session_store.cli.options import (
     known,
     opened,
 )
+from session_store.diagnosis.findings import counted
 from session_store.errors import SessionInUse
 from session_store.values import SessionQuery
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from session_store.cli import display, records
-from session_store.cli.asking import agreed, counted, show, tell
+from session_store.cli.asking import agreed, show, tell
 from session_store.cli.options import (
     DEFAULT_DATABASE,
     Database,
@@ -22,6 +22,7 @@ from session_store.cli.options import (
     read,
     waiting,
 )
+from session_store.diagnosis.findings import counted
 from session_store.errors import StoreError
 from session_store.store import SessionStore
 from session_store.values import ANY_TURN
