@@ -5,6 +5,8 @@ part of mending it that no command does, such as ending somebody's program.
 """
 
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
@@ -229,19 +231,28 @@ def prepared(database: Database) -> Iterator[End]:
             db.exec_driver_sql("ROLLBACK PREPARED 'bob''s $(x)'")
 
 
+READS = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("BEGIN")
+print(db.execute("SELECT count(*) FROM session_store_messages").fetchall(), flush=True)
+sys.stdin.read()
+"""
+
+
 @contextmanager
 def reader_of_the_log(database: Database) -> Iterator[End]:
     """A program that reads SQLite and does not end its transaction, while others write a lot."""
     fill(database)
     file = str(database.url.database)
-    with closing(sqlite3.connect(file, isolation_level=None)) as reader, closing(sqlite3.connect(file)) as writer:
-        reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM session_store_messages").fetchall()
-        writer.execute("CREATE TABLE host_files (content BLOB)")
-        writer.execute("INSERT INTO host_files VALUES (zeroblob(?))", (65 * MIB,))
-        writer.commit()
-        writer.close()
-        yield reader.close
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", READS, file], **pipes) as reader:  # type: ignore[call-overload]
+        reader.stdout.readline()
+        with closing(sqlite3.connect(file)) as writer:
+            writer.execute("CREATE TABLE host_files (content BLOB)")
+            writer.execute("INSERT INTO host_files VALUES (zeroblob(?))", (65 * MIB,))
+            writer.commit()
+        yield reader.communicate
 
 
 # What piles up, and what is not kept.

@@ -1,5 +1,6 @@
 """Each fault is found, and gone when what was said has been done."""
 
+import re
 import shlex
 import time
 from collections.abc import Callable, Iterator
@@ -11,8 +12,9 @@ import pytest
 from sqlalchemy import text
 
 from session_store import SessionStore, Severity, doctor, migrations, search_index, upkeep
-from tests.conftest import Database, migrated
-from tests.doctor.faults import FAULTS, Fault, alarms, connection
+from tests.conftest import POSTGRESQL_VERSION, Database, migrated
+from tests.doctor.faults import FAULTS, MIB, Fault, alarms, connection, fill, reader_of_the_log
+from tests.servers import DURABLE, start_postgresql, start_standby
 
 pytestmark = pytest.mark.once
 
@@ -42,7 +44,7 @@ def run(command: str, database: Database) -> None:
     """Do what a command does."""
     program, *words = shlex.split(command)
     if program == "psql":
-        assert database.url.database == words[words.index("--dbname") + 1]
+        assert words[words.index("--dbname") + 1] == database.url.database
         with connection(database) as db:
             for option, statement in pairwise(words):
                 if option == "-c":
@@ -90,3 +92,50 @@ def test_what_is_wrong_is_found_and_mended(case: tuple[Fault, Database]) -> None
             # Who is told to end does so in its own time.
             assert fault.command == "psql ", left
             assert time.monotonic() < patience, left
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="this system does not tell who has locked what")
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_who_keeps_the_log_is_named(database: Database) -> None:
+    """Of a log that is not emptied the process is told that reads it, and what it takes."""
+    with reader_of_the_log(database) as end:
+        (finding,) = alarms(doctor(database.url))
+        end()
+
+    assert finding.figure is not None
+    assert float(finding.figure) > 65 * MIB
+    assert re.search(r"now process \d+$", finding.message)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_a_standby_and_the_slot_it_leaves() -> None:
+    """A standby is looked at as the server it follows; when it has gone its slot is told, and is dropped as told."""
+    with start_postgresql(POSTGRESQL_VERSION, settings=DURABLE) as primary:
+        database = Database("postgresql", primary.url)
+        migrations.upgrade(primary.url)
+        fill(database)
+        with connection(database) as db:
+            db.exec_driver_sql("SELECT pg_create_physical_replication_slot('standby_1')")
+            with start_standby(primary) as standby:
+                with connection(Database("postgresql", standby.url)) as its:
+                    for setting in (
+                        "primary_slot_name = 'standby_1'",
+                        "hot_standby_feedback = on",
+                        "wal_receiver_status_interval = 1",
+                    ):
+                        its.exec_driver_sql(f"ALTER SYSTEM SET {setting}")
+                    its.exec_driver_sql("SELECT pg_reload_conf()")
+                patience = time.monotonic() + 60
+                while not db.exec_driver_sql("SELECT xmin FROM pg_replication_slots").scalar_one():
+                    assert time.monotonic() < patience
+                    time.sleep(0.1)
+                assert alarms(doctor(primary.url)) == []
+                followed = doctor(standby.url)
+                assert alarms(followed) == []
+                assert "a standby" in {it.check: it for it in followed}["server.version"].message
+            (finding,) = alarms(doctor(primary.url))
+            assert finding.check == "transactions.slots"
+            run(str(finding.command), database)
+
+        assert alarms(doctor(primary.url)) == []
