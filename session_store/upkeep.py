@@ -17,7 +17,7 @@ from session_store import gates, repairs, revisions, statements
 from session_store.binds import an_engine, connected, locked
 from session_store.dialects import engines, places, space
 from session_store.dialects.turns import outside_of_transactions
-from session_store.errors import InvalidQuery
+from session_store.errors import InvalidQuery, StoreError
 from session_store.repositories.batches import batch_limit
 from session_store.repositories.rows import fetch
 from session_store.repositories.sessions import mended_head
@@ -179,19 +179,27 @@ def adopt_orphans(bind: Bind, *, schema: str | None = None) -> int:
 def mend_pragmas(bind: Bind) -> list[str]:
     """Set what a SQLite file keeps of how it is written, and return what was not so: the write-ahead log.
 
-    What is set by each connection is the host's: `session_store.configure_sqlite`.
+    What is set by each connection is the host's: `session_store.configure_sqlite`. A file that does not keep track of
+    its free pages does so after a `vacuum` with ``full``.
 
     Raises:
         InvalidQuery: The database is not SQLite.
-        StoreUnavailable: Somebody else has the file open in a transaction, or it cannot be written.
+        StoreUnavailable: Somebody else has the file open, or it cannot be written.
+        StoreError: Its file system has no room for a log that processes share.
     """
-    with an_engine(bind) as engine:
-        if not engines.is_sqlite(engine):
-            problem = f"only SQLite has pragmas, this database is {engine.dialect.name}"
+    with an_engine(bind, only_read=True) as engine, connected(engine, None) as db:
+        if db.dialect.name != "sqlite":
+            problem = f"only SQLite has pragmas, this database is {db.dialect.name}"
             raise InvalidQuery(problem)
-        with connected(engine, None) as db:
-            outside_of_transactions(db)
-            return space.use_log(db)
+        if space.has_log(db):
+            return []
+    with an_engine(bind) as engine, connected(engine, None) as db:
+        outside_of_transactions(db)
+        db.exec_driver_sql("PRAGMA journal_mode = WAL").close()
+        if not space.has_log(db):
+            problem = "SQLite could not switch to its write-ahead log, which this file system may not allow"
+            raise StoreError(problem)
+    return ["journal_mode = WAL"]
 
 
 class _Running:

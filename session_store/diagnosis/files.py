@@ -50,10 +50,11 @@ def check_file(asked: Examination) -> Iterator[Finding]:
 
 def _journal_mode(asked: Examination) -> Finding:
     check = "sqlite.journal_mode"
-    if isinstance(asked.db.connection.driver_connection, Unchanging):
+    is_unchanging = "immutable=" in str(asked.db.engine.url)
+    if is_unchanging or isinstance(asked.db.connection.driver_connection, Unchanging):
         return Finding(check, Severity.INFO, "nobody can write here, so nothing is known of how the file is written")
     mode = str(asked.db.exec_driver_sql("PRAGMA journal_mode").scalar_one())
-    if mode in {"wal", "memory"}:
+    if space.has_log(asked.db):
         return Finding(check, Severity.INFO, f"the journal mode is {mode}", mode)
     message = f"the journal mode is {mode}, not wal: readers and the writer wait for each other"
     return Finding(check, Severity.WARNING, message, mode, command=asked.command("mend", "pragmas"))

@@ -96,9 +96,9 @@ def _only_reading(engine: Engine) -> sqlite3.Connection:
     has_log = is_uri or os.path.exists(f"{name}-wal")  # noqa: PTH110 - as in `missing_file`
     options = {**given, "uri": True, "check_same_thread": False}
     try:
-        return _looked_into(
-            sqlite3.connect(uri if "mode=" in uri else f"{uri}mode={'ro' if has_log else 'rw'}", **options)
-        )
+        kind = Unchanging if "immutable=" in uri else sqlite3.Connection
+        mode = "" if "mode=" in uri else f"mode={'ro' if has_log else 'rw'}"
+        return _looked_into(sqlite3.connect(f"{uri}{mode}", factory=kind, **options))
     except sqlite3.OperationalError as error:
         # Without its log a file lacks what was written last.
         if has_log or error.sqlite_errorcode not in {sqlite3.SQLITE_READONLY_DIRECTORY, sqlite3.SQLITE_CANTOPEN}:

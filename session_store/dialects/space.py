@@ -66,6 +66,8 @@ def give_back(db: Connection, tables: Iterable[str], schema: str | None, *, full
             db.exec_driver_sql(f"VACUUM ({options}) {places.qualified(table, schema)}")
         return True
     if full:
+        # From then on the file knows its free pages, and those of later deletions can be cut off without this.
+        db.exec_driver_sql("PRAGMA auto_vacuum = INCREMENTAL")
         db.exec_driver_sql("VACUUM")
     elif pragma(db, "auto_vacuum"):
         _cut_off_free_pages(db)
@@ -73,12 +75,9 @@ def give_back(db: Connection, tables: Iterable[str], schema: str | None, *, full
     return not busy
 
 
-def use_log(db: Connection) -> list[str]:
-    """Let a SQLite file be written through its log, and return what was set for that."""
-    if db.exec_driver_sql("PRAGMA journal_mode").scalar_one() in {"wal", "memory"}:
-        return []
-    db.exec_driver_sql("PRAGMA journal_mode = WAL").close()
-    return ["journal_mode = WAL"]
+def has_log(db: Connection) -> bool:
+    """Whether SQLite writes through a log, or has no file to write to."""
+    return db.exec_driver_sql("PRAGMA journal_mode").scalar_one() in {"wal", "memory"}
 
 
 def _cut_off_free_pages(db: Connection) -> None:

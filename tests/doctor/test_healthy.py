@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, create_engine, event, text
 
 from session_store import (
     ChatMessage,
@@ -29,6 +29,7 @@ from session_store import (
     migrations,
     search_index,
 )
+from session_store.diagnosis import files
 from session_store.store import utc_now
 from tests.conftest import Database
 from tests.doctor.faults import KEY, alarms, connection, fill
@@ -171,6 +172,20 @@ def test_in_a_schema(database: Database) -> None:
     assert alarms(doctor(database.url)) == []
 
 
+@only_sqlite
+def test_a_file_that_never_changes(database: Database) -> None:
+    """Of a file that is opened as one nothing is known of its log, and nothing said."""
+    fill(database)
+    unchanging = database.url.set(
+        database=f"file:{database.url.database}", query={"immutable": "1", "mode": "ro", "uri": "true"}
+    )
+    engine = create_engine(unchanging)
+
+    for bind in (unchanging, engine):
+        assert [it.check for it in alarms(doctor(bind))] == (["sqlite.foreign_keys"] if bind is engine else [])
+    engine.dispose()
+
+
 def test_in_memory() -> None:
     """A database in memory has no log and no disk."""
     with SessionStore.open("sqlite://") as store:
@@ -243,13 +258,62 @@ def test_beside_writers(database: Database) -> None:
     for writer in writers:
         writer.start()
     try:
-        for _ in range(4):
+        for _ in range(2):
             assert alarms(doctor(database.url)) == []
     finally:
         ended.set()
         for writer in writers:
             writer.join()
     assert failed == []
+
+
+def test_no_index_is_wanted(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the index was left out on purpose, that is a fact."""
+    search_index.drop(database.url)
+    assert [finding.check for finding in alarms(doctor(database.url))] == ["search.index"]
+    monkeypatch.setenv(search_index.SWITCH, "off")
+
+    assert "search.engine" in facts(doctor(database.url))
+
+
+@only_postgresql
+def test_a_database_that_is_not_in_utf8(database: Database) -> None:
+    """Text that it would refuse is told of; an index it cannot have is not missed."""
+    name = f"{database.url.database}_latin"
+    with connection(database) as db:
+        db.exec_driver_sql(f"CREATE DATABASE {name} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+        latin = database.url.set(database=name)
+        migrations.upgrade(latin)
+        found = alarms(doctor(latin))
+        db.exec_driver_sql(f"DROP DATABASE {name}")
+
+    assert [(finding.check, finding.figure) for finding in found] == [("server.encoding", "LATIN1")]
+
+
+@only_sqlite
+def test_a_disk_that_is_nearly_full(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk with less room than it should have is told, with what that comes to."""
+    monkeypatch.setattr(files, "_LEAST_ROOM", 2**62)
+    (finding,) = alarms(doctor(database.url))
+
+    assert (finding.check, finding.unit) == ("sqlite.disk", "bytes")
+
+
+@only_postgresql
+def test_a_connection_that_is_lost(database: Database) -> None:
+    """Who loses the server in the middle of it is told that, and no half of what was found."""
+    engine = host_engine(database)
+
+    def end(db: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if "pg_stat_activity" in statement:
+            pid = db.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
+            with connection(database) as other:
+                other.exec_driver_sql(f"SELECT pg_terminate_backend({pid})")
+
+    event.listen(engine, "before_cursor_execute", end)
+    with pytest.raises(StoreUnavailable):
+        doctor(engine)
+    engine.dispose()
 
 
 # Nothing is written.

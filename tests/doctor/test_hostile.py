@@ -23,14 +23,10 @@ from tests.hosts import host_engine
 pytestmark = pytest.mark.once
 
 HOSTILE = [
-    "two\nlines",
-    "\x1b[2J\x1b]0;title\x07",
-    "'; DROP TABLE session_store_messages; --",
-    "$(touch /tmp/none) `id` && id",
-    "\u202egnihton",
-    "-rf --yes",
-    "long" * 100,
-    "%s {0} \\n \\",
+    "two\nlines\x1b[2J\x1b]0;title\x07",
+    "'; DROP TABLE session_store_messages; -- $(touch none) `id` && id",
+    "\u202egnihton %s {0} \\n \\",
+    "-rf --yes " + "long" * 100,
 ]
 
 

@@ -25,7 +25,7 @@ from session_store.migrations import views_v1
 from session_store.tables import MESSAGES, SESSIONS, STATES
 from session_store.upkeep import Orphans
 from tests.conftest import Database
-from tests.doctor.faults import KEY, alarms, connection, fill
+from tests.doctor.faults import FAULTS, KEY, alarms, connection, fill
 from tests.hosts import contents, disagreements, host_engine
 
 pytestmark = pytest.mark.once
@@ -138,10 +138,16 @@ def test_heads_are_mended_while_writers_append(database: Database, engine: Engin
     assert set(acknowledged) <= said
 
 
+def test_what_is_right_by_now_is_left_alone(engine: Engine) -> None:
+    """A session that has gone since it was found wrong, or was mended by another one, is passed over."""
+    with engine.begin() as db:
+        assert upkeep._mend([("gone",), (KEY,)], db) == 0
+
+
 # Orphans.
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 500])
+@pytest.mark.parametrize("batch_size", [2, 500])
 def test_orphans_are_deleted(database: Database, engine: Engine, batch_size: int) -> None:
     """Messages and states without a head go, whatever the size of a batch; all others stay."""
     without_heads(database, f"key <> '{KEY}'")
@@ -233,6 +239,26 @@ def indexes_of(engine: Engine, table: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_orphans_are_in_the_way_of_a_reference(database: Database) -> None:
+    """A reference to sessions is made when what has none is gone; until then that is told, and nothing is made."""
+    fill(database)
+    with connection(database) as db:
+        db.exec_driver_sql("ALTER TABLE session_store_messages DROP CONSTRAINT session_store_messages_session_key_fkey")
+        db.exec_driver_sql("DROP INDEX session_store_sessions_recency")
+    without_heads(database, f"key = '{KEY}'")
+    with pytest.raises(StoreError, match="3 rows of session_store_messages have no session"):
+        migrations.restore(database.url)
+    assert {"schema.index", "schema.reference"} <= {finding.check for finding in alarms(doctor(database.url))}
+    upkeep.delete_orphans(database.url)
+
+    assert migrations.restore(database.url) == [
+        "session_store_sessions_recency",
+        "session_store_messages_session_key_fkey",
+    ]
+    assert alarms(doctor(database.url)) == []
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_an_index_that_is_not_used_is_made_anew(database: Database, engine: Engine) -> None:
     """One whose making was broken off is told as missing, and is used again."""
     with connection(database) as db:
@@ -290,14 +316,46 @@ def test_a_newer_schema(database: Database, engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_pragmas_of_a_file(database: Database) -> None:
-    """What a file keeps is set once, on an engine of the host's too, and on one nobody tuned."""
+@pytest.mark.parametrize("by", ["engine", "url"])
+def test_pragmas_of_a_file(database: Database, by: str) -> None:
+    """What a file keeps is set once, on an engine of the host's that nobody tuned, and by its name."""
     with connection(database) as db:
         db.exec_driver_sql("PRAGMA journal_mode = DELETE")
     engine = host_engine(database, tuned=False)
+    bind = engine if by == "engine" else database.url
 
-    assert [upkeep.mend_pragmas(engine) for _ in range(2)] == [["journal_mode = WAL"], []]
+    assert [upkeep.mend_pragmas(bind) for _ in range(2)] == [["journal_mode = WAL"], []]
     engine.dispose()
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_pragmas_of_a_file_in_use(database: Database) -> None:
+    """While somebody has it open in the old way nothing is switched, and that is told."""
+    with connection(database) as db:
+        db.exec_driver_sql("PRAGMA journal_mode = DELETE")
+        engine = host_engine(database, tuned=False, connect_args={"timeout": 0})
+        db.exec_driver_sql("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="locked"):
+            upkeep.mend_pragmas(engine)
+        db.exec_driver_sql("ROLLBACK")
+        assert db.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "delete"
+    engine.dispose()
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_full_vacuum_lets_a_file_know_its_free_pages(database: Database) -> None:
+    """A file that was made without a list of them has one afterwards, so that the next vacuum need not be full."""
+    fault = next(fault for fault in FAULTS if fault.name == "free pages without a list")
+    with fault.plant(database):
+        upkeep.vacuum(database.url, full=True)
+    with connection(database) as db:
+        db.exec_driver_sql("INSERT INTO host_files VALUES (zeroblob(20000000))")
+        db.exec_driver_sql("DELETE FROM host_files")
+    (finding,) = alarms(doctor(database.url))
+
+    assert finding.command == "session-store vacuum"
+    upkeep.vacuum(database.url)
+    assert alarms(doctor(database.url)) == []
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
