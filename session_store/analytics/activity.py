@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 def activity(by: Unit | None = "day", *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
     """Select how much was said, for each hour, day, week or month or in all.
 
-    Columns: ``period`` unless ``by`` is None, ``messages``, ``user_messages``, ``assistant_messages``, ``sessions`` (with a message),
-    ``owners`` (of those sessions). Ordered by ``period``; one in which nothing was said is not there.
+    Columns: ``period`` unless ``by`` is None, ``messages``, ``user_messages``, ``assistant_messages``, ``sessions``
+    (with a message), ``owners`` (of those sessions). Ordered by ``period``; one in which nothing was said is not there.
 
     Args:
         by: ``"hour"``, ``"day"``, ``"week"``, which begins on Monday, or ``"month"``; None: all in one row.

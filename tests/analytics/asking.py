@@ -13,9 +13,9 @@ from tests.analytics.figures import VIEWS, Conversations
 PREFIX = "session_store_v1_"
 TABLES = {view: getattr(views, f"{view.upper()}_V1") for view in VIEWS}
 
-PERIODS = ("hour", "day", "week")
-ALWAYS_BY = {"activity", "owners"}
-NEVER_BY = {"session_lengths", "busiest_sessions"}
+PERIODS = ("hour", "day", "week", "month")
+ALWAYS_BY = {"owners"}
+NEVER_BY = {"span", "session_lengths", "busiest_sessions"}
 PRICES = {"large": analytics.Price(2.5, 10.0), "small": analytics.Price(0.15, 0.6), "a\0b": analytics.Price(1.0, 0.0)}
 
 
@@ -33,7 +33,7 @@ def arguments_of(name: str, by: str | None, tz: str) -> dict[str, Any]:
     """The period and the zone, where a select takes them; None: its own."""
     if name in NEVER_BY:
         return {}
-    return {"tz": tz} | ({} if by is None else {"by": by})
+    return {"tz": tz} if by is None and name in ALWAYS_BY else {"tz": tz, "by": by}
 
 
 def questions(parts: Mapping[str, dict[str, Any]]) -> Iterator[tuple[str, str, dict[str, Any]]]:

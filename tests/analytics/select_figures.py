@@ -85,6 +85,8 @@ def period(time: datetime, by: str, tz: str) -> date:
     local = time.astimezone(zone(tz)).replace(tzinfo=None, fold=0)
     if by == "hour":
         return local.replace(minute=0, second=0, microsecond=0)
+    if by == "month":
+        return local.date().replace(day=1)
     return local.date() if by == "day" else local.date() - timedelta(days=local.weekday())
 
 
@@ -109,7 +111,7 @@ def created_at(message: Message) -> datetime:
 # The selects.
 
 
-def activity(said: Conversations, by: str = "day", *, tz: str = "UTC", **filters: Any) -> list[Row]:
+def activity(said: Conversations, by: str | None = "day", *, tz: str = "UTC", **filters: Any) -> list[Row]:
     """Messages, sessions and owners of a period."""
     owner_of = {head.key: head.owner for head in said.sessions}
     rows = []
@@ -120,6 +122,12 @@ def activity(said: Conversations, by: str = "day", *, tz: str = "UTC", **filters
         counts = (len(messages), roles.count("user"), roles.count("assistant"), len(sessions), len(owners))
         rows.append((*when, *counts))
     return rows
+
+
+def span(said: Conversations, **filters: Any) -> list[Row]:
+    """The first and the last message."""
+    times = [message.created_at for message in Filters(**filters).messages(said)]
+    return [(min(times, default=None), max(times, default=None))]
 
 
 def owners(said: Conversations, by: str = "week", *, tz: str = "UTC", **filters: Any) -> list[Row]:
@@ -301,7 +309,7 @@ def jsonb_text(value: Any) -> str:
 SELECTS = {
     select.__name__: select
     for select in (
-        *(activity, owners, session_lengths, response_times, turns),
+        *(activity, span, owners, session_lengths, response_times, turns),
         *(tools, tokens, busiest_sessions, storage),
     )
 }

@@ -28,6 +28,7 @@ from tests.hosts import ASYNC_DRIVERS, SYNC_DRIVERS, async_host_engine, host_eng
 
 COLUMNS = {
     "activity": ["messages", "user_messages", "assistant_messages", "sessions", "owners"],
+    "span": ["first_at", "last_at"],
     "owners": ["active_owners", "new_owners", "returning_owners"],
     "session_lengths": ["at_least", "sessions", "messages"],
     "response_times": ["answers", "median_seconds", "p95_seconds"],
@@ -169,7 +170,7 @@ TIMED = [name for name in SELECTS if name not in NEVER_BY]
         (SELECTS, {"attributes": {"n": None}}, "'n'"),
         (SELECTS, {"attributes": {"n": [1]}}, "'n'"),
         (SELECTS, {"attributes": "web"}, "attributes .*'web'"),
-        (TIMED, {"by": "month"}, "by .*'month'"),
+        (TIMED, {"by": "year"}, "by .*'year'"),
         (TIMED, {"by": "DAY"}, "by .*'DAY'"),
         (TIMED, {"by": 1}, "by .*1"),
         (TIMED, {"by": ["day"]}, "by .*list"),
