@@ -78,7 +78,7 @@ def page(  # noqa: PLR0913 - no other names than these
     _require("jinja2", "Jinja2")
     _require("vl_convert", "vl-convert-python")
     with reading(bind, schema) as db:
-        found = figures.read(db, about, schema)
+        found = figures.read(db, about)
     return rendering.rendered(found, about, title, made)
 
 

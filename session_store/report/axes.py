@@ -2,79 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date, datetime, timedelta
-from itertools import count, takewhile
+import math
+from bisect import bisect_left, bisect_right
+from datetime import MAXYEAR, date, datetime, timedelta
+from itertools import count
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from session_store.report import words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from session_store.dialects.times import Unit
 
-MOST_PERIODS: Final = 200
+MOST_PERIODS: Final = 240
 """More would be thinner than a line, and the page too long."""
 
 _DURATIONS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
+_TENFOLD: Final = (
+    0.001,
+    0.01,
+    0.1,
+    1,
+    10,
+    60,
+    600,
+    3600,
+    36_000,
+    86_400,
+    *(86_400 * 10.0**power for power in range(1, 8)),
+)
+"""About tenfold, as durations go."""
+_MANY_TIMES: Final = 20
 _INTERVALS: Final = 5
+_ROUNDING: Final = 1e-9
 _LENGTHS: Final[Mapping[str, timedelta]] = {
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
     "week": timedelta(weeks=1),
 }
 _MONTHS_OF_A_YEAR: Final = 12
+_HOURS_OF_A_DAY: Final = 24
+_DAYS_OF_A_WEEK: Final = 7
 
 
 class Scale(NamedTuple):
-    """From 0 to ``end``, and the ticks on the way with what they say."""
+    """Up to ``end``, and the ticks on the way with what they say; logarithmic unless it begins with 0."""
 
     end: float
     ticks: Mapping[float, str]
+    start: float = 0
 
 
 def counted(most: float) -> Scale:
     """Return the scale of a number of things."""
-    return _scale(most, max(1, _round(most)), words.short)
+    # Not 5,000 beside 10 k.
+    say = words.short if most < words.SHORT_FROM else words.shortened
+    return _scale(most, max(1, _step(most)), say)
 
 
 def sized(most: float) -> Scale:
     """Return the scale of bytes."""
-    return _scale(most, max(1, _round(most)), words.size)
+    return _scale(most, max(1, _step(most)), words.size)
 
 
 def shared(most: float) -> Scale:
     """Return the scale of a part of one."""
-    return _scale(most, min(0.25, max(0.001, _round(most))), _short_share)
+    return _scale(most, min(0.25, max(0.001, _step(most))), lambda part: f"{part * 100:.3g}%")
 
 
-def lasting(most: float) -> Scale:
-    """Return the scale of seconds."""
-    step = next((step for step in _DURATIONS if most <= step * _INTERVALS), None)
-    if most < _INTERVALS:
-        step = max(0.001, _round(most))
-    return _scale(most, step or -(-most // (86_400 * _INTERVALS)) * 86_400, words.duration)
+def lasting(seconds: Sequence[float], usual: float) -> Scale:
+    """Return the scale of seconds: where a few are so long that the usual ones would be nothing, each step is tenfold.
+
+    Args:
+        seconds: Those that are drawn, one at least.
+        usual: What most of them are about.
+    """
+    most = max(seconds)
+    if most > usual * _MANY_TIMES and most > _TENFOLD[1]:
+        return _tenfold(min(seconds), most)
+    if most <= _INTERVALS:
+        step = max(0.001, _step(most))
+    else:
+        days = 86_400 * _step(most / 86_400)
+        step = next((float(step) for step in _DURATIONS if most <= step * _INTERVALS), days)
+    return _scale(most, step, words.duration)
 
 
-def _short_share(part: float) -> str:
-    return f"{part * 100:.3g}%"
+def _tenfold(least: float, most: float) -> Scale:
+    first = max(0, bisect_right(_TENFOLD, least) - 1)
+    last = min(bisect_left(_TENFOLD, most), len(_TENFOLD) - 1)
+    return Scale(_TENFOLD[last], {step: words.duration(step) for step in _TENFOLD[first : last + 1]}, _TENFOLD[first])
 
 
-def _round(most: float) -> float:
-    """Return the step of 1, 2 or 5 with its zeros that has so few intervals up to the most."""
-    power = -4
-    while True:
-        for digit in (1, 2, 5):
-            step = digit * 10**power if power >= 0 else digit / 10**-power
-            if step * _INTERVALS >= most:
-                return step
-        power += 1
+def _step(most: float) -> float:
+    """Return the least number of 1, 2 or 5 and zeros of which so few intervals reach the most."""
+    return next(
+        step for power in count(-4) for digit in (1, 2, 5) if (step := digit * 10.0**power) * _INTERVALS >= most
+    )
 
 
 def _scale(most: float, step: float, say: Callable[[float], str]) -> Scale:
-    intervals = max(1, -int(-most // step))
-    values = [number if number % 1 else int(number) for number in (round(step * i, 6) for i in range(intervals + 1))]
+    intervals = max(1, math.ceil(most / step - _ROUNDING))
+    values = [round(step * interval, 4) for interval in range(intervals + 1)]
     return Scale(values[-1], {value: say(value) if value else "0" for value in values})
 
 
@@ -106,7 +136,7 @@ class Periods(NamedTuple):
             case "month":
                 return _months(when) - _months(self.first)
             case unit:
-                return (when - self.first) // _LENGTHS[unit]
+                return int((when - self.first) // _LENGTHS[unit])
 
     def ticks(self, most: int) -> dict[float, str]:
         """Return where ticks are, at most so many, and what they say."""
@@ -114,9 +144,9 @@ class Periods(NamedTuple):
 
     def _choices(self) -> Iterator[Iterator[tuple[float, str]]]:
         if self.unit == "hour":
-            for hours in (1, 2, 3, 6, 12, 24, 48):
+            for hours in (1, 2, 3, 6, 12):
                 yield self._hours(hours)
-        if self.unit == "day":
+        if self.unit in {"hour", "day"}:
             for days in (1, 2, 7, 14, 28):
                 yield self._days(days)
         for months in (1, 2, 3, 6):
@@ -126,34 +156,48 @@ class Periods(NamedTuple):
                 yield self._month_starts(_MONTHS_OF_A_YEAR * years * 10**power)
 
     def _hours(self, step: int) -> Iterator[tuple[float, str]]:
-        assert isinstance(self.first, datetime)  # noqa: S101 - what a period of this unit is
-        for place in range(-self.first.hour % step if step < 24 else -self.first.hour % 24, self.number, step):
-            when = self.first + timedelta(hours=place)
-            yield place, f"{when:%H:%M}" if when.hour else f"{when.day} {words.MONTHS[when.month - 1]}"
+        first = self._midnight
+        for hour in range(0, self.number + _HOURS_OF_A_DAY, step):
+            when = first + timedelta(hours=hour)
+            place = self.place(when)
+            if 0 <= place < self.number:
+                yield place, f"{when:%H:%M}" if when.hour else _day(when)
 
     def _days(self, step: int) -> Iterator[tuple[float, str]]:
-        first = -self.first.weekday() % 7 if step >= 7 else 0
-        for place in range(first, self.number, step):
-            when = self.first + timedelta(days=place)
-            yield place + 0.5, f"{when.day} {words.MONTHS[when.month - 1]}"
+        first = self._midnight
+        # Weeks from Monday. The middle of a day is where its bar is, its beginning is that of its first hour.
+        day = -first.weekday() % _DAYS_OF_A_WEEK if step % _DAYS_OF_A_WEEK == 0 else 0
+        middle = 0.5 if self.unit == "day" else 0
+        while (place := self._exact_place(first + timedelta(days=day))) < self.number:
+            if place >= 0:
+                yield place + middle, _day(first + timedelta(days=day))
+            day += step
 
     def _month_starts(self, step: int) -> Iterator[tuple[float, str]]:
-        first = _months(self.first)
-        first += (self.first.day > 1) if self.unit != "month" else 0
-        for month in count(-(-first // step) * step, step):
+        first = _months(self.first) + (self.unit != "month" and self.first != self.first.replace(day=1))
+        for month in range(-(-first // step) * step, MAXYEAR * _MONTHS_OF_A_YEAR, step):
             year, number = divmod(month, _MONTHS_OF_A_YEAR)
-            if year > 9999:
-                return
-            place = self._exact_place(date(year, number + 1, 1)) if year else 0
+            place = self._exact_place(datetime(year, number + 1, 1))  # noqa: DTZ001 - of the zone of the page
             if place >= self.number:
                 return
             yield place, words.MONTHS[number] if number else str(year)
 
-    def _exact_place(self, when: date) -> float:
+    def _exact_place(self, when: datetime) -> float:
         if self.unit == "month":
             return self.place(when)
-        first = self.first.date() if isinstance(self.first, datetime) else self.first
-        return round((when - first) / _LENGTHS[self.unit], 3)
+        return round((when - _time(self.first)) / _LENGTHS[self.unit], 3)
+
+    @property
+    def _midnight(self) -> datetime:
+        return _time(self.first).replace(hour=0)
+
+
+def _time(when: date) -> datetime:
+    return when if isinstance(when, datetime) else datetime(when.year, when.month, when.day)  # noqa: DTZ001
+
+
+def _day(when: date) -> str:
+    return f"{when.day} {words.MONTHS[when.month - 1]}"
 
 
 def _months(when: date) -> int:

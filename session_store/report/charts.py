@@ -7,10 +7,11 @@ expression, and nothing is fetched: all data is in the description.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from session_store.report.axes import Periods, Scale
 
@@ -19,8 +20,17 @@ _NARROW: Final = 330
 _HEIGHT: Final = 210
 _TICKS: Final = {_WIDE: 9, _NARROW: 5}
 _ROW: Final = 36
+_BAR: Final = {"type": "bar", "height": 9, "yOffset": 9}
+_WORDS: Final = {"type": "text", "dy": -6, "baseline": "middle", "fontSize": 14}
+_ROOM_OF_A_NUMBER: Final = 80
 _NARROWEST_WITH_GAPS: Final = 5.0
 """A bar of fewer pixels touches the next one."""
+_GAP: Final = 0.12
+_WIDEST_BAR: Final = 56
+
+_PATH: Final = re.compile(r'(<path [^<>]*\bd=")([^"]*)')
+_DECIMALS: Final = re.compile(r"-?\d+\.\d{3,}(e-?\d+)?")
+"""More of them than a screen shows, and a third of the page."""
 
 _CONFIG: Final = {
     # The chart as a whole has a label; one for each bar would be most of the page.
@@ -33,7 +43,7 @@ _CONFIG: Final = {
         "domain": False,
         "ticks": False,
         "labelColor": "var(--muted)",
-        "labelFontSize": 12,
+        "labelFontSize": 13,
         "labelPadding": 7,
         "gridColor": "var(--grid)",
     },
@@ -49,6 +59,15 @@ class Series(NamedTuple):
     values: dict[int, float]
 
 
+class Bar(NamedTuple):
+    """A name, a number, and what that says; ``colour`` is a variable of the page."""
+
+    name: str
+    amount: float
+    says: str
+    colour: str
+
+
 class Svg(NamedTuple):
     """A chart drawn wide and for a phone."""
 
@@ -56,99 +75,96 @@ class Svg(NamedTuple):
     narrow: str
 
 
-def bars(series: Sequence[Series], periods: Periods, scale: Scale) -> Svg:
-    """Draw a bar for each period, the series one above the other."""
-    rows = [
-        {"x": place, "y": value, "s": number}
-        for number, each in enumerate(series)
-        for place, value in sorted(each.values.items())
-        if value
-    ]
+def bars(series: Sequence[Series], periods: Periods, scale: Scale) -> Svg | None:
+    """Draw a bar for each period, the series one above the other; None where there is none."""
+    rows = []
+    heights: dict[int, float] = {}
+    for number, each in enumerate(series):
+        for place, value in sorted(each.values.items()):
+            if value:
+                low = heights.get(place, 0)
+                heights[place] = low + value
+                rows.append({"x": place, "low": low, "y": heights[place], "s": number})
 
-    def mark(width: int) -> dict[str, Any]:
-        gap = 0.12 if width / periods.number >= _NARROWEST_WITH_GAPS else 0.0
+    def marks(width: int) -> dict[str, Any]:
+        room = width / periods.number
+        gap = max(_GAP, (1 - _WIDEST_BAR / room) / 2) if room >= _NARROWEST_WITH_GAPS else 0
         return {
             "transform": [
                 {"calculate": f"datum.x + {gap}", "as": "start"},
                 {"calculate": f"datum.x + {1 - gap}", "as": "end"},
             ],
-            "mark": {"type": "bar"},
+            "mark": "rect",
             "encoding": {
                 "x": _x("start", periods, width),
                 "x2": {"field": "end"},
-                "y": {**_y(scale), "stack": "zero"},
-                "order": {"field": "s", "type": "ordinal"},
+                "y": _y(scale),
+                "y2": {"field": "low"},
                 "color": _colours(series),
             },
         }
 
-    return _over_time(rows, mark)
+    return _over_time(rows, marks)
 
 
-def lines(series: Sequence[Series], periods: Periods, scale: Scale) -> Svg:
-    """Draw a line for each of the series; where a period has no value it is interrupted."""
+def lines(series: Sequence[Series], periods: Periods, scale: Scale) -> Svg | None:
+    """Draw a line for each of the series; where a period has no value it is interrupted, None where there is none."""
     rows = [
-        {"x": place + 0.5, "y": each.values.get(place), "s": number}
+        {
+            "x": place + 0.5,
+            "y": max(each.values[place], scale.start) if place in each.values else None,
+            "s": number,
+            "alone": place - 1 not in each.values and place + 1 not in each.values,
+        }
         for number, each in enumerate(series)
         if each.values
         for place in range(min(each.values), max(each.values) + 1)
     ]
 
-    def mark(width: int) -> dict[str, Any]:
+    def marks(width: int) -> dict[str, Any]:
+        # A value between two gaps would be a line of no length.
+        dots = {} if width / periods.number >= _NARROWEST_WITH_GAPS else {"transform": [{"filter": "datum.alone"}]}
         return {
-            "mark": {
-                "type": "line",
-                "strokeWidth": 2,
-                "interpolate": "monotone",
-                "point": {"size": 26 if width / periods.number >= _NARROWEST_WITH_GAPS else 8, "filled": True},
-            },
             "encoding": {"x": _x("x", periods, width), "y": _y(scale), "color": _colours(series)},
+            "layer": [
+                {"mark": {"type": "line", "strokeWidth": 2, "interpolate": "monotone"}},
+                {"mark": {"type": "point", "size": 22, "filled": True, "opacity": 1}, **dots},
+            ],
         }
 
-    return _over_time(rows, mark)
+    return _over_time(rows, marks)
 
 
-def ranking(rows: Sequence[tuple[str, float, str]], colour: str) -> Svg:
-    """Draw a bar for each row, a name, a number and what it says, from above; the names stand over the bars."""
-    data = [{"place": place, "name": name, "y": value, "says": says} for place, (name, value, says) in enumerate(rows)]
-    most = max(value for _, value, _ in rows)
+def ranking(bars: Sequence[Bar]) -> Svg:
+    """Draw bars from above, on each of which stand its name and its number."""
+    rows = [{"place": place, **bar._asdict(), "colour": f"var(--{bar.colour})"} for place, bar in enumerate(bars)]
+    most = max(bar.amount for bar in bars) or 1
+    length = {"field": "amount", "type": "quantitative", "axis": None, "scale": {"domain": [0, most]}}
 
     def drawn(width: int) -> str:
+        name = {**_WORDS, "align": "left", "limit": width - _ROOM_OF_A_NUMBER, "color": "var(--text)"}
         return _drawn(
             {
-                "data": {"values": data},
+                "data": {"values": rows},
                 "width": width,
-                "height": _ROW * len(data),
+                "height": _ROW * len(rows),
                 "padding": 0,
                 "encoding": {"y": {"field": "place", "type": "ordinal", "axis": None, "scale": {"padding": 0}}},
                 "layer": [
                     {
-                        "mark": {"type": "bar", "height": 9, "yOffset": 9, "color": "var(--track)", "cornerRadius": 2},
+                        "mark": {**_BAR, "color": "var(--track)"},
                         "encoding": {"x": {"value": 0}, "x2": {"value": width}},
                     },
                     {
-                        "mark": {
-                            "type": "bar",
-                            "height": 9,
-                            "yOffset": 9,
-                            "color": f"var(--{colour})",
-                            "cornerRadius": 2,
-                        },
-                        "encoding": {
-                            "x": {
-                                "field": "y",
-                                "type": "quantitative",
-                                "axis": None,
-                                "scale": {"domain": [0, most or 1]},
-                            }
-                        },
+                        "mark": _BAR,
+                        "encoding": {"x": length, "color": {"field": "colour", "type": "nominal", "scale": None}},
                     },
                     {
-                        "mark": {**_TEXT, "align": "left", "limit": width - 80, "color": "var(--text)"},
+                        "mark": name,
                         "encoding": {"x": {"value": 0}, "text": {"field": "name", "type": "nominal"}},
                     },
                     {
-                        "mark": {**_TEXT, "align": "right", "color": "var(--muted)"},
+                        "mark": {**_WORDS, "align": "right", "color": "var(--muted)"},
                         "encoding": {"x": {"value": width}, "text": {"field": "says", "type": "nominal"}},
                     },
                 ],
@@ -158,10 +174,10 @@ def ranking(rows: Sequence[tuple[str, float, str]], colour: str) -> Svg:
     return Svg(drawn(_WIDE), drawn(_NARROW))
 
 
-_TEXT: Final = {"type": "text", "dy": -6, "baseline": "middle", "fontSize": 13}
+def _over_time(rows: list[dict[str, Any]], marks: Callable[[int], dict[str, Any]]) -> Svg | None:
+    if not rows:
+        return None
 
-
-def _over_time(rows: list[dict[str, Any]], mark: Any) -> Svg:
     def drawn(width: int) -> str:
         return _drawn(
             {
@@ -170,7 +186,7 @@ def _over_time(rows: list[dict[str, Any]], mark: Any) -> Svg:
                 "height": _HEIGHT,
                 "autosize": {"type": "fit", "contains": "padding"},
                 "padding": {"left": 0, "top": 8, "right": 8, "bottom": 0},
-                **mark(width),
+                **marks(width),
             }
         )
 
@@ -183,7 +199,7 @@ def _x(field: str, periods: Periods, width: int) -> dict[str, Any]:
         "field": field,
         "type": "quantitative",
         "scale": {"domain": [0, periods.number], "nice": False},
-        "axis": {"values": list(ticks), "labelExpr": _labels(ticks), "labelOverlap": False},
+        "axis": {"values": list(ticks), "labelExpr": _labels(ticks), "labelFlush": False},
     }
 
 
@@ -191,13 +207,15 @@ def _y(scale: Scale) -> dict[str, Any]:
     return {
         "field": "y",
         "type": "quantitative",
-        "scale": {"domain": [0, scale.end], "nice": False},
+        "scale": {"domain": [scale.start, scale.end], "nice": False, "type": "log" if scale.start else "linear"},
         "axis": {"values": list(scale.ticks), "labelExpr": _labels(scale.ticks)},
     }
 
 
-def _labels(ticks: Any) -> str:
-    return f"{json.dumps({json.dumps(value): text for value, text in ticks.items()})}[datum.value]"
+def _labels(ticks: Mapping[float, str]) -> str:
+    # A number is its own name there as JavaScript writes it: without a fraction of nothing.
+    said = {f"{value:.0f}" if value == round(value) else repr(value): text for value, text in ticks.items()}
+    return f"{json.dumps(said)}[datum.value]"
 
 
 def _colours(series: Sequence[Series]) -> dict[str, Any]:
@@ -210,5 +228,8 @@ def _drawn(chart: dict[str, Any]) -> str:
     import vl_convert  # noqa: PLC0415 - an extra
 
     spec = {"$schema": "https://vega.github.io/schema/vega-lite/v5.json", "config": _CONFIG, **chart}
-    svg: str = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
-    return svg
+    return _PATH.sub(_rounded, vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]))
+
+
+def _rounded(path: re.Match[str]) -> str:
+    return path[1] + _DECIMALS.sub(lambda number: f"{float(number[0]):.2f}", path[2])

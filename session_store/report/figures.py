@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, case, cast, func, null, select
 
 from session_store import analytics, revisions
 from session_store.analytics.chosen import total
-from session_store.dialects import space
+from session_store.dialects import places, space
 from session_store.dialects.sql import bytewise
 from session_store.tables import METADATA
 
@@ -83,7 +83,7 @@ class Figures(NamedTuple):
     storage: Sequence[Row[Any]]
 
 
-def read(db: Connection, about: About, schema: str | None) -> Figures | None:
+def read(db: Connection, about: About) -> Figures | None:
     """Ask everything; None if nothing was said.
 
     Raises:
@@ -102,7 +102,7 @@ def read(db: Connection, about: About, schema: str | None) -> Figures | None:
         unit=by,
         first_at=first_at,
         last_at=last_at,
-        size=space.size(db, METADATA.tables, schema),
+        size=space.size(db, METADATA.tables, places.of(db)),
         all_activity=db.execute(analytics.activity(None, **filters)).one(),
         activity=db.execute(analytics.activity(by, tz=tz, **filters)).all(),
         owners=db.execute(analytics.owners(by, tz=tz, **filters)).all(),

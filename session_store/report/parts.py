@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from session_store.report import words
+from session_store.report import charts, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime, tzinfo
+    from datetime import date, datetime, tzinfo
 
+    from session_store.dialects.times import Unit
     from session_store.report.charts import Series, Svg
+    from session_store.report.figures import Top
 
 
 class Cell(NamedTuple):
@@ -27,19 +29,23 @@ class Table(NamedTuple):
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
 
+    @property
+    def kinds(self) -> Sequence[str]:
+        """Of what kind each column is."""
+        return [cell.kind for cell in self.rows[0]] if self.rows else ["number" for _ in self.columns]
+
 
 class Chart(NamedTuple):
-    """A chart: what is seen, the same for those who do not see it, its colours, and the figures behind it."""
+    """A chart: what is seen, its colours, and the figures behind it; without a drawing where all came before."""
 
     title: str
-    label: str
-    svg: Svg
+    svg: Svg | None
     legend: Sequence[Series]
     table: Table
 
 
 class Section(NamedTuple):
-    """A part of the page; without charts there is only the sentence."""
+    """A part of the page; without charts the sentence says why."""
 
     id: str
     title: str
@@ -56,7 +62,15 @@ class Key(NamedTuple):
     exact: float | None = None
 
 
-NOTHING: Final = Cell("–")
+DRAWN: Final = 10
+"""How many names of a ranking have a bar of their own; the table has more."""
+
+NOTHING: Final = Cell(words.NONE)
+
+
+def period(when: date, unit: Unit) -> Cell:
+    """Return a cell of an hour, a day, a week or a month."""
+    return Cell(words.period(when, unit), "time", when.isoformat())
 
 
 def name(text: str) -> Cell:
@@ -66,7 +80,7 @@ def name(text: str) -> Cell:
 
 def foreign(text: str | None) -> Cell:
     """Return a cell of somebody's text."""
-    return Cell("–" if text is None else words.legible(text), "foreign")
+    return Cell(words.NONE if text is None else words.legible(text), "foreign")
 
 
 def count(number: int) -> Cell:
@@ -97,3 +111,23 @@ def cost(amount: float | None) -> Cell:
 def time(when: datetime, zone: tzinfo) -> Cell:
     """Return a cell of a time."""
     return Cell(words.time(words.local(when, zone)), "time", when.isoformat())
+
+
+def ranking(
+    title: str, rows: Sequence[tuple[str, int, str]], colour: str, table: Table, top: Top | None = None
+) -> Chart:
+    """Return a chart of names, their numbers and what those say: of the first ones, and one bar for all others.
+
+    Args:
+        title: What is seen.
+        rows: Those with most, from above.
+        colour: Of their bars.
+        table: The figures behind them.
+        top: How many there are in all; None: these.
+    """
+    bars = [charts.Bar(*row, colour) for row in rows[:DRAWN]]
+    others = 0 if top is None else top.names - len(bars)
+    if top is not None and others:
+        amount = top.amount - sum(number for _, number, _ in rows[:DRAWN])
+        bars.append(charts.Bar(words.number(others, "other"), amount, words.short(amount), "series-other"))
+    return Chart(title, charts.ranking(bars), [], table)

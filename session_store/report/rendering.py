@@ -26,10 +26,13 @@ def rendered(found: Figures | None, about: About, title: str, made_at: datetime)
     )
     zone = times.zone(about.tz)
     made = words.local(made_at, zone)
-    parts: dict[str, Any] = {} if found is None else sections.of(found, about)
+    parts: dict[str, Any] = {"left_out": None} if found is None else sections.of(found, about)
+    asked = words.asked(about.since, about.until, zone)
+    chosen = asked is not None or about.owner is not None
     return environment.get_template("page.html.jinja").render(
         title=words.legible(title),
-        asked=words.asked(about.since, about.until, zone),
+        asked=asked,
+        nothing="There is no message of this time and owner." if chosen else "There is no message in the store yet.",
         owner=None if about.owner is None else words.legible(about.owner),
         tz=about.tz,
         made=words.time(made),

@@ -1,169 +1,183 @@
-"""What each part of the page shows: the rows of the selects as charts, and as the tables behind them."""
+"""What is told of the conversations: how many, whose, how long, which were busiest, and the room they take."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from itertools import accumulate
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 from session_store.dialects import times
-from session_store.report import axes, charts, words
-from session_store.report.axes import Periods
-from session_store.report.charts import Series
-from session_store.report.figures import COLOURS
-from session_store.report.parts import (
-    NOTHING,
-    Cell,
-    Chart,
-    Key,
-    Section,
-    Table,
-    cost,
-    count,
-    duration,
-    foreign,
-    name,
-    share,
-    size,
-    time,
-)
+from session_store.report import agents, axes, charts, words
+from session_store.report.charts import Bar, Series
+from session_store.report.keys import keys
+from session_store.report.parts import Chart, Section, Table, count, foreign, name, ranking, size, time
+from session_store.report.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator
+    from datetime import tzinfo
 
     from sqlalchemy import Row
 
-    from session_store.report.axes import Scale
-    from session_store.report.figures import About, Figures, Top
-
-_DRAWN: Final = 10
-"""How many rows of a ranking are drawn; the table has more."""
-
-Columns = "Mapping[str, Callable[[Row[Any]], Cell]]"
+    from session_store.report.figures import About, Figures
 
 
 def of(found: Figures, about: About) -> dict[str, Any]:
     """Return what the template needs of the figures."""
-    page = _Page(found, about)
-    zone = times.zone(about.tz)
+    over, zone = Timeline.of(found), times.zone(about.tz)
+    sections = list(_sections(found, about, over))
+    left_out = over.left_out and f"{words.number(over.left_out, found.unit)} at the beginning are not drawn."
     return {
         "span": words.between(words.local(found.first_at, zone), words.local(found.last_at, zone)),
-        "keys": list(_keys(found, about)),
-        "sections": list(page.sections()),
-        "left_out": page.left_out,
+        "left_out": left_out,
+        "keys": keys(found, about),
+        "sections": [section for section in sections if section.charts],
+        "missing": [section for section in sections if not section.charts],
     }
 
 
-def _keys(found: Figures, about: About) -> Iterator[Key]:
-    said, turns, answers, models = found.all_activity, found.all_turns, found.all_responses, found.models
-    yield Key(
-        "Sessions", words.count(said.sessions), f"{words.short_ratio(said.messages, said.sessions)} messages each"
-    )
-    yield Key("Messages", words.count(said.messages), f"{words.count(said.user_messages)} by users")
+def _sections(found: Figures, about: About, over: Timeline) -> Iterator[Section]:
+    yield activity(found, over)
     if about.owner is None:
-        yield Key("Owners", words.count(said.owners), "with a message in this time")
-    running = turns.turns - turns.ended
-    yield Key(
-        "Turns", words.count(turns.turns), f"{words.count(running)} not ended" if running else "all of them ended"
+        yield owners(found, over)
+    yield lengths(found)
+    yield agents.turns(found, over)
+    yield agents.responses(found, over)
+    yield agents.errors(found, over)
+    yield agents.tokens(found, over, about.prices)
+    yield agents.tools(found)
+    yield busiest(found, times.zone(about.tz))
+    yield storage(found, over)
+
+
+def activity(found: Figures, over: Timeline) -> Section:
+    """Tell how much was said."""
+    rows = found.activity
+    messages = over.bars(
+        "Messages",
+        [
+            Series("users", "series-1", over.values(rows, attrgetter("user_messages"))),
+            Series("assistants", "series-2", over.values(rows, attrgetter("assistant_messages"))),
+            Series("others", "series-other", over.values(rows, _by_others)),
+        ],
+        axes.counted,
+        over.table(
+            rows,
+            {
+                "messages": lambda row: count(row.messages),
+                "by users": lambda row: count(row.user_messages),
+                "by assistants": lambda row: count(row.assistant_messages),
+                "by others": lambda row: count(_by_others(row)),
+            },
+        ),
     )
-    rate = turns.error_rate
-    yield Key(
-        "Error rate",
-        "–" if rate is None else words.share(rate),
-        f"{words.count(turns.errors)} of {words.count(turns.ended)} turns",
-        rate,
+    sessions = over.bars(
+        "Sessions with a message",
+        [Series("sessions", "series-4", over.values(rows, attrgetter("sessions")))],
+        axes.counted,
+        over.table(rows, {"sessions": lambda row: count(row.sessions), "their owners": lambda row: count(row.owners)}),
     )
-    median, p95 = answers.median_seconds, answers.p95_seconds
-    yield Key(
-        "Median response time",
-        "–" if median is None else words.duration(median),
-        "no answers" if p95 is None else f"95 of 100 within {words.duration(p95)}",
-        median,
+    return Section("activity", "Activity", "How much was said, and in how many sessions.", [messages, sessions])
+
+
+def owners(found: Figures, over: Timeline) -> Section:
+    """Tell who came, and who came back."""
+    rows = found.owners
+    if not rows:
+        return Section("owners", "Owners", "None of the sessions has an owner.", [])
+    chart = over.bars(
+        "Owners with a message",
+        [
+            Series("been there before", "series-1", over.values(rows, attrgetter("returning_owners"))),
+            Series("new", "series-2", over.values(rows, attrgetter("new_owners"))),
+        ],
+        axes.counted,
+        over.table(
+            rows,
+            {
+                "owners": lambda row: count(row.active_owners),
+                "new": lambda row: count(row.new_owners),
+                "been there before": lambda row: count(row.returning_owners),
+            },
+        ),
     )
-    taken, given = (sum(getattr(row, each) for row in found.tokens) for each in ("input_tokens", "output_tokens"))
-    yield Key("Tokens", words.short(models.amount), f"{words.short(taken)} in, {words.short(given)} out", models.amount)
-    if about.prices is not None:
-        yield Key(
-            "Cost", "–" if models.cost is None else words.cost(models.cost), "of models with a price", models.cost
-        )
-    stored = sum(row.content_bytes + row.payload_bytes for row in found.storage)
-    yield Key("Database", words.size(found.size), f"on disk; {words.size(stored)} in these messages", found.size)
+    return Section("owners", "Owners", "Who came for the first time, and who came back.", [chart])
 
 
-class _Page:
-    """The sections about some figures, over the same periods."""
+def lengths(found: Figures) -> Section:
+    """Tell how many sessions are how long."""
+    rows = found.lengths
+    if not rows:
+        return Section("lengths", "Length of sessions", "No session began in this time.", [])
+    table = Table(
+        ["length", "sessions", "messages"],
+        [[name(_step(row.at_least)), count(row.sessions), count(row.messages)] for row in rows],
+    )
+    steps = [Bar(_step(row.at_least), row.sessions, words.count(row.sessions), "series-4") for row in rows]
+    chart = Chart("Sessions by how many messages they have now", charts.ranking(steps), [], table)
+    return Section("lengths", "Length of sessions", "Of the sessions that began in this time.", [chart])
 
-    def __init__(self, found: Figures, about: About) -> None:
-        self._found = found
-        self._about = about
-        by_period = (found.activity, found.owners, found.turns, found.responses, found.tokens, found.storage)
-        times_of_rows = [row.period for rows in by_period for row in rows]
-        every = Periods.of(found.unit, min(times_of_rows), max(times_of_rows))
-        self._periods = every.latest()
-        left_out = every.number - self._periods.number
-        self.left_out = f"the first {words.count(left_out)} {found.unit}s are left out" if left_out else None
 
-    def sections(self) -> Iterator[Section]:
-        """Give them from above."""
-        yield self._activity()
-
-    def _activity(self) -> Section:
-        rows, unit = self._found.activity, self._found.unit
-        others = self._values(rows, _others)
-        by_role = [
-            Series("users", "series-1", self._values(rows, _get("user_messages"))),
-            Series("assistants", "series-2", self._values(rows, _get("assistant_messages"))),
-            Series("others", "series-other", others),
-        ]
-        messages = self._bars(
-            f"Messages per {unit}, by who wrote them",
-            by_role if any(others.values()) else by_role[:2],
-            axes.counted,
-            self._table(
-                rows,
-                {
-                    "messages": lambda row: count(row.messages),
-                    "by users": lambda row: count(row.user_messages),
-                    "by assistants": lambda row: count(row.assistant_messages),
-                    "by others": lambda row: count(_others(row)),
-                },
-            ),
-        )
-        sessions = self._bars(
-            f"Sessions with a message per {unit}",
-            [Series("sessions", "series-4", self._values(rows, _get("sessions")))],
-            axes.counted,
-            self._table(
-                rows,
-                {"sessions": lambda row: count(row.sessions), "their owners": lambda row: count(row.owners)},
-            ),
-        )
-        return Section("activity", "Activity", "How much was said, and in how many sessions.", [messages, sessions])
-
-    def _values(self, rows: Sequence[Row[Any]], value: Callable[[Row[Any]], float | None]) -> dict[int, float]:
-        placed = ((self._periods.place(row.period), value(row)) for row in rows)
-        return {place: value for place, value in placed if place >= 0 and value is not None}
-
-    def _bars(self, title: str, series: Sequence[Series], scale: Callable[[float], Scale], table: Table) -> Chart:
-        totals: dict[int, float] = {}
-        for each in series:
-            for place, value in each.values.items():
-                totals[place] = totals.get(place, 0) + value
-        svg = charts.bars(series, self._periods, scale(max(totals.values(), default=0)))
-        return Chart(title, title, svg, series if len(series) > 1 else [], table)
-
-    def _table(self, rows: Sequence[Row[Any]], columns: Any) -> Table:
-        shown = [row for row in rows if self._periods.place(row.period) >= 0]
-        return Table(
-            [self._found.unit, *columns],
+def busiest(found: Figures, zone: tzinfo) -> Section:
+    """Tell which sessions have the most messages."""
+    rows = found.busiest
+    table = Table(
+        ["session", "name", "owner", "messages", "first", "last"],
+        [
             [
-                [name(words.period(row.period, self._found.unit)), *(cell(row) for cell in columns.values())]
-                for row in shown
-            ],
-        )
+                *map(foreign, (row.session_key, row.name, row.owner)),
+                count(row.messages),
+                *(time(when, zone) for when in (row.first_at, row.last_at)),
+            ]
+            for row in rows
+        ],
+    )
+    drawn = [(words.legible(row.name or row.session_key), row.messages, words.count(row.messages)) for row in rows]
+    chart = ranking("Messages by session", drawn, "series-1", table)
+    return Section("busiest", "Busiest sessions", "Those with the most messages in this time.", [chart])
 
 
-def _get(name: str) -> Callable[[Row[Any]], Any]:
-    return lambda row: getattr(row, name)
+def storage(found: Figures, over: Timeline) -> Section:
+    """Tell what room the messages take."""
+    rows, place = found.storage, over.periods.place
+    written = over.bars(
+        "Bytes of text and payloads",
+        [
+            Series("text", "series-1", over.values(rows, attrgetter("content_bytes"))),
+            Series("payloads", "series-3", over.values(rows, attrgetter("payload_bytes"))),
+        ],
+        axes.sized,
+        over.table(
+            rows,
+            {
+                "messages": lambda row: count(row.messages),
+                "text": lambda row: size(row.content_bytes),
+                "payloads": lambda row: size(row.payload_bytes),
+            },
+        ),
+    )
+    sums = dict(zip([place(row.period) for row in rows], accumulate(map(_bytes_of, rows)), strict=True))
+    before = max((amount for where, amount in sums.items() if where < 0), default=0)
+    _, *grown = accumulate(range(over.periods.number), lambda last, where: sums.get(where, last), initial=before)
+    added_up = Chart(
+        "All of them, added up",
+        charts.lines([Series("bytes", "series-1", dict(enumerate(grown)))], over.periods, axes.sized(grown[-1])),
+        [],
+        over.table(rows, {"added up": lambda row: size(grown[place(row.period)])}),
+    )
+    says = f"The database takes {words.size(found.size)} on the disk, with its indexes."
+    return Section("storage", "Storage", says, [written, added_up])
 
 
-def _others(row: Row[Any]) -> int:
+def _step(at_least: int) -> str:
+    if at_least < 2:  # noqa: PLR2004 - steps of one length each
+        return words.number(at_least, "message")
+    return f"{words.count(at_least)} {words.NONE} {words.count(2 * at_least - 1)}"
+
+
+def _by_others(row: Row[Any]) -> int:
     return int(row.messages - row.user_messages - row.assistant_messages)
+
+
+def _bytes_of(row: Row[Any]) -> int:
+    return int(row.content_bytes + row.payload_bytes)

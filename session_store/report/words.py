@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from session_store.dialects.times import Unit
 
+NONE: Final = "\N{EN DASH}"
+"""What stands where there is nothing, and between two ends."""
+
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -18,7 +21,8 @@ _STEERING: Final = re.compile(
 _LONGEST: Final = 100
 
 _THOUSAND: Final = 1000
-_EXACT_UP_TO: Final = 100_000
+SHORT_FROM: Final = 10_000
+"""From here on a number is long where there is little room."""
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86_400
@@ -27,8 +31,10 @@ _DAY: Final = 86_400
 def legible(text: str, longest: int = _LONGEST) -> str:
     r"""Return the text in one line, steering neither the page nor the reader's eye: an escape is ``\x1b``.
 
-    Of a long one the beginning.
+    Of a long one the beginning, of an empty one the quotation marks.
     """
+    if text == "":
+        return '""'
     # Each of its characters may become six.
     written = _STEERING.sub(lambda match: match[0].encode("unicode_escape").decode(), text[: longest + 1])
     return written if len(written) <= longest else f"{written[: longest - 1]}…"
@@ -41,8 +47,11 @@ def count(number: int) -> str:
 
 def short(number: float) -> str:
     """Return a number in at most three digits and a letter, or as it is while it is not long."""
-    if number < _EXACT_UP_TO:
-        return f"{number:,.0f}"
+    return f"{number:,.0f}" if number < SHORT_FROM else shortened(number)
+
+
+def shortened(number: float) -> str:
+    """Return a number in at most three digits and a letter."""
     return _scaled(number, ("", " k", " M", " bn", " tn", " qn"))
 
 
@@ -64,7 +73,9 @@ def _scaled(number: float, units: tuple[str, ...]) -> str:
 def share(part: float) -> str:
     """Return a part of one in hundredths."""
     hundredths = part * 100
-    return f"{hundredths:.0f}%" if hundredths in {0, 100} else f"{hundredths:.1f}%"
+    # Some are not shown as none, nor nearly all as all.
+    digits = 0 if part in {0, 1} else 2 if min(part, 1 - part) < 0.001 else 1  # noqa: PLR2004
+    return f"{hundredths:.{digits}f}%"
 
 
 def duration(seconds: float) -> str:
@@ -74,7 +85,7 @@ def duration(seconds: float) -> str:
     if seconds < 0.9995:  # noqa: PLR2004
         return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:  # noqa: PLR2004
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f} s".replace(".0 ", " ")
     whole = round(seconds)
     for large, small, in_large, in_small in (
         (_DAY, _HOUR, "d", "h"),
@@ -114,10 +125,10 @@ def period(when: date | datetime, unit: Unit) -> str:
 def between(first: datetime, last: datetime) -> str:
     """Return from when until when, both included, as briefly as it can be said."""
     if last - first < timedelta(days=3):
-        return time(first) if time(first) == time(last) else f"{time(first)} – {_rest(first, last)}"
+        return time(first) if time(first) == time(last) else f"{time(first)} {NONE} {_rest(first, last)}"
     same_year = first.year == last.year
     start = f"{first.day} {MONTHS[first.month - 1]}" if same_year else day(first)
-    return f"{start} – {day(last)}"
+    return f"{start} {NONE} {day(last)}"
 
 
 def _rest(first: datetime, last: datetime) -> str:
@@ -137,14 +148,16 @@ def local(when: datetime, zone: tzinfo) -> datetime:
         return when
 
 
-def short_ratio(amount: int, number: int) -> str:
-    """Return how many there are of one thing to each of another."""
-    return f"{amount / number:,.1f}" if number else "–"
+def number(amount: int, thing: str) -> str:
+    """Return how many things there are, in words."""
+    return f"{count(amount)} {thing}" if amount == 1 else f"{count(amount)} {thing}s"
 
 
 def asked(since: datetime | None, until: datetime | None, zone: tzinfo) -> str | None:
     """Return which time was asked for; None: any."""
-    words = [
-        f"{word} {time(local(when, zone))}" for word, when in (("since", since), ("until", until)) if when is not None
-    ]
-    return " ".join(words) or None
+    moments = (("since", since), ("before", until))
+    return " and ".join(f"{word} {_moment(local(when, zone))}" for word, when in moments if when is not None) or None
+
+
+def _moment(when: datetime) -> str:
+    return time(when) if when.hour or when.minute else day(when)
