@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+__all__ = ["backup", "pg_dump"]
+
 _PAGES_AT_ONCE: Final = 1_000
 _OURS: Final = "session_store_*"
 _NOT_SHOWN: Final = {"password", "passfile", "sslpassword", "prepare_threshold"}

@@ -10,7 +10,7 @@
     ├── SchemaOutOfDate
     └── StoreUnavailable
 
-After an `Invalid...` error nothing was written, and a transaction it was raised in can go on.
+After an ``Invalid...`` error nothing was written, and a transaction it was raised in can go on.
 """
 
 from __future__ import annotations

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.orm import Mapped, Mapper
 
+__all__ = ["Base", "Message", "Session", "State"]
+
 
 class Base(DeclarativeBase):
     """The base of the three models; ``Base.metadata`` holds their tables and no others."""

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from session_store.binds import Bind
 
+__all__ = ["SearchIndex", "create", "drop", "rebuild", "status"]
+
 SWITCH: Final = "SESSION_STORE_SEARCH_INDEX"
 """The variable that leaves the index out of migrations; it does nothing to one that is there."""
 

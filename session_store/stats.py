@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from session_store.binds import Bind
 
+__all__ = ["Stats", "stats"]
+
 _BY_STATE: Final = (
     select(
         SESSIONS.c.state,

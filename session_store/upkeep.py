@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from session_store.work import Work
 
+__all__ = ["Orphans", "Vacuumed", "adopt_orphans", "delete_orphans", "mend_heads", "mend_pragmas", "vacuum"]
+
 R = TypeVar("R")
 Bind = Engine | URL | str | os.PathLike[str]
 

@@ -182,14 +182,14 @@ class MessageHit(NamedTuple):
 
 
 class Compaction(NamedTuple):
-    """What `compact` did, or would do: messages removed as doubles, and whether the head was wrong."""
+    """What `SessionStore.compact` did, or would do: messages removed as doubles, and whether the head was wrong."""
 
     duplicates_removed: int
     head_repaired: bool
 
 
 class Health(NamedTuple):
-    """What `check` found.
+    """What `SessionStore.check` found.
 
     ``schema`` is the revision (None where a host keeps it in a version table of another name), ``search``
     the engine that serves, ``latency`` the seconds one round trip took.
