@@ -38,6 +38,7 @@ ROOT: Final = Path(__file__).parent.parent
 
 _TITLE: Final = re.compile(r'title="([^"]+)"')
 _GOES_ON: Final = re.compile(r"This goes on from \[[^]]*\]\(#([^)]+)\)")
+_CHOSEN: Final = re.compile(r"(?<!SESSION_STORE_)DATABASE_URL")
 _EXIT_CODE: Final = re.compile(r"#\s*exit code (\d+)$")
 _PRINTED: Final = re.compile(r"^\s*print\(.*\)  # (.*)$", re.MULTILINE)
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d{6}\+00:00")
@@ -76,11 +77,11 @@ class Section:
     @property
     def any_database(self) -> bool:
         """Whether the reader chooses the database, by ``DATABASE_URL``."""
-        return any("DATABASE_URL" in block.text for block in self.blocks)
+        return any(_CHOSEN.search(block.text) for block in self.blocks)
 
 
-def sections(page: Path) -> list[Section]:
-    """The sections of a page that have something to do."""
+def sections(page: Path, *, begin_at: Sequence[str] = ("h2",)) -> list[Section]:
+    """The sections of a page that have something to do, each beginning at a heading of these kinds."""
     found: dict[str, Section] = {}
     section = Section(page.name, "top")
     tokens = MarkdownIt().enable("table").parse(page.read_text())
@@ -89,7 +90,7 @@ def sections(page: Path) -> list[Section]:
         heading = tokens[number + 1].content if token.type == "heading_open" else ""
         following = tokens[number + 4] if heading and number + 4 < len(tokens) else None
         continued = _GOES_ON.match(following.content) if following else None
-        if heading and (token.tag == "h2" or continued):
+        if heading and (token.tag in begin_at or continued):
             section = Section(page.name, anchor(heading))
             if continued:
                 assert continued[1] in found, f"{place}: there is no section #{continued[1]} before this one"
@@ -136,9 +137,8 @@ def rows_of(lines: Sequence[Sequence[str]]) -> str:
 
 
 def anchor(heading: str) -> str:
-    """What a link to a heading says, as Markdown's table of contents makes it."""
-    words = re.sub(r"[^\w\s-]", "", heading.replace("`", "")).strip().lower()
-    return re.sub(r"[-\s]+", "-", words)
+    """What a link to a heading says, as GitHub and the site make it."""
+    return re.sub(r"[^\w\s-]", "", heading).strip().lower().replace(" ", "-")
 
 
 def environment(programs: Path, **given: str) -> dict[str, str]:

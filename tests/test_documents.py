@@ -1,5 +1,6 @@
 """Every block of code in the documentation does what the page says, and the runner that proves it can fail."""
 
+import os
 import re
 import sys
 import time
@@ -10,18 +11,23 @@ from sqlalchemy import create_engine
 
 from tests.conftest import Database
 from tests.documents import ROOT, Block, Section, anchor, environment, follow, sections
+from tests.ready import programs
 
 pytestmark = pytest.mark.once
 
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
-SECTIONS = [section for page in PAGES for section in sections(page)]
+SECTIONS = [section for page in PAGES if page.name != "operate.md" for section in sections(page)]
+"""The sections of all pages but the runbook, which begin with something wrong: tests/test_runbook.py."""
 PROGRAMS = Path(sys.executable).parent
 
 ELSEWHERE = {
     "make demo    # a first look": ".ci/run and tests/test_demo.py",
     "pip install .  ": "tests/matrix",
+    "pip install '.[cli]'\n": "tests/matrix",
     "$ make bench PEERS=1": "nowhere whole, for it takes an hour; a smoke of it in .ci/run",
-    "session-store import chats.jsonl.gz": "tests/test_cli.py",
+    "python3 -m venv .venv\n": "tests/test_readme.py, in an environment that is there",
+    "session-store stuck --longer-than 5m": "tests/test_readme.py, with somebody who answers no question",
+    "session-store import --dry-run moved/": "tests/transfer and tests/imports",
     '{"session_key": "telegram_ann"': "tests/test_import.py",
     "$ session-store export --format parquet": "tests/transfer/test_rows.py",
     "import pandas": "nowhere, for nothing else needs pandas",
@@ -30,6 +36,9 @@ ELSEWHERE = {
     "SELECT day, count(*) AS messages FROM 'messages.parquet'": "nowhere, for nothing else needs DuckDB",
 }
 """What is not run here, by how the block begins, and where that is done."""
+
+AT_LENGTH = {"testing.md#a-backend-of-your-own"}
+"""What waits for the long suite because another test does the same: tests/test_testing.py runs that suite."""
 
 
 def here(section: Section) -> list[Block]:
@@ -47,16 +56,29 @@ def only_postgresql(section: Section) -> bool:
     return "postgresql" in section.name
 
 
-def reader(**given: str) -> dict[str, str]:
-    """The environment of a reader who has this checkout."""
-    return environment(PROGRAMS, PYTHONPATH=str(ROOT), CHECKOUT=str(ROOT), **given)
+def reader(*folders: Path, **given: str) -> dict[str, str]:
+    """The environment of a reader who has this checkout, and in some folders programs to be taken first."""
+    variables = environment(PROGRAMS, PYTHONPATH=str(ROOT), CHECKOUT=str(ROOT), **given)
+    return {**variables, "PATH": os.pathsep.join([*map(str, folders), variables["PATH"]])}
+
+
+def in_a_hurry(section: Section, **given: str) -> dict[str, str]:
+    """The same, where programs start at once; what the README says is done by programs as they are."""
+    return reader(*([] if section.page == "README.md" else [programs()]), **given)
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("section", [section for section in SECTIONS if not section.any_database], ids=str)
+@pytest.mark.parametrize(
+    "section",
+    [
+        pytest.param(section, id=str(section), marks=pytest.mark.long if str(section) in AT_LENGTH else ())
+        for section in SECTIONS
+        if not section.any_database
+    ],
+)
 def test_a_section_does_what_it_says(section: Section, tmp_path: Path) -> None:
     """Done from top to bottom in an empty directory, every block succeeds and prints what stands there."""
-    follow(here(section), tmp_path, reader())
+    follow(here(section), tmp_path, in_a_hurry(section))
 
 
 def is_long(section: Section, database: str) -> bool:
@@ -86,7 +108,7 @@ def test_a_section_does_it_on_both_databases(section: Section, empty_database: D
     On SQLite the database is the one the page falls back to.
     """
     given = {"DATABASE_URL": database_url(empty_database)} if empty_database.name == "postgresql" else {}
-    follow(here(section), tmp_path, reader(**given))
+    follow(here(section), tmp_path, in_a_hurry(section, **given))
 
 
 @pytest.mark.parametrize("begins", ELSEWHERE)
