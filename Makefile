@@ -11,6 +11,8 @@
 # make bench         what every call costs beside SQL by hand, with PEERS=1 beside other libraries; see benchmarks/README.md
 # make bench-smoke   each benchmark once, on next to nothing
 # make conformance   the conformance suite on every Python that is here
+# make docs          the documentation as a site, in build/docs
+# make pages         the pages that are made of the code: the picture of the package, the command line
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -43,7 +45,7 @@ SHARE ?= 1
 EXAMPLES ?= 32000
 PYTHONS := $(foreach version,3.11 3.12 3.13,$(if $(shell python$(version) -c 'print(1)' 2>/dev/null),python$(version)))
 
-.PHONY: demo test test-older matrix matrix-sample faults fuzz bench bench-smoke conformance example-fastapi example-flask check fix coverage
+.PHONY: demo test test-older matrix matrix-sample faults fuzz bench bench-smoke conformance docs pages example-fastapi example-flask check fix coverage
 
 demo: $(VENV)/cli.stamp
 	$(BIN)/python examples/demo.py
@@ -98,6 +100,15 @@ conformance:
 		$(MAKE) test PYTHON=$$python VENV=.venv-$$python ARGS=tests/conformance || exit 1; \
 	done
 
+# Anew each time, for a page that is not read again warns of nothing. -n: what leads nowhere is a warning.
+docs: $(VENV)/docs.stamp
+	$(BIN)/python -m sphinx -W --keep-going -n -E -q -b html -c docs . build/docs
+	@echo build/docs/index.html
+
+pages: $(VENV)/dev.stamp
+	$(BIN)/python -m docs.layers
+	$(BIN)/python -m docs.commands
+
 example-fastapi:
 	$(MAKE) VENV=$(HOSTS) $(HOSTS)/hosts.stamp
 	cd examples/fastapi_shop && $(CURDIR)/$(HOSTS)/bin/alembic upgrade heads
@@ -126,6 +137,10 @@ $(VENV)/cli.stamp: $(VENV)/constraints.txt pyproject.toml
 
 $(VENV)/dev.stamp: $(VENV)/constraints.txt pyproject.toml
 	$(INSTALL) '.[dev]'
+	touch $@ $(VENV)/cli.stamp
+
+$(VENV)/docs.stamp: $(VENV)/constraints.txt pyproject.toml
+	$(INSTALL) '.[docs]'
 	touch $@ $(VENV)/cli.stamp
 
 # As a host has it: from the wheel. Its version stays the same from build to build, so it is installed by force.
