@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from session_store import SessionStore
-from tests.documents import ROOT, sections
+from tests.documents import ROOT, Shell, environment, sections
+from tests.ready import programs
 
 pytestmark = pytest.mark.once
 
@@ -36,3 +37,21 @@ def test_the_first_program_is_ten_lines(
     ]
     with SessionStore("conversations.db") as store:
         assert (len([line for line in FIRST.text.splitlines() if line]), len(store.load("telegram_ann"))) == (10, 2)
+
+
+def test_five_commands_lead_to_a_report_and_others_through_the_night(tmp_path: Path) -> None:
+    """Typed as they stand there, but for the environment they make, all succeed or say that somebody is to agree."""
+    [run_it] = [section for section in sections(README) if section.name == "run-it"]
+    five, at_night = (block.text.splitlines() for block in run_it.own)
+    Path(tmp_path, "chats.jsonl").write_text('{"session_key": "telegram_ann", "role": "user", "content": "Hello"}\n')
+    variables = environment(programs(), PYTHONPATH=str(ROOT))
+    assert [line.split()[0] for line in five[:2]] == ["python3", ".venv/bin/pip"]
+    assert len(five) == 5
+
+    with Shell(tmp_path, variables) as shell:
+        for line in [*(line.removeprefix(".venv/bin/") for line in five[2:]), *at_night]:
+            # What follows a conversation does so until it is ended.
+            code, printed, told = shell.run(f"timeout 2 {line}" if " tail -f " in line else line)
+
+            assert code in {0, 124} or "Nobody is there to answer" in told, f"{line}: {printed}{told}"
+    assert b"<svg" in Path(tmp_path, "report.html").read_bytes()
