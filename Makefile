@@ -141,7 +141,7 @@ $(VENV)/dev.stamp: $(VENV)/constraints.txt pyproject.toml
 
 $(VENV)/docs.stamp: $(VENV)/constraints.txt pyproject.toml
 	$(INSTALL) '.[docs]'
-	touch $@ $(VENV)/cli.stamp
+	touch $@
 
 # As a host has it: from the wheel. Its version stays the same from build to build, so it is installed by force.
 $(VENV)/hosts.stamp: $(VENV)/constraints.txt pyproject.toml $(REQUIREMENTS) $(SOURCES)

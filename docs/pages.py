@@ -127,7 +127,7 @@ def shown(env: Any) -> dict[str, set[str]]:
     """The files and folders of the checkout that pages lead to, by page."""
     if not hasattr(env, "session_store_shown"):
         env.session_store_shown = {}
-    return env.session_store_shown  # type: ignore[no-any-return]
+    return env.session_store_shown
 
 
 def place(path: Path, name: str) -> str:
@@ -156,7 +156,7 @@ def file(app: Sphinx, path: Path) -> str:
     if len(text) > LARGEST:
         return f"<p>{len(text):,} characters, which are not shown.</p>"
     language = LANGUAGE_OF.get(path.suffix, "text")
-    return app.builder.highlighter.highlight_block(text, language, linenos="inline", lineanchors="L")  # type: ignore[attr-defined]
+    return app.builder.highlighter.highlight_block(text, language, linenos="inline", lineanchors="L")
 
 
 def short_name(_: Sphinx, env: Any, node: addnodes.pending_xref, shown_as: nodes.Element) -> nodes.Element | None:

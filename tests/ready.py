@@ -138,7 +138,7 @@ def _become(files: list[int], name: str, arguments: list[str], directory: str, e
         code = 1
     if isinstance(code, str):
         sys.stderr.write(f"{code}\n")
-    threading._shutdown()  # type: ignore[attr-defined]
+    threading._shutdown()
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -164,7 +164,7 @@ def _run(name: str, arguments: list[str]) -> None:
     while arguments and arguments[0] == "-W":
         options.append(arguments[1])
         arguments = arguments[2:]
-    warnings._processoptions(options)  # type: ignore[attr-defined]
+    warnings._processoptions(options)
     match arguments:
         case ["-m", module, *rest]:
             sys.argv = [module, *rest]

@@ -51,7 +51,7 @@ def test_five_commands_lead_to_a_report_and_others_through_the_night(tmp_path: P
     with Shell(tmp_path, variables) as shell:
         for line in [*(line.removeprefix(".venv/bin/") for line in five[2:]), *at_night]:
             # What follows a conversation does so until it is ended.
-            code, printed, told = shell.run(f"timeout 2 {line}" if " tail -f " in line else line)
+            code, printed, told = shell.run(f"timeout 1 {line}" if " tail -f " in line else line)
 
             assert code in {0, 124} or "Nobody is there to answer" in told, f"{line}: {printed}{told}"
     assert b"<svg" in Path(tmp_path, "report.html").read_bytes()
