@@ -88,8 +88,10 @@ def _prose(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown leaves as it is; what is a command stands in code, where nothing has to be done."""
-    return text if f"{PROGRAM} " in text else re.sub(r"([*_<|\[\]])", r"\\\1", text)
+    """Text that Markdown leaves as it is; options stand in code, as commands do."""
+    if f"{PROGRAM} " in text:
+        return text
+    return re.sub(r"(?<![\w`])(--?[a-z][a-z-]*)", r"`\1`", re.sub(r"([*_<|\[\]])", r"\\\1", text))
 
 
 def _is_option(parameter: Any) -> bool:

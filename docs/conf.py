@@ -42,7 +42,7 @@ autodoc_default_options = {"members": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 default_role = "any"
-smartquotes = False
+smartquotes_action = "D"  # a dash where a docstring has one; quotes as they are typed
 nitpicky = True
 
 html_theme = "furo"

@@ -62,7 +62,7 @@ def create(bind: Bind, *, schema: str | None = None) -> list[str]:
 
 
 def drop(bind: Bind, *, schema: str | None = None) -> None:
-    """Remove the indexes, as far as they are there; arguments and errors are those of `create`."""
+    """Remove the indexes, as far as they are there; arguments and errors are those of `create_indexes`."""
     with connected(bind, schema) as db, locked(db), places.search_path(db, schema or places.of(db)):
         revisions.require_tables(db)
         for name in NAMES:
