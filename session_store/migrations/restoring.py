@@ -16,7 +16,6 @@ from session_store.dialects import catalogue, places
 from session_store.errors import StoreError
 from session_store.migrations import views_v1
 from session_store.migrations.comparing import differences
-from session_store.repairs import COUNT_ORPHANS, LOGS
 from session_store.tables import METADATA
 
 if TYPE_CHECKING:
@@ -91,12 +90,16 @@ def missing_references(db: Connection, schema: str | None) -> list[ForeignKeyCon
     if db.dialect.name != "postgresql":
         return []
     look = inspect(db)
-    logs = [log for log in LOGS if look.has_table(log.name, schema)]
+    referring = [table for table in METADATA.tables.values() if table.foreign_key_constraints]
+    logs = [log for log in referring if look.has_table(log.name, schema)]
     there = {key["name"] for log in logs for key in look.get_foreign_keys(log.name, schema)}
     return [key for log in logs for key in log.foreign_key_constraints if key.name not in there]
 
 
 def _require_no_orphans(db: Connection, log: Table) -> None:
+    # Statements that only mending needs are not made when a store is imported.
+    from session_store.repairs import COUNT_ORPHANS  # noqa: PLC0415
+
     number = db.execute(COUNT_ORPHANS[log]).first()
     if number and number[0]:
         problem = f"{number[0]:,} rows of {log.name} have no session: mend the orphans before the reference to sessions"
