@@ -37,8 +37,8 @@ ELSEWHERE = {
 }
 """What is not run here, by how the block begins, and where that is done."""
 
-AT_LENGTH = {"testing.md#a-backend-of-your-own"}
-"""What waits for the long suite because another test does the same: tests/test_testing.py runs that suite."""
+AT_LENGTH = {"testing.md#fixtures", "testing.md#a-backend-of-your-own"}
+"""What waits for the long suite because tests/test_testing.py does the same."""
 
 
 def here(section: Section) -> list[Block]:
