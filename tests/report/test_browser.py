@@ -90,6 +90,7 @@ def test_a_page_in_a_browser(tab: Tab, files: dict[str, Path], name: str, width:
     if SCREENSHOTS:
         tab.screenshot(Path(SCREENSHOTS) / f"{name}-{width}-{scheme}.png")
     marks = tab.evaluate(MARKS)
+    tab.evaluate("document.querySelectorAll('details').forEach(details => { details.open = true })")
 
     assert tab.requested() == [files[name].as_uri()]
     assert tab.complaints() == []
