@@ -18,6 +18,7 @@ _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _STEERING: Final = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufff9-\uffff]"
 )
+"""Among them all that XML cannot have: at one of those the library that draws ends the whole process."""
 _LONGEST: Final = 100
 
 _THOUSAND: Final = 1000

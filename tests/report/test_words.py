@@ -1,7 +1,10 @@
 """Figures as people write them."""
 
+import re
+import sys
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -86,6 +89,19 @@ def test_shares(part: float, text: str) -> None:
 def test_spans(first: str, last: str, text: str) -> None:
     """As briefly as it can be said."""
     assert words.between(datetime.fromisoformat(first), datetime.fromisoformat(last)) == text
+
+
+def test_what_is_legible_can_be_drawn() -> None:
+    """Of all characters there are, none is left that XML, and so a chart, cannot have.
+
+    Source: https://www.w3.org/TR/xml/#charsets
+    """
+    every = "".join(map(chr, range(sys.maxunicode + 1)))
+    written = words.legible(every, longest=len(every) * 2)
+
+    assert re.findall("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", written) == []
+    assert written.encode()
+    assert written.startswith(r"\x00\x01")
 
 
 def evenly(most: float) -> axes.Scale:
@@ -190,4 +206,4 @@ def test_a_time_of_year_9999() -> None:
     last = datetime.max.replace(tzinfo=UTC)
 
     assert words.local(last, UTC) == last
-    assert words.local(last, __import__("zoneinfo").ZoneInfo("Asia/Tokyo")) == last
+    assert words.local(last, ZoneInfo("Asia/Tokyo")) == last
