@@ -42,8 +42,6 @@ _LENGTHS: Final[Mapping[str, timedelta]] = {
     "week": timedelta(weeks=1),
 }
 _MONTHS_OF_A_YEAR: Final = 12
-_HOURS_OF_A_DAY: Final = 24
-_DAYS_OF_A_WEEK: Final = 7
 
 
 class Scale(NamedTuple):
@@ -156,22 +154,20 @@ class Periods(NamedTuple):
                 yield self._month_starts(_MONTHS_OF_A_YEAR * years * 10**power)
 
     def _hours(self, step: int) -> Iterator[tuple[float, str]]:
-        first = self._midnight
-        for hour in range(0, self.number + _HOURS_OF_A_DAY, step):
-            when = first + timedelta(hours=hour)
-            place = self.place(when)
-            if 0 <= place < self.number:
+        for place, when in self._starts():
+            if when.hour % step == 0:
                 yield place, f"{when:%H:%M}" if when.hour else _day(when)
 
     def _days(self, step: int) -> Iterator[tuple[float, str]]:
-        first = self._midnight
-        # Weeks from Monday. The middle of a day is where its bar is, its beginning is that of its first hour.
-        day = -first.weekday() % _DAYS_OF_A_WEEK if step % _DAYS_OF_A_WEEK == 0 else 0
+        # The middle of a day is where its bar is, its beginning is that of its first hour.
         middle = 0.5 if self.unit == "day" else 0
-        while (place := self._exact_place(first + timedelta(days=day))) < self.number:
-            if place >= 0:
-                yield place + middle, _day(first + timedelta(days=day))
-            day += step
+        for place, when in self._starts():
+            # The first day of all was a Monday, from which weeks are counted.
+            if when.hour == 0 and (when.toordinal() - 1) % step == 0:
+                yield place + middle, _day(when)
+
+    def _starts(self) -> Iterator[tuple[int, datetime]]:
+        return ((place, _time(self.first) + place * _LENGTHS[self.unit]) for place in range(self.number))
 
     def _month_starts(self, step: int) -> Iterator[tuple[float, str]]:
         first = _months(self.first) + (self.unit != "month" and self.first != self.first.replace(day=1))
@@ -186,10 +182,6 @@ class Periods(NamedTuple):
         if self.unit == "month":
             return self.place(when)
         return round((when - _time(self.first)) / _LENGTHS[self.unit], 3)
-
-    @property
-    def _midnight(self) -> datetime:
-        return _time(self.first).replace(hour=0)
 
 
 def _time(when: date) -> datetime:

@@ -28,6 +28,7 @@ from session_store.analytics import Price
 from session_store.report import page
 from session_store.report.axes import MOST_PERIODS
 from tests.analytics import filling, select_figures
+from tests.analytics.conversations import EDGES
 from tests.analytics.crowd import CROWD, PARTS
 from tests.analytics.figures import Conversations
 from tests.analytics.samples import NOON, NOTHING, SHOP, head, said, with_payload
@@ -297,6 +298,18 @@ def test_a_page_has_an_end(fill: Fill) -> None:
     for column in (2, 3):
         assert sum(row[column] for row in models) == sum(row[column] for row in select_figures.tokens(MANY))
     assert len(found.tables["tokens"][0][1]) == 8
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("times", [EDGES[:1], EDGES[1:], EDGES])
+@pytest.mark.parametrize("tz", ["UTC", "Pacific/Apia"])
+def test_the_first_and_the_last_time(fill: Fill, times: list[datetime], tz: str) -> None:
+    """A message may be of any time that can be stored."""
+    messages = [said("a", seq, "user", 0)._replace(created_at=time) for seq, time in enumerate(times, start=1)]
+    found = parsed(fill(Conversations([head("a", "ann")], messages, [])), tz=tz)
+
+    assert found.keys["Messages"] == len(times)
+    assert found.rows("activity")[-1][1] == 1
 
 
 # Only reading.
