@@ -72,7 +72,7 @@ def made(fill: Fill, names: Sequence[str], **about: Any) -> str:
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("number", [2, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("number", [2, pytest.param(60, marks=pytest.mark.long)])
 @pytest.mark.timeout(900)
 def test_content_adds_nothing_but_text(fill: Fill, number: int) -> None:
     """The page has the elements and attributes of a harmless one, is UTF-8 and well-formed, and steers nothing."""
