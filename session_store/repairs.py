@@ -53,10 +53,8 @@ def _wrong(told: Subquery, entry: Subquery) -> Mapping[str, ColumnElement[bool]]
     return {
         "message_count": SESSIONS.c.message_count != func.coalesce(told.c.number, 0),
         "last_seq": SESSIONS.c.last_seq < func.coalesce(told.c.last_seq, 0),
-        "last_activity": or_(
-            and_(told.c.newest.is_not(None), SESSIONS.c.last_activity < told.c.newest),
-            SESSIONS.c.active_minute != minute_of_time(SESSIONS.c.last_activity),
-        ),
+        "last_activity": and_(told.c.newest.is_not(None), SESSIONS.c.last_activity < told.c.newest),
+        "active_minute": SESSIONS.c.active_minute != minute_of_time(SESSIONS.c.last_activity),
         "state_seq": and_(entry.c.seq.is_not(None), SESSIONS.c.state_seq != entry.c.seq),
         "state": and_(
             entry.c.seq.is_not(None),

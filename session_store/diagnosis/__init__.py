@@ -19,8 +19,9 @@ __all__ = ["Finding", "Severity", "doctor"]
 def doctor(bind: Bind, *, schema: str | None = None, stuck_secs: float = 3600.0, quick: bool = False) -> list[Finding]:
     """Look at a database and say what is wrong with it, and what mends that; facts that are well are told too.
 
-    Nothing is written, and nobody is waited for: it runs on a read-only replica and on a read-only file, and beside
-    whoever writes. What cannot be looked at is a finding as well.
+    Nothing is written: it runs on a read-only replica and on a read-only file, and beside whoever writes. For a table
+    that somebody has locked it waits two seconds, unless it is given a connection. What cannot be looked at is a
+    finding as well.
 
     Args:
         bind: A connection, an engine, or a URL or the path of a SQLite file. A file named so is opened to be read only;

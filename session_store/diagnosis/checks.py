@@ -18,6 +18,7 @@ from session_store.diagnosis.findings import Finding, Severity, in_ascii
 from session_store.dialects import places
 from session_store.dialects.failures import is_forbidden
 from session_store.dialects.sql import commits_itself
+from session_store.dialects.turns import wait_at_most
 from session_store.errors import StoreError, clipped
 from session_store.validation import ago
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from session_store.binds import Bind
 
 Check = Callable[[Examination], Iterable[Finding]]
+
+_PATIENCE_SECS: Final = 2.0
+"""How long to wait for a table that somebody has locked, in a transaction of our own."""
 
 _CHECKS: Final[Mapping[str, Check]] = {
     "schema": schemas.check_schema,
@@ -52,6 +56,8 @@ def examine(bind: Bind, *, schema: str | None, stuck_secs: float, quick: bool) -
     is_hosts = isinstance(bind, Connection | Engine)
     with connected(bind, schema, only_read=True) as db, rolled_back(db), places.translated(db, schema):
         asked = Examination(db, places.of(db), now, float(stuck_secs), quick, is_hosts)
+        if not isinstance(bind, Connection):
+            wait_at_most(db, _PATIENCE_SECS)
         # Whoever cannot answer this cannot be reached; any later failure is that of one check.
         if not revisions.exists(db):
             return [schemas.no_tables(asked)]
@@ -60,17 +66,21 @@ def examine(bind: Bind, *, schema: str | None, stuck_secs: float, quick: bool) -
 
 
 def _found_by(name: str, check: Check, asked: Examination) -> list[Finding]:
+    found: list[Finding] = []
     try:
         with _apart(asked.db):
-            return list(check(asked))
+            found.extend(check(asked))  # as far as it comes
     except (SQLAlchemyError, StoreError) as error:
         if asked.db.invalidated:
             raise
         cause = error.orig if isinstance(error, DBAPIError) else error
         said = clipped((str(cause).splitlines() or [""])[0])
         if isinstance(error, StoreError) or is_forbidden(error):
-            return [Finding(name, Severity.INFO, f"this could not be looked at, by this role or connection: {said}")]
-        return [Finding(name, Severity.WARNING, f"this could not be looked at: {said}")]
+            message = f"this could not be looked at by this role or connection: {said}"
+            found.append(Finding(name, Severity.INFO, message))
+        else:
+            found.append(Finding(name, Severity.WARNING, f"this could not be looked at: {said}"))
+    return found
 
 
 def _in_a_line(finding: Finding) -> Finding:

@@ -18,6 +18,7 @@ _MEANING: Final = {
     "message_count": (Severity.ERROR, "counts other messages than there are", "lists show a wrong number"),
     "last_seq": (Severity.ERROR, "has a last_seq below that of a message", "the next append to it is refused"),
     "last_activity": (Severity.WARNING, "has a last activity before its newest message", "lists are out of order"),
+    "active_minute": (Severity.WARNING, "has the minute of another time", "lists are out of order, or miss it"),
     "state_seq": (
         Severity.ERROR,
         "has another state_seq than the newest entry in its log",
@@ -43,10 +44,9 @@ def check_heads(asked: Examination) -> Iterator[Finding]:
         if number:
             message = f"{counted(number, 'session')} whose head {what}, {clipped(row[f'{name}_of'])} for one: {meaning}"
             yield Finding(f"heads.{name}", severity, message, number, "sessions", asked.command("mend", "heads"))
-    yield Finding(
-        "heads.compared", Severity.INFO, f"{counted(row['sessions'], 'session')} compared with their logs",
-        row["sessions"], "sessions",
-    )  # fmt: skip
+    number = row["sessions"]
+    message = f"{counted(number, 'session')} compared with what their logs say"
+    yield Finding("heads.compared", Severity.INFO, message, number, "sessions")
 
 
 def check_orphans(asked: Examination) -> Iterator[Finding]:

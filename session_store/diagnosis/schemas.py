@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
     from session_store.diagnosis.examination import Examination
 
-_SEVERITY: Final = {"missing": Severity.ERROR, "changed": Severity.WARNING, "not ours": Severity.INFO}
+_DIFFERS: Final = {
+    "missing": (Severity.ERROR, ": calls that need it fail, and only a backup has it"),
+    "changed": (Severity.WARNING, ": what is written may be refused"),
+    "not ours": (Severity.INFO, ""),
+    # Of SQLite, which makes it with the table only.
+    "fk": (Severity.WARNING, ": what SQL deletes leaves its entries behind; an import into a new file has it"),
+}
+"""What a difference means that no command mends."""
 
 
 def no_tables(asked: Examination) -> Finding:
@@ -47,9 +54,9 @@ def check_schema(asked: Examination) -> Iterator[Finding]:
         others = differences(asked.db)
     for difference in others:
         if difference.name not in restorable:
-            yield Finding(
-                "schema.difference", _SEVERITY[difference.how], difference.in_words, difference.name, difference.kind
-            )
+            severity, meaning = _DIFFERS["fk" if difference.kind == "fk" else difference.how]
+            message = f"{difference.in_words}{meaning}"
+            yield Finding("schema.difference", severity, message, difference.name, difference.kind)
 
 
 def _told(asked: Examination, revision: str | None) -> Finding:

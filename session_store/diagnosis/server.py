@@ -135,7 +135,7 @@ def check_transactions(asked: Examination) -> Iterator[Finding]:
         yield Finding(check, Severity.WARNING, message, round(oldest.seconds, 3), "seconds", command)
     hidden = asked.db.execute(_ASK_HIDDEN).scalar_one()
     if hidden:
-        message = f"what {counted(hidden, 'connection')} of other roles does is hidden from it: grant it pg_monitor"
+        message = f"{counted(hidden, 'connection')} of other roles hidden from this one: one in pg_monitor sees them"
         yield Finding("transactions.hidden", Severity.INFO, message, hidden, "connections")
     yield from _prepared(asked, longest)
     yield from _slots(asked)

@@ -6,6 +6,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from sqlalchemy import func, select, true
+
 from session_store.dialects.sql import AUTOCOMMIT, commits_itself
 from session_store.errors import StoreError
 
@@ -64,6 +66,13 @@ def outside_of_transactions(connection: Connection) -> None:
     if _driver(connection).in_transaction:
         # A host's event, or a driver told to, has begun one. Else sqlite3 begins before INSERT, UPDATE and DELETE only.
         connection.exec_driver_sql("ROLLBACK")
+
+
+def wait_at_most(connection: Connection, seconds: float) -> None:
+    """Let a statement of this transaction fail that has waited so long for a lock; on SQLite the driver decides."""
+    if connection.dialect.name == "postgresql":
+        milliseconds = str(int(seconds * 1000))
+        connection.execute(select(func.set_config("lock_timeout", milliseconds, true())))
 
 
 def commit(connection: Connection) -> None:

@@ -302,6 +302,7 @@ FAULTS = [
     Fault("head count wrong", "heads.message_count", MEND_HEADS, of_head("message_count = message_count + 5")),
     Fault("last_seq too low", "heads.last_seq", MEND_HEADS, of_head("last_seq = 1")),
     Fault("last activity too early", "heads.last_activity", MEND_HEADS, of_head("last_activity = created_at")),
+    Fault("minute of another time", "heads.active_minute", MEND_HEADS, of_head("active_minute = created_at")),
     Fault("state_seq too low", "heads.state_seq", MEND_HEADS, of_head("state_seq = 1")),
     Fault("state of another time", "heads.state", MEND_HEADS, of_head("state = 'error'")),
     Fault(

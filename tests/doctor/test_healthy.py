@@ -29,7 +29,7 @@ from session_store import (
     migrations,
     search_index,
 )
-from session_store.diagnosis import files
+from session_store.diagnosis import checks, files
 from session_store.store import utc_now
 from tests.conftest import Database
 from tests.doctor.faults import KEY, alarms, connection, fill
@@ -300,6 +300,21 @@ def test_a_disk_that_is_nearly_full(database: Database, monkeypatch: pytest.Monk
 
 
 @only_postgresql
+def test_a_table_that_is_locked(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody has locked is not waited for as long as they please; all else is looked at."""
+    monkeypatch.setattr(checks, "_PATIENCE_SECS", 0.05)
+    fill(database)
+    with connection(database) as db:
+        for statement in ("BEGIN", "LOCK TABLE session_store_states IN ACCESS EXCLUSIVE MODE"):
+            db.exec_driver_sql(statement)
+        findings = {finding.check: finding for finding in doctor(database.url)}
+        db.exec_driver_sql("ROLLBACK")
+
+    assert "lock timeout" in findings["heads"].message
+    assert {"schema.revision", "search.engine", "server.version"} <= findings.keys()
+
+
+@only_postgresql
 def test_a_connection_that_is_lost(database: Database) -> None:
     """Who loses the server in the middle of it is told that, and no half of what was found."""
     engine = host_engine(database)
@@ -458,6 +473,6 @@ def test_tables_that_are_half_gone(database: Database) -> None:
         db.exec_driver_sql("DROP TABLE session_store_states" + (" CASCADE" if database.name == "postgresql" else ""))
     findings = {finding.check: finding for finding in alarms(doctor(database.url))}
 
-    assert findings["schema.difference"].message == "table session_store_states is missing"
+    assert findings["schema.difference"].message.startswith("table session_store_states is missing: ")
     assert findings["heads"].severity == Severity.WARNING
     assert "search.rows" not in findings

@@ -96,7 +96,7 @@ def words_of(command: str) -> list[str]:
     return printed.decode("utf-8", "surrogatepass").split("\0")[:-1]
 
 
-@examples(30)
+@examples(10)
 @given(st.lists(st.text(st.characters(blacklist_characters="\0")), min_size=1, max_size=20))
 def test_a_shell_reads_what_was_meant(words: list[str]) -> None:
     """A command is read back by a shell as the words it was made of, and is one line of ASCII."""
