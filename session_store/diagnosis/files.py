@@ -105,6 +105,7 @@ def _readers(log: Path) -> set[int]:
         lines = _LOCKS.read_text().splitlines()
     except OSError:
         return set()
+    # By the number of the file alone: some file systems have another number here for the device.
     held = (line.split() for line in lines)
     return {
         int(words[4])
