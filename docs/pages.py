@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
-from types import FunctionType
 from typing import Any, ClassVar
 
 from docutils import nodes
@@ -173,12 +172,6 @@ def short_name(_: Sphinx, env: Any, node: addnodes.pending_xref, shown_as: nodes
     return shown_as
 
 
-def as_it_is_called(_: Sphinx, documented: Any, __: bool) -> None:  # noqa: FBT001 - what Sphinx hands its hooks
-    """Let the signature that a call was given count, and not the annotations of what it runs."""
-    if isinstance(documented, FunctionType) and "__signature__" in vars(documented):
-        documented.__annotations__ = {}
-
-
 def says_nothing(_: Sphinx, __: str, ___: str, member: Any, skip: bool, ____: Any) -> bool | None:  # noqa: FBT001
     """Leave out the fields of a tuple that only say which field they are: the signature has their types."""
     return True if str(member.__doc__).startswith("Alias for field number") else skip or None
@@ -214,7 +207,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_transform(Sidebar)
     app.connect("html-collect-pages", source_pages)
     app.connect("missing-reference", short_name)
-    app.connect("autodoc-before-process-signature", as_it_is_called)
     app.connect("autodoc-skip-member", says_nothing)
     app.connect("source-read", titled)
     app.connect("env-check-consistency", whole)

@@ -71,10 +71,10 @@ def _dressed(call: F, operation: Callable[..., Any], parameters_given: int) -> F
     del call.__wrapped__  # type: ignore[attr-defined]
     signature = inspect.signature(operation)
     first, *rest = signature.parameters.values()
-    call.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[first, *rest[parameters_given:]],
-        return_annotation=_PLAN.sub(r"\1", signature.return_annotation),
-    )
+    parameters = [first, *rest[parameters_given:]]
+    returned = _PLAN.sub(r"\1", signature.return_annotation)
+    call.__signature__ = signature.replace(parameters=parameters, return_annotation=returned)  # type: ignore[attr-defined]
+    call.__annotations__ = {it.name: it.annotation for it in parameters[1:]} | {"return": returned}
     return call
 
 

@@ -98,3 +98,14 @@ def test_a_store_does_what_its_protocol_says(protocol: type, store: type) -> Non
     assert {name: shape(getattr(protocol, name)) for name in calls(protocol)} == {
         name: shape(getattr(store, name)) for name in calls(protocol)
     }
+
+
+@pytest.mark.parametrize("store", [SessionStore, AsyncSessionStore])
+def test_annotations_are_those_of_the_signature(store: type) -> None:
+    """Whoever asks for types gets what a call takes and returns, and nothing of its transaction."""
+    for name in calls(store):
+        call = getattr(store, name)
+        signature = inspect.signature(call)
+        said = {it.name: it.annotation for it in signature.parameters.values() if it.name != "self"}
+
+        assert call.__annotations__ == said | {"return": signature.return_annotation}

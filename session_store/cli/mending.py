@@ -7,7 +7,7 @@ import typer
 from session_store import migrations, upkeep
 from session_store.cli import display, records
 from session_store.cli.asking import agreed, progress, tell
-from session_store.cli.options import DEFAULT_DATABASE, Database, DryRun, Json, Schema, Yes, opened, waiting
+from session_store.cli.options import DEFAULT_DATABASE, Database, DryRun, Json, Schema, Yes, checked, opened, waiting
 from session_store.diagnosis.findings import counted
 
 
@@ -53,15 +53,15 @@ def restored(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Sch
     _tell(made, json=json)
 
 
-def pragmas(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
+def pragmas(*, json: Json = False, db: Database = DEFAULT_DATABASE) -> None:
     """Let a SQLite file be written through a log, beside which others read."""
-    with opened(db, schema) as store:
-        mended = upkeep.mend_pragmas(store.engine)
-    _tell(mended, json=json)
+    # Not by a store of ours, which would have mended it when it opened the file.
+    _tell(upkeep.mend_pragmas(checked(db)), json=json)
 
 
 def _tell(made: list[str], *, json: bool) -> None:
     if json:
         records.write({"made": made})
-    else:
-        display.say("\n".join(made) if made else "nothing was missing")
+        return
+    for name in made or ["nothing was missing"]:
+        display.say(name)
