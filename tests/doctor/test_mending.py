@@ -149,7 +149,7 @@ def test_what_is_right_by_now_is_left_alone(engine: Engine) -> None:
 # Orphans.
 
 
-@pytest.mark.parametrize("batch_size", [2, 500])
+@pytest.mark.parametrize("batch_size", [2, pytest.param(500, marks=pytest.mark.long)])
 def test_orphans_are_deleted(database: Database, engine: Engine, batch_size: int) -> None:
     """Messages and states without a head go, whatever the size of a batch; all others stay."""
     without_heads(database, f"key <> '{KEY}'")
