@@ -7,7 +7,7 @@ import typer
 from session_store import migrations, upkeep
 from session_store.cli import display, records
 from session_store.cli.asking import agreed, progress, tell
-from session_store.cli.options import DEFAULT_DATABASE, Database, DryRun, Json, Schema, Yes, checked, opened, waiting
+from session_store.cli.options import DEFAULT_DATABASE, Database, DryRun, Json, Schema, Yes, opened, read, waiting
 from session_store.diagnosis.findings import counted
 
 
@@ -53,10 +53,12 @@ def restored(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Sch
     _tell(made, json=json)
 
 
-def pragmas(*, json: Json = False, db: Database = DEFAULT_DATABASE) -> None:
+def pragmas(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
     """Let a SQLite file be written through a log, beside which others read."""
-    # Not by a store of ours, which would have mended it when it opened the file.
-    _tell(upkeep.mend_pragmas(checked(db)), json=json)
+    with read(db, schema):
+        # By name: a store that writes would have mended it when it opened the file.
+        mended = upkeep.mend_pragmas(db)
+    _tell(mended, json=json)
 
 
 def _tell(made: list[str], *, json: bool) -> None:
