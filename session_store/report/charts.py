@@ -10,6 +10,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from session_store.report import words
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -21,7 +23,7 @@ _HEIGHT: Final = 210
 _TICKS: Final = {_WIDE: 9, _NARROW: 5}
 _ROW: Final = 36
 _BAR: Final = {"type": "bar", "height": 9, "yOffset": 9}
-_WORDS: Final = {"type": "text", "dy": -6, "baseline": "middle", "fontSize": 14}
+_WORDS: Final[dict[str, Any]] = {"type": "text", "dy": -6, "baseline": "middle", "fontSize": 14}
 _ROOM_OF_A_NUMBER: Final = 80
 _NARROWEST_WITH_GAPS: Final = 5.0
 """A bar of fewer pixels touches the next one."""
@@ -137,17 +139,21 @@ def lines(series: Sequence[Series], periods: Periods, scale: Scale) -> Svg | Non
 
 def ranking(bars: Sequence[Bar]) -> Svg:
     """Draw bars from above, on each of which stand its name and its number."""
-    rows = [{"place": place, **bar._asdict(), "colour": f"var(--{bar.colour})"} for place, bar in enumerate(bars)]
     most = max(bar.amount for bar in bars) or 1
     length = {"field": "amount", "type": "quantitative", "axis": None, "scale": {"domain": [0, most]}}
 
     def drawn(width: int) -> str:
-        name = {**_WORDS, "align": "left", "limit": width - _ROOM_OF_A_NUMBER, "color": "var(--text)"}
+        # Not cut off by what draws: it would cut through characters beyond the first 65,536, and fail.
+        room = (width - _ROOM_OF_A_NUMBER) / _WORDS["fontSize"]
+        rows = [
+            {**bar._asdict(), "place": place, "name": words.fitting(bar.name, room), "colour": f"var(--{bar.colour})"}
+            for place, bar in enumerate(bars)
+        ]
         return _drawn(
             {
                 "data": {"values": rows},
                 "width": width,
-                "height": _ROW * len(rows),
+                "height": _ROW * len(bars),
                 "padding": 0,
                 "encoding": {"y": {"field": "place", "type": "ordinal", "axis": None, "scale": {"padding": 0}}},
                 "layer": [
@@ -160,7 +166,7 @@ def ranking(bars: Sequence[Bar]) -> Svg:
                         "encoding": {"x": length, "color": {"field": "colour", "type": "nominal", "scale": None}},
                     },
                     {
-                        "mark": name,
+                        "mark": {**_WORDS, "align": "left", "color": "var(--text)"},
                         "encoding": {"x": {"value": 0}, "text": {"field": "name", "type": "nominal"}},
                     },
                     {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Final
+from unicodedata import east_asian_width
 
 if TYPE_CHECKING:
     from session_store.dialects.times import Unit
@@ -39,6 +40,16 @@ def legible(text: str, longest: int = _LONGEST) -> str:
     # Each of its characters may become six.
     written = _STEERING.sub(lambda match: match[0].encode("unicode_escape").decode(), text[: longest + 1])
     return written if len(written) <= longest else f"{written[: longest - 1]}…"
+
+
+def fitting(text: str, ems: float) -> str:
+    """Return as much of a text as has room in a line of so many times the height of its letters, about."""
+    width = 0.0
+    for place, char in enumerate(text):
+        width += 1.0 if east_asian_width(char) in {"W", "F"} else 0.62
+        if width > ems:
+            return f"{text[: max(place - 1, 0)]}…"
+    return text
 
 
 def count(number: int) -> str:

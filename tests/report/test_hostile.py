@@ -26,7 +26,8 @@ HOSTILE = [
     "<svg xmlns='http://www.w3.org/2000/svg'><use href='#x'/></svg>",
     "<!--", "]]>", "<![CDATA[", "&lt;&#0;&amp;", "{{ 7 * 7 }}{% raw %}", "${x}`", "datum.value]", "\\u003cscript",
     "@import 'x'", "--series-1: red; }", "\u202e\u2066evil\u2069", "שלום עולם", "e\u0301" * 50, "\u200d\ufeff",
-    "\U0001f468\u200d\U0001f469\u200d\U0001f467", "x" * 10_000, "<b>" * 3_000, "a b\tc\nd\r\n", "%s %(x)s {0}", "null",
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467", "x" * 10_000,
+    "\U0001d54b" * 99, "<b>" * 3_000, "a b\tc\nd\r\n", "%s %(x)s {0}", "null",
     "NaN",
 ]  # fmt: skip
 UNSTORABLE = ["\ud800", "a\0b", "\x1b[31m", "\x1a\x01\x01\x01", "\udfff\ud800", "\x85\x9f", "\ufffe\uffff", ""]
@@ -81,6 +82,7 @@ def test_content_adds_nothing_but_text(fill: Fill, number: int) -> None:
     @examples(number)
     @example(UNSTORABLE[:SESSIONS])
     @example(HOSTILE[:SESSIONS])
+    @example(["\U0001d54b" * (20 + place) for place in range(SESSIONS)])
     @given(st.lists(texts, min_size=SESSIONS, max_size=SESSIONS))
     def check(names: list[str]) -> None:
         text = made(fill, names)
