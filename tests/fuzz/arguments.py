@@ -255,6 +255,9 @@ ARGUMENTS: Final[Mapping[tuple[str, str], Argument]] = {
     ("within_secs", "float"): age("within_secs"),
     ("threshold_secs", "float"): age("threshold_secs"),
     ("dry_run", "bool"): flag,
+    ("on_batch", "Callable[[int], object] | None"): argument(
+        (None, abs, bool), (3, "told", {}), lambda it: it is None or callable(it), "on_batch"
+    ),
     ("include_running", "bool"): flag,
     ("message", "ChatMessage"): message,
     ("messages", "Iterable[ChatMessage | NewMessage]"): messages,
