@@ -16,6 +16,7 @@ import pytest
 from session_store import ChatMessage, NewMessage, SessionStore
 from session_store.cli.commands import run
 from tests.conftest import Database
+from tests.ready import programs
 
 ROOT = Path(__file__).parent.parent
 WHEN = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
@@ -47,9 +48,9 @@ def running_in(directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
 
 
 def process(*arguments: object, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    """A command in a process of its own."""
+    """A command in a process of its own, which has imported what it needs before it begins."""
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", MAIN, *map(str, arguments)],
+        [programs() / "session-store", *map(str, arguments)],
         env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], **environment},
         capture_output=True,
         check=False,

@@ -127,7 +127,11 @@ def _become(files: list[int], name: str, arguments: list[str], directory: str, e
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)
-    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    encoding = environment.get("PYTHONIOENCODING", "utf-8")
+    sys.stdin = open(0, encoding=encoding, closefd=False)  # noqa: SIM115
+    # Anew: those of the process that this was forked off know of other files whether they can be sought in.
+    sys.stdout = open(1, "w", encoding=encoding, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding=encoding, errors="backslashreplace", closefd=False)  # noqa: SIM115
     code: Any = 0
     try:
         _run(name, arguments)

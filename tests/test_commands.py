@@ -229,7 +229,7 @@ def test_nothing_is_removed_unasked(hostile: Database, command: Command, name: s
 
 
 @pytest.mark.parametrize("name", REMOVE)
-@pytest.mark.parametrize("how", ["yes", "answer", "json"])
+@pytest.mark.parametrize("how", ["yes", pytest.param("answer", marks=pytest.mark.long), "json"])
 def test_what_was_agreed_to_is_done(hostile: Database, command: Command, name: str, how: str) -> None:
     """As many as the dry run said; a second time there is nothing left to do."""
     arguments, figures = REMOVE[name]

@@ -306,6 +306,7 @@ def some_session(store: SessionStore) -> None:
     store.append_many(KEY, [HELLO, NewMessage(HELLO, None, "once")])
 
 
+@pytest.mark.parametrize("store", ["sync", pytest.param("async", marks=pytest.mark.long)], indirect=True)
 @pytest.mark.parametrize("case", CASES, ids=[case[0] for case in CASES])
 def test_nothing_is_written(store: SessionStore, engine: Engine, clock: Clock, case: Case) -> None:
     """What cannot be stored or asked for is a typed error, a ValueError too, and every table stays as it is."""

@@ -448,7 +448,7 @@ def test_a_store_does_what_the_model_does(store: SessionStore, engine: Engine, c
     fastest = isinstance(store, SessionStore) and engine.dialect.name == "sqlite"
     run_state_machine_as_test(
         lambda: Conversations(store, engine, clock),
-        settings=settings(examples(200 if fastest else 30), stateful_step_count=40),
+        settings=settings(examples(120 if fastest else 25), stateful_step_count=40),
     )
 
 

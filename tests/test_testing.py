@@ -184,7 +184,7 @@ def test_the_suite_is_whole() -> None:
     assert Counter(conformance.__all__) == names + Counter(["clock"])
 
 
-@pytest.mark.parametrize("store", [STORE, ASYNC_STORE], ids=["blocking", "async"])
+@pytest.mark.parametrize("store", [STORE, pytest.param(ASYNC_STORE, marks=pytest.mark.long)], ids=["blocking", "async"])
 def test_a_right_backend_passes(project: pytest.Pytester, store: str) -> None:
     """The store itself, in a module of somebody else's, is found to be right."""
     project.makepyfile(BACKEND.format(method="", store=store))

@@ -105,10 +105,14 @@ HUGE = {
     "10,000 stars": ("cat" + "*" * 10_000, "cat" + "*" * 10_001, "dog"),
     "10,000 signs": ("cat " + "- " * 10_000, "cat", "dog"),
 }
+HUGE_ENOUGH = ("10,000 words", "5,000 alternatives", "a word of 100,000 letters", "letters beyond ASCII")
+"""Of each kind the largest, for every change."""
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("size", HUGE)
+@pytest.mark.parametrize(
+    "size", [*HUGE_ENOUGH, *(pytest.param(size, marks=pytest.mark.long) for size in HUGE if size not in HUGE_ENOUGH)]
+)
 def test_huge_queries(searched: Searched, size: str) -> None:
     """However much is typed, it is searched for as it is."""
     query, found, other = HUGE[size]

@@ -78,6 +78,7 @@ def test_an_import_that_fails_makes_it_anew_too(store: SessionStore) -> None:
     assert is_exact(store)
 
 
+@pytest.mark.long
 def test_an_import_that_is_killed_is_completed_by_the_next(tmp_path: Path) -> None:
     """Killed in the middle it leaves an index that is not kept, which is said; importing again mends it."""
     path = tmp_path / "sessions.db"
