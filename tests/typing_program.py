@@ -20,6 +20,7 @@ from session_store import (
     AsyncSessionStore,
     ChatMessage,
     Compaction,
+    Finding,
     Health,
     NewMessage,
     SessionBackend,
@@ -27,13 +28,18 @@ from session_store import (
     SessionQuery,
     SessionState,
     SessionStore,
+    Severity,
     StoredMessage,
     StoreError,
     configure_sqlite,
+    doctor,
     migrations,
+    upkeep,
 )
 from session_store.exports import Exported, export_jsonl
 from session_store.imports import Imported, import_jsonl
+from session_store.report import page
+from session_store.stats import Stats, stats
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -117,6 +123,20 @@ def blocking(engine: Engine) -> None:
     imported: Imported = import_jsonl(store, [])
     exported: Exported = export_jsonl(store, "all.jsonl", owner="ann", after=KEY)
     print(imported.added, exported.last_key)
+    operated(engine)
+
+
+def operated(engine: Engine) -> None:
+    """Call what there is for who keeps a database."""
+    findings: list[Finding] = doctor(engine, stuck_secs=60)
+    worst: Severity = max(finding.severity for finding in findings)
+    command: str | None = findings[0].command
+    there: Stats = stats(engine)
+    states: dict[str, int] = there.states
+    mended: int = upkeep.mend_heads(engine, on_progress=print)
+    orphans: upkeep.Orphans = upkeep.delete_orphans(engine, dry_run=True)
+    html: str = page(engine, tz="Europe/Lisbon")
+    print(worst.name, command, states, mended, orphans.messages, len(html))
 
 
 async def awaited(backend: AsyncSessionBackend) -> None:
