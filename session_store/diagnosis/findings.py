@@ -61,7 +61,8 @@ def age_in_words(seconds: float) -> str:
     for length, unit in _AGES:
         if seconds >= length and seconds % length == 0:
             return f"{seconds // length:.0f}{unit}"
-    return f"{seconds:g}s"
+    # Not as 1.23e+06, which no command takes, nor rounded: it would move on sessions that are not that old.
+    return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
 
 
 def about_in_words(seconds: float) -> str:

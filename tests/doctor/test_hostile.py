@@ -121,6 +121,8 @@ def test_a_shell_reads_what_was_meant(words: list[str]) -> None:
         (age_in_words(172_800), "2d"),
         (age_in_words(61), "61s"),
         (age_in_words(0.5), "0.5s"),
+        (age_in_words(1_234_567), "1234567s"),
+        (age_in_words(3_600.125), "3600.125s"),
         (about_in_words(0.0312), "0.03 s"),
         (about_in_words(7.25), "7.2 s"),
         (about_in_words(5400), "1.5 h"),
