@@ -33,7 +33,7 @@ _AS_IT_IS: Final = frozenset({str, bool})
 """Exactly these, for one that inherits from `str` may say something else of itself."""
 _USUAL_ROLES: Final = frozenset({"user", "assistant", "system", "tool"})
 
-_FIRST_MOMENT: Final = datetime(1, 1, 2, tzinfo=UTC)
+FIRST_MOMENT: Final = datetime(1, 1, 2, tzinfo=UTC)
 _LAST_MOMENT: Final = datetime(9999, 12, 30, tzinfo=UTC)
 """Within a day of what Python can say: drivers read a time in the server's zone before we turn it to UTC."""
 
@@ -122,8 +122,8 @@ def moment(value: object, what: str, error: type[StoreError] = InvalidQuery) -> 
         time = value.astimezone(UTC)
     except OverflowError:
         time = datetime.min.replace(tzinfo=UTC)
-    if not _FIRST_MOMENT <= time <= _LAST_MOMENT:
-        message = f"{what} must be between {_FIRST_MOMENT} and {_LAST_MOMENT}: {value.isoformat()}"
+    if not FIRST_MOMENT <= time <= _LAST_MOMENT:
+        message = f"{what} must be between {FIRST_MOMENT} and {_LAST_MOMENT}: {value.isoformat()}"
         raise error(message)
     return time
 

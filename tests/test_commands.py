@@ -282,6 +282,7 @@ def test_a_time_without_a_zone_is_utc(database: Database, command: Command, said
     [
         ["cleanup", "--older-than", "30"],
         ["cleanup", "--older-than", "soon"],
+        ["cleanup", "--older-than", "6M"],
         ["cleanup", "--older-than=-5m"],
         ["cleanup"],
         ["erase"],
@@ -315,6 +316,28 @@ def test_a_name_mistyped_makes_no_session(hostile: Database, command: Command, n
 
     assert (done.code, done.err) == (1, "error: there is no session 'wbe'\n")
     assert everything(hostile) == before
+
+
+@pytest.mark.parametrize("name", ["prune", f"trim {KEY}", "cleanup"])
+def test_nothing_is_older_than_all_times(hostile: Database, command: Command, name: str) -> None:
+    """An age that no calendar has is one that nothing reaches."""
+    what, *key = name.split(" ", 1)
+    done = command(what, *key, "--older-than", "999999d", "--yes", "--db", hostile)
+
+    assert (done.code, done.out[:2], done.err) == (0, "0 ", "")
+
+
+def test_no_time_at_all_is_a_time(hostile: Database, command: Command) -> None:
+    """It is not taken for one that was left out: no double is removed, and a turn that has just begun is stuck."""
+    with SessionStore(hostile.url) as store:
+        for word in ("again", "again"):
+            store.append("old_1", ChatMessage.user(word))
+        store.set_session_state("old_1", "running")
+    doubles = command("compact", "old_1", "--within", "0s", "--dry-run", "--json", "--db", hostile)
+    stuck = command("doctor", "--quick", "--stuck-after", "0s", "--json", "--db", hostile)
+
+    assert json.loads(doubles.out)["messages"] == 0
+    assert [found["figure"] for found in objects(stuck.out) if found["check"] == "sessions.stuck"] == [2]
 
 
 def test_a_state_is_set_only_in_its_turn(hostile: Database, command: Command) -> None:
@@ -400,7 +423,12 @@ def test_an_interrupted_cleanup_leaves_whole_sessions(database: Database, tmp_pa
 def test_a_shell_completes_commands_and_keys(
     hostile: Database,
 ) -> None:
-    """Commands by their names, sessions by the beginning of their keys; without a database there is nothing."""
+    """Commands by their names, sessions by the beginning of their keys; without a database there is nothing.
+
+    The shell types a key as it is, so one that would do something there is not offered.
+    """
+    with SessionStore(hostile.url) as store:
+        store.create_session("--yes")
 
     def completed(typed: str) -> list[str]:
         asked = {"_SESSION_STORE_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
@@ -412,6 +440,8 @@ def test_a_shell_completes_commands_and_keys(
     assert set(completed("session-store sta")) == {"state", "stats"}
     assert sorted(completed("session-store show old_1")) == ["old_1", "old_10", "old_11"]
     assert completed("session-store show --db none.db old_") == []
+    assert completed("session-store show web") == []
+    assert {key[:4] for key in completed("session-store delete ")} == {"old_"}
 
 
 @pytest.fixture(scope="module")

@@ -49,8 +49,9 @@ def doctor(
 
     The exit code is 1 where something was found that is not well.
     """
+    stuck_secs = (_HOUR if stuck_after is None else stuck_after).total_seconds()
     with waiting("looking"):
-        findings = diagnose(checked(db), schema=schema, quick=quick, stuck_secs=(stuck_after or _HOUR).total_seconds())
+        findings = diagnose(checked(db), schema=schema, quick=quick, stuck_secs=stuck_secs)
     if json:
         records.write_all(map(records.finding, findings))
     else:

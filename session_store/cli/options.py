@@ -1,6 +1,7 @@
 """What the commands have in common: their options, and how the database they are for is opened."""
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from session_store.diagnosis.findings import PROGRAM
 from session_store.dialects import engines
 from session_store.errors import InvalidQuery, StoreError, StoreUnavailable
 from session_store.store import SessionStore
+from session_store.validation import FIRST_MOMENT
 from session_store.values import SessionMetadata, SessionQuery
 
 PIPE: Final = "-"
@@ -25,11 +27,18 @@ _KEYS_LOOKED_AT: Final = 1_000
 
 def age(text: str) -> timedelta:
     """Return how long a text says: ``30d``, ``1h30m``, ``2 weeks``."""
-    seconds = None if text.strip().isdecimal() else pytimeparse2.parse(text)
+    # A capital M is a minute to the one and a month to the other, and what is deleted by it does not come back.
+    seconds = None if text.strip().isdecimal() or "M" in text else pytimeparse2.parse(text)
     if seconds is None or seconds < 0:
         problem = f"{text!r} is not how long something is, such as 90s, 5m, 1h30m, 30d or '2 weeks'"
         raise typer.BadParameter(problem)
     return timedelta(seconds=seconds)
+
+
+def ago(length: timedelta) -> datetime:
+    """Return the time so long before now; the first of all that can be asked for where that is longer ago."""
+    now = datetime.now(UTC)
+    return now - min(length, now - FIRST_MOMENT)
 
 
 def time(text: str) -> datetime:
@@ -62,8 +71,14 @@ def _keys(context: typer.Context, incomplete: str) -> list[str]:
     given: Mapping[str, Any] = context.params
     # A shell that waits for words has no use for an error.
     with suppress(StoreError, OSError), read(given["db"], given["schema"]) as store:
-        return [key for key in store.list_sessions(SessionQuery(limit=_KEYS_LOOKED_AT)) if key.startswith(incomplete)]
+        keys = store.list_sessions(SessionQuery(limit=_KEYS_LOOKED_AT))
+        return [key for key in keys if key.startswith(incomplete) and _is_a_word(key)]
     return []
+
+
+def _is_a_word(key: str) -> bool:
+    """Whether a shell takes a key for nothing but a word; it types what is offered as it is, and so would run it."""
+    return shlex.quote(key) == key and not key.startswith("-")
 
 
 Database = Annotated[

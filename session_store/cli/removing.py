@@ -1,7 +1,7 @@
 """The commands that remove: delete, erase, cleanup, prune, trim, compact."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Final
 
 import typer
@@ -18,6 +18,7 @@ from session_store.cli.options import (
     Schema,
     Yes,
     age,
+    ago,
     known,
     opened,
 )
@@ -122,7 +123,7 @@ def prune(
     schema: Schema = None,
 ) -> None:
     """Remove from the log of states those that ended so long ago; what each session is doing now stays."""
-    before = datetime.now(UTC) - older_than
+    before = ago(older_than)
     with opened(db, schema) as store:
         removed = _removed(
             lambda **options: store.prune_states(before, **options),
@@ -150,7 +151,7 @@ def trim(
 
     With both limits a message goes if it is beyond the newest and old enough.
     """
-    before = None if older_than is None else datetime.now(UTC) - older_than
+    before = None if older_than is None else ago(older_than)
     with opened(db, schema) as store:
         known(store, key)
         removed = _removed(
@@ -179,7 +180,8 @@ def compact(
 
     A double equals the message before it in role, text, payload and turn, and has no idempotency key.
     """
-    seconds = (within or _TWO_SECONDS).total_seconds()
+    # Not `within or ...`: no time at all is a time.
+    seconds = (_TWO_SECONDS if within is None else within).total_seconds()
     with opened(db, schema) as store:
         every = [known(store, key).key for key in dict.fromkeys(keys)]
         found = [store.compact(key, within_secs=seconds, dry_run=True) for key in every]
