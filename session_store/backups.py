@@ -14,7 +14,7 @@ from sqlalchemy import URL
 
 from session_store import revisions
 from session_store.binds import connected
-from session_store.dialects import places
+from session_store.dialects import places, space
 from session_store.errors import InvalidQuery, StoreError, StoreUnavailable, clipped
 from session_store.validation import not_a
 
@@ -56,17 +56,15 @@ def backup(
         StoreUnavailable: The database cannot be reached, or the file not be written.
     """
     path = _path(target)
-    if path.exists() and not overwrite:
-        problem = f"there is a file {clipped(str(path))} already"
-        raise StoreError(problem)
-    if Path(f"{path}-wal").exists() or Path(f"{path}-journal").exists():
-        # SQLite would take it for that of the copy, and so would whoever has the file open.
-        problem = f"{clipped(str(path))} is a database in use: its log is beside it"
-        raise StoreError(problem)
+    _require_free(path, overwrite=overwrite)
     with connected(bind, None, only_read=True) as db:
         if db.dialect.name != "sqlite":
             problem = "only SQLite is copied into a file; pg_dump copies PostgreSQL"
             raise InvalidQuery(problem)
+        file = space.file_of(db)
+        if file is not None and path.exists() and path.samefile(file):
+            problem = f"{clipped(str(path))} is the database in use that is to be copied"
+            raise StoreError(problem)
         # A transaction that reads: without it the copy begins anew whenever another process writes.
         db.exec_driver_sql("BEGIN")
         try:
@@ -75,6 +73,8 @@ def backup(
             assert isinstance(source, sqlite3.Connection)  # noqa: S101 - `connected` has no other driver
             with _replaced_when_whole(path) as unfinished, closing(sqlite3.connect(unfinished)) as copy:
                 _copy(source, copy, on_progress)
+                # It took a while: another backup may have been quicker.
+                _require_free(path, overwrite=overwrite)
         finally:
             db.rollback()
     return path.stat().st_size
@@ -113,6 +113,16 @@ def _path(target: object) -> Path:
     if not isinstance(target, str | os.PathLike) or not os.fspath(target) or "\0" in os.fsdecode(target):
         raise InvalidQuery(not_a(target, "target", "the path of a file"))
     return Path(os.fsdecode(target))
+
+
+def _require_free(path: Path, *, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        problem = f"there is a file {clipped(str(path))} already"
+        raise StoreError(problem)
+    if Path(f"{path}-wal").exists() or Path(f"{path}-journal").exists():
+        # SQLite would take it for that of the copy, and so would whoever has the file open.
+        problem = f"{clipped(str(path))} is a database in use: its log is beside it"
+        raise StoreError(problem)
 
 
 @contextmanager

@@ -118,6 +118,33 @@ def test_a_file_that_is_there_stays(file: Path, tmp_path: Path) -> None:
     assert backup(file, tmp_path / "copy.db", overwrite=True) > 2_000_000
 
 
+def test_a_file_made_meanwhile_stays(file: Path, tmp_path: Path) -> None:
+    """Of two backups to one place at once the slower one fails, and leaves nothing of itself."""
+    place = tmp_path / "copy.db"
+
+    def another(_pages: int, _all: int) -> None:
+        place.write_text("precious")
+
+    with pytest.raises(StoreError, match="there is a file"):
+        backup(file, place, on_progress=another)
+
+    assert place.read_text() == "precious"
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["copy.db"]
+
+
+@pytest.mark.parametrize("name", ["sessions.db", "link.db"])
+def test_a_database_is_not_its_own_backup(file: Path, name: str) -> None:
+    """Without a log beside it neither, under whatever name: who has it open would go on writing into nothing."""
+    (file.parent / "link.db").symlink_to(file)
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("PRAGMA journal_mode = DELETE")
+        number = file.stat().st_ino
+        with pytest.raises(StoreError, match="in use"):
+            backup(file, file.with_name(name), overwrite=True)
+
+        assert file.stat().st_ino == number
+
+
 def test_a_database_in_use_is_never_replaced(file: Path, tmp_path: Path) -> None:
     """Not even the one that is copied: who has it open would go on writing into nothing."""
     other = migrated_file(tmp_path)
