@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sqlalchemy import inspect
+
 from session_store import revisions
 from session_store.diagnosis.findings import Finding, Severity
 from session_store.dialects import places
 from session_store.migrations import restoring
 from session_store.migrations.comparing import differences
+from session_store.tables import METADATA, SESSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +29,13 @@ _DIFFERS: Final = {
 
 
 def no_tables(asked: Examination) -> Finding:
-    """Say that there is nothing to look at."""
+    """Say that there is nothing to look at, or only a part of it."""
     where = "" if asked.schema is None else f" in the schema {asked.schema!a}"
+    left = [name for name in METADATA.tables if inspect(asked.db).has_table(name, asked.schema)]
+    if left:
+        # Not one for `upgrade`, which would find nothing to do.
+        message = f"{' and '.join(left)} are there{where} without {SESSIONS.name}: calls fail, and only a backup has it"
+        return Finding("schema.tables", Severity.ERROR, message)
     message = f"there are no tables of session_store{where}"
     return Finding("schema.tables", Severity.ERROR, message, command=asked.command("upgrade"))
 

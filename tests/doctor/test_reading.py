@@ -171,3 +171,14 @@ def test_tables_that_are_half_gone(database: Database) -> None:
     assert findings["schema.difference"].message.startswith("table session_store_states is missing: ")
     assert findings["heads"].severity == Severity.WARNING
     assert "search.rows" not in findings
+
+
+def test_heads_that_are_gone(database: Database) -> None:
+    """An upgrade would not bring them back, so it is not what the doctor names."""
+    fill(database)
+    with connection(database) as db:
+        db.exec_driver_sql("DROP TABLE session_store_sessions" + (" CASCADE" if database.name == "postgresql" else ""))
+    (finding,) = doctor(database.url)
+
+    assert (finding.check, finding.severity, finding.command) == ("schema.tables", Severity.ERROR, None)
+    assert "only a backup has it" in finding.message
