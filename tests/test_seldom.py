@@ -90,7 +90,13 @@ def test_a_task_waits_its_turn_for_so_long_only(database: Database, clock: Clock
     assert seq == 1
 
 
-@pytest.mark.parametrize("bind", [5, None, "nonsense://:x", "postgresql://ann:secret@host:port/db", "mysql://h/d"])
+@pytest.mark.parametrize(
+    "bind",
+    [
+        *(5, None, "nonsense://:x", "mysql://h/d", "sqlite:sessions.db"),
+        *("postgresql://ann:secret@host:port/db", "postgres:/ann:secret@host/db"),
+    ],
+)
 def test_what_is_no_url_is_told_without_it(bind: Any) -> None:
     """A URL that is none, or of another database, is refused in words without the password it may hold."""
     with pytest.raises(InvalidQuery) as refused:

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 _STEERING: Final = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff"
 _IN_A_LINE: Final = re.compile(f"[{_STEERING}]")
 _IN_A_BLOCK: Final = re.compile(rf"(?![\n\t])[{_STEERING}]")
-_CREDENTIALS: Final = re.compile(r"://.*@", re.DOTALL)
+_CREDENTIALS: Final = re.compile(r":/.*@", re.DOTALL)
+"""As a path a URL has one slash."""
 _PASSWORD: Final = re.compile(r"(password|passfile)=[^&\s'\"]*", re.IGNORECASE)
 
 _STYLES: Final = {"user": "bold green", "assistant": "bold cyan", "tool": "bold yellow", "system": "bold magenta"}

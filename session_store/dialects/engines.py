@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Mapping
@@ -58,6 +59,8 @@ _BLOCKING: Final = {
     "postgres": "postgresql+psycopg",
 }
 DIALECTS: Final = ("sqlite", "postgresql")
+_LIKE_A_URL: Final = re.compile(r".*://|(sqlite|postgres(ql)?)(\+\w+)?:", re.DOTALL)
+"""Also where a slash is missing: as the name of a file it would be repeated in errors, with the password in it."""
 _AWAITABLE: Final = {**_BLOCKING, "sqlite": "sqlite+aiosqlite"}
 
 
@@ -275,7 +278,8 @@ def connect(engine: Engine, options: Options = MappingProxyType({})) -> Connecti
 def _url(path_or_url: str | os.PathLike[str] | URL, drivers: dict[str, str]) -> URL:
     try:
         text = path_or_url if isinstance(path_or_url, URL) else os.fspath(path_or_url)
-        url = make_url(text) if isinstance(text, URL) or "://" in text else URL.create("sqlite", database=text)
+        is_url = isinstance(text, URL) or _LIKE_A_URL.match(text) is not None
+        url = make_url(text) if is_url else URL.create("sqlite", database=text)
     except TypeError:
         problem = f"neither the URL of a database nor the path of a SQLite file, but {type(path_or_url).__name__}"
         raise InvalidQuery(problem) from None
