@@ -83,7 +83,8 @@ def backup(
 def pg_dump(bind: Engine | URL, target: str | os.PathLike[str], *, schema: str | None = None) -> str:
     """Return the shell command that copies the tables from PostgreSQL into a file, for ``pg_restore``.
 
-    It has no password: PostgreSQL's programs take it from ``PGPASSWORD`` or ``~/.pgpass``.
+    It has no password: PostgreSQL's programs take it from ``PGPASSWORD`` or ``~/.pgpass``. The file has the tables and
+    not their schema: an empty database needs ``CREATE SCHEMA`` before it takes them.
 
     Args:
         bind: An engine on PostgreSQL, or its URL.

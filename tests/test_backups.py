@@ -12,7 +12,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, create_engine, make_url
+from sqlalchemy.schema import CreateSchema
 
 from session_store import (
     ChatMessage,
@@ -240,7 +241,7 @@ def test_an_interrupted_backup_leaves_nothing(file: Path, tmp_path: Path) -> Non
 def test_the_command_for_postgresql_makes_an_equal_store(
     postgresql_server: Server, tmp_path: Path, command: Command, schema: str | None
 ) -> None:
-    """As it is printed, by a shell; and `pg_restore` into an empty database is the store again."""
+    """As it is printed, by a shell; and `pg_restore` into a database with nothing but the schema is the store again."""
     if not isinstance(postgresql_server, OwnServer):
         pytest.skip("PostgreSQL's programs come with the server of the wheel")
     with (
@@ -259,8 +260,11 @@ def test_the_command_for_postgresql_makes_an_equal_store(
         path = {"PATH": f"{postgresql_server.control.bin_path}{os.pathsep}{os.environ['PATH']}"}
         subprocess.run(done.out, shell=True, check=True, cwd=tmp_path, env=path)  # noqa: S602 - it is for a shell
         if schema is not None:
-            migrations.upgrade(copy, schema=schema)
-        restore = ["pg_restore", "--clean", "--if-exists", "-d", conninfo(copy), str(tmp_path / "my copy.dump")]
+            engine = create_engine(copy)
+            with engine.begin() as db:
+                db.execute(CreateSchema(schema))
+            engine.dispose()
+        restore = ["pg_restore", "-d", conninfo(copy), str(tmp_path / "my copy.dump")]
         subprocess.run(restore, check=True, env=path)
 
         with SessionStore(copy, schema=schema) as store:
@@ -268,6 +272,7 @@ def test_the_command_for_postgresql_makes_an_equal_store(
             assert store.check().schema is not None
             state = store.get_session_state("web_bo")
     assert (done.code, state is not None and state.state) == (1, "running")
+    assert ("has been made" in done.err) == (schema is not None)
 
 
 def test_the_command_for_postgresql_says_no_password() -> None:

@@ -87,7 +87,8 @@ def backup(
             if json:
                 records.write({"file": None, "command": command})
             else:
-                display.remark("nothing was copied; this does it, and pg_restore brings it back:")
+                where = "" if schema is None else f", where a schema {schema!r} has been made"
+                display.remark(f"nothing was copied; this does it, and pg_restore brings it back{where}:")
                 display.say(command)
             raise typer.Exit(1)
         with progress("copying", None) as advance:
