@@ -83,11 +83,13 @@ def vacuum(bind: Bind, *, full: bool = False, schema: str | None = None) -> Vacu
         StoreUnavailable: The database cannot be reached, has no room for a copy, or was locked for too long.
     """
     with connected(bind, schema) as db:
-        if full and db.dialect.name == "sqlite" and fts5.TABLE in fts5.objects(db):
+        if full and db.dialect.name == "sqlite":
+            has_index = fts5.TABLE in fts5.objects(db)
             db.rollback()
-            # The index forgets words when it merges its parts, some time after their messages have gone.
-            with locked(db):
-                db.exec_driver_sql(fts5.MERGE)
+            if has_index:
+                # The index forgets words when it merges its parts, some time after their messages have gone.
+                with locked(db):
+                    db.exec_driver_sql(fts5.MERGE)
         outside_of_transactions(db)
         with places.translated(db, schema):
             revisions.require_tables(db)

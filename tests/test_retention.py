@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, func, select, text
 
-from session_store import ChatMessage, SessionStore, StoreUnavailable, migrations, upkeep
+from session_store import ChatMessage, SessionStore, StoreUnavailable, migrations, search_index, upkeep
 from session_store.errors import SchemaOutOfDate
 from session_store.tables import METADATA, STATES
 from session_store.testing import Clock
@@ -160,6 +160,18 @@ def test_a_reader_keeps_the_log(database: Database) -> None:
         reader.dispose()
         assert upkeep.vacuum(store.engine, full=True).complete
         assert in_files(store.engine, GONE) == []
+
+
+def test_a_full_vacuum_needs_no_index(database: Database) -> None:
+    """Where the search index was dropped, to have its room, the rest is written anew all the same."""
+    with SessionStore(database.url) as store:
+        store.append(KEY, ChatMessage.user("stays"))
+        search_index.drop(store.engine)
+        done = upkeep.vacuum(database.url, full=True)
+
+        assert done.complete
+        assert done.after <= done.before
+        assert store.load(KEY) == [ChatMessage.user("stays")]
 
 
 def test_vacuum_on_a_host_s_engine(database: Database) -> None:
