@@ -23,8 +23,6 @@ from session_store.search import fts5, tsvector
 from session_store.search.engines import forget, serving
 from session_store.tables import MESSAGES
 
-__all__ = ["SearchIndex", "create", "drop", "rebuild", "status"]
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -96,7 +94,8 @@ def create(bind: Bind, *, concurrently: bool = False, schema: str | None = None)
     Raises:
         StoreError: This SQLite has no FTS5, the PostgreSQL database is not in UTF-8, or ``concurrently`` was asked for
             in a transaction.
-        SchemaOutOfDate: The tables are missing.
+        SchemaOutOfDate: The tables are missing, or older than this package needs: it is a revision that makes the
+            index, and it would find one there.
         StoreUnavailable: The database cannot be reached, or was locked for too long.
     """
     return _make(bind, schema, concurrently=concurrently, anew=False)
@@ -207,7 +206,8 @@ def _make(bind: Bind, schema: str | None, *, concurrently: bool, anew: bool) -> 
 
 
 def _make_anew(db: Connection, schema: str | None, *, concurrently: bool, anew: bool) -> None:
-    _require_tables(db, schema)
+    with places.translated(db, schema):
+        revisions.require(db)
     problem = _problem(db)
     if problem is not None:
         raise StoreError(problem)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DatabaseError
 
-from session_store import search_index
+from session_store import revisions, search_index
 from session_store.diagnosis.findings import Finding, Severity, counted, size_in_words
 from session_store.search import sampling
 
@@ -42,6 +42,8 @@ def _none(asked: Examination) -> Finding:
     reason = search_index.reason_to_do_without(asked.db)
     if reason is not None:
         return Finding("search.engine", Severity.INFO, f"words are found by LIKE: {reason}", "like")
+    if (revisions.current(asked.db) or revisions.HEAD) < revisions.HEAD:
+        return Finding("search.engine", Severity.INFO, "words are found by LIKE until the tables are upgraded", "like")
     message = "there is no search index: every search reads all messages"
     return Finding("search.index", Severity.WARNING, message, "like", None, asked.command("index", "create"))
 

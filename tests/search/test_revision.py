@@ -15,7 +15,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, MetaData, NullPool, inspect, text
 
-from session_store import ChatMessage, SessionQuery, SessionStore, migrations, revisions, search_index
+from session_store import (
+    ChatMessage,
+    SchemaOutOfDate,
+    SessionQuery,
+    SessionStore,
+    doctor,
+    migrations,
+    revisions,
+    search_index,
+)
 from session_store.cli.commands import run
 from session_store.search import fts5, tsvector
 from tests.conftest import Database
@@ -269,3 +278,15 @@ def test_while_others_write(empty_database: Database, before: Engine) -> None:
         assert [m.content for m in store.load(key)] == [f"again {n}, мир" for n in range(len(seqs))]
         assert len(store.search_messages("again", key=key, limit=10**6)) == len(seqs)
     assert_exact(before, ["again", "number", "мир -again", "number 7*"])
+
+
+def test_an_old_revision_gets_no_index_by_hand(before: Engine, empty_database: Database) -> None:
+    """The upgrade would find it there and fail: it is what the doctor names, and what makes the index."""
+    for make in (search_index.create, search_index.rebuild):
+        with pytest.raises(SchemaOutOfDate):
+            make(before)
+    named = {finding.command for finding in doctor(before) if finding.check.startswith(("schema.", "search."))}
+    migrations.upgrade(empty_database.url)
+
+    assert named == {"session-store upgrade", None}
+    assert has_index(before)
