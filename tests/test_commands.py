@@ -467,9 +467,9 @@ def test_reading_needs_only_a_standby(standby: tuple[Database, Database], comman
         assert follower == home
 
 
-@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize("name", [*READ, *REMOVE])
 def test_reading_writes_nothing(tmp_path: Path, sqlite_template: Path, command: Command, name: str) -> None:
-    """A SQLite file stays as it is, byte by byte, also one that was never switched to WAL."""
+    """A SQLite file stays as it is, byte by byte, also one that was never switched to WAL; a dry run only reads."""
     file = tmp_path / "copied.db"
     shutil.copyfile(sqlite_template, file)
     fill_with_hostile(Database("sqlite", URL.create("sqlite", database=str(file))))
@@ -477,7 +477,8 @@ def test_reading_writes_nothing(tmp_path: Path, sqlite_template: Path, command: 
         plain.execute("PRAGMA journal_mode = DELETE")
     before = file.read_bytes()
 
-    done = command(*name.split(), *READ[name], "--db", file)
+    rest = READ[name] if name in READ else [*REMOVE[name][0], "--dry-run"]
+    done = command(*name.split(), *rest, "--db", file)
 
     assert done.code == (name == "doctor")
     assert file.read_bytes() == before

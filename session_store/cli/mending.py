@@ -15,7 +15,10 @@ def heads(
     *, dry_run: DryRun = False, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None
 ) -> None:
     """Let every session say of itself what its messages and states say: counts, numbers, times, its state."""
-    with opened(db, schema) as store, progress("looking at sessions", store.count_sessions()) as advance:
+    with (
+        (read if dry_run else opened)(db, schema) as store,
+        progress("looking at sessions", store.count_sessions()) as advance,
+    ):
         mended = upkeep.mend_heads(store.engine, schema=schema, dry_run=dry_run, on_progress=advance)
     tell({"head": mended}, "mended", dry_run=dry_run, json=json)
 
@@ -30,7 +33,7 @@ def orphans(
     schema: Schema = None,
 ) -> None:
     """Delete messages and states whose session is not there any more, or with --adopt make it again."""
-    with opened(db, schema) as store:
+    with (read if dry_run else opened)(db, schema) as store:
         found = upkeep.delete_orphans(store.engine, schema=schema, dry_run=True)
         if adopt and not dry_run:
             with waiting("making their sessions"):

@@ -21,6 +21,7 @@ from session_store.cli.options import (
     ago,
     known,
     opened,
+    read,
 )
 from session_store.diagnosis.findings import counted
 from session_store.errors import SessionInUse
@@ -41,7 +42,7 @@ def delete(
     schema: Schema = None,
 ) -> None:
     """Delete sessions with their messages and states; one that another table refers to stays."""
-    with opened(db, schema) as store:
+    with (read if dry_run else opened)(db, schema) as store:
         sessions = [known(store, key) for key in dict.fromkeys(keys)]
         messages = sum(session.message_count for session in sessions)
         show(sessions, len(sessions), json=json)
@@ -74,7 +75,7 @@ def erase(
 
     Ended early, the same command goes on. To leave no byte of them in the files: vacuum --full afterwards.
     """
-    with opened(db, schema) as store:
+    with (read if dry_run else opened)(db, schema) as store:
         count = store.delete_sessions(owner=owner, dry_run=True)
         show(store.list_sessions_with_metadata(SessionQuery(owner=owner, limit=SHOWN)), count, json=json)
         if not dry_run and count:
@@ -103,7 +104,7 @@ def cleanup(
     Ended early, the same command goes on.
     """
     hours = older_than / timedelta(hours=1)
-    with opened(db, schema) as store:
+    with (read if dry_run else opened)(db, schema) as store:
         count = store.cleanup_stale(hours, include_running=include_running, dry_run=True)
         deleted = count
         if not dry_run and count:
@@ -124,7 +125,7 @@ def prune(
 ) -> None:
     """Remove from the log of states those that ended so long ago; what each session is doing now stays."""
     before = ago(older_than)
-    with opened(db, schema) as store:
+    with (read if dry_run else opened)(db, schema) as store:
         removed = _removed(
             lambda **options: store.prune_states(before, **options),
             lambda count: f"Remove {counted(count, 'state')} that ended more than {display.duration(older_than)} ago?",
@@ -152,7 +153,7 @@ def trim(
     With both limits a message goes if it is beyond the newest and old enough.
     """
     before = None if older_than is None else ago(older_than)
-    with opened(db, schema) as store:
+    with (read if dry_run else opened)(db, schema) as store:
         known(store, key)
         removed = _removed(
             lambda **options: store.trim(key, keep_last=keep_last, before=before, **options),
@@ -182,7 +183,7 @@ def compact(
     """
     # Not `within or ...`: no time at all is a time.
     seconds = (_TWO_SECONDS if within is None else within).total_seconds()
-    with opened(db, schema) as store:
+    with (read if dry_run else opened)(db, schema) as store:
         every = [known(store, key).key for key in dict.fromkeys(keys)]
         found = [store.compact(key, within_secs=seconds, dry_run=True) for key in every]
         doubles = sum(each.duplicates_removed for each in found)

@@ -131,7 +131,7 @@ def stuck(
     A turn that ends meanwhile is left alone.
     """
     seconds = longer_than.total_seconds()
-    with (opened if recover else read)(db, schema) as store:
+    with (opened if recover and not dry_run else read)(db, schema) as store:
         sessions = store.list_stuck_sessions(seconds)
         if not recover:
             if json:
