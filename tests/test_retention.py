@@ -14,7 +14,8 @@ import pytest
 from sqlalchemy import Engine, func, select, text
 
 from session_store import ChatMessage, SessionStore, StoreUnavailable, migrations, search_index, upkeep
-from session_store.errors import SchemaOutOfDate
+from session_store.dialects import space
+from session_store.errors import SchemaOutOfDate, StoreError
 from session_store.tables import METADATA, STATES
 from session_store.testing import Clock
 from tests.conftest import Database
@@ -189,6 +190,31 @@ def test_vacuum_on_a_host_s_engine(database: Database) -> None:
 
     assert len(store.load(KEY)) == 1
     host.dispose()
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_who_may_not_vacuum_is_told(database: Database) -> None:
+    """PostgreSQL would pass over the tables with a warning, and it would look as if nothing were left in them."""
+    engine = host_engine(database)
+    with engine.connect() as db:
+        db.execute(text("CREATE ROLE nobody_much"))
+        db.commit()
+        try:
+            db.execute(text("GRANT SELECT, DELETE ON ALL TABLES IN SCHEMA public TO nobody_much"))
+            db.commit()
+            db.execute(text("SET ROLE nobody_much"))
+            db.commit()
+            for full in (False, True):
+                with pytest.raises(StoreError, match="may not vacuum"):
+                    space.give_back(db, METADATA.tables, None, full=full)
+        finally:
+            db.rollback()
+            db.execute(text("RESET ROLE"))
+            db.execute(text("DROP OWNED BY nobody_much"))
+            db.execute(text("DROP ROLE nobody_much"))
+            db.commit()
+    engine.dispose()
 
 
 def test_vacuum_needs_the_tables(empty_database: Database) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import text
 
 from session_store.dialects import places
+from session_store.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 
 _PAGES_AT_ONCE: Final = 500
 _SIZE_OF_TABLE: Final = text("SELECT pg_total_relation_size(to_regclass(:name))")
+_OWNER: Final = """
+    SELECT pg_has_role(made.relowner, 'USAGE')
+        OR pg_has_role((SELECT datdba FROM pg_database WHERE datname = current_database()), 'USAGE') {more}
+    FROM pg_class AS made WHERE made.oid = to_regclass(:name)
+"""
+_OWNS: Final = text(_OWNER.format(more=""))
+_MAY_MAINTAIN: Final = text(_OWNER.format(more="OR has_table_privilege(made.oid, 'MAINTAIN')"))
+_WITH_MAINTAIN: Final = (17,)
 _SIZES_IN_FILE: Final = text("""
     SELECT made.tbl_name, sum(taken.pgsize) FROM dbstat AS taken JOIN sqlite_master AS made ON made.name = taken.name
     WHERE taken.aggregate = 1 GROUP BY made.tbl_name
@@ -61,6 +70,8 @@ def give_back(db: Connection, tables: Iterable[str], schema: str | None, *, full
         full: Write everything anew.
     """
     if db.dialect.name == "postgresql":
+        tables = list(tables)
+        _require_right(db, [places.qualified(table, schema) for table in tables])
         for table in tables:
             options = "FULL, ANALYZE" if full else "ANALYZE"
             db.exec_driver_sql(f"VACUUM ({options}) {places.qualified(table, schema)}")
@@ -73,6 +84,15 @@ def give_back(db: Connection, tables: Iterable[str], schema: str | None, *, full
         _cut_off_free_pages(db)
     busy, *_ = db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
     return not busy
+
+
+def _require_right(db: Connection, names: Iterable[str]) -> None:
+    # PostgreSQL passes over a table of somebody else's with a warning, and all would look as if it were done.
+    may = _MAY_MAINTAIN if (db.dialect.server_version_info or ()) >= _WITH_MAINTAIN else _OWNS
+    for name in names:
+        if not db.scalar(may, {"name": name}):
+            problem = f"this role may not vacuum {name}: that is for its owner"
+            raise StoreError(problem)
 
 
 def has_log(db: Connection) -> bool:
