@@ -131,17 +131,22 @@ def _delete_orphans(log: Table) -> Delete:
 LOGS: Final = (MESSAGES, STATES)
 COUNT_ORPHANS: Final = {log: _count_orphans(log) for log in LOGS}
 """How many entries have no head, of how many sessions, and the key of one."""
+_TIMES: Final = {MESSAGES: MESSAGES.c.created_at, STATES: STATES.c.entered_at}
 ORPHANED_KEYS: Final = {
     log: (
-        select(log.c.session_key, func.min(time))
+        select(
+            log.c.session_key,
+            func.min(time),
+            select(func.min(_TIMES[other])).where(other.c.session_key == log.c.session_key).scalar_subquery(),
+        )
         .where(_has_no_head(log), log.c.session_key > a_text("behind"))
         .group_by(log.c.session_key)
         .order_by(log.c.session_key)
         .limit(a_number("limit"))
     )
-    for log, time in ((MESSAGES, MESSAGES.c.created_at), (STATES, STATES.c.entered_at))
+    for (log, time), other in zip(_TIMES.items(), reversed(LOGS), strict=True)
 }
-"""The sessions that have no head, and when each began."""
+"""The sessions that have no head, and the first time in this log and in the other one, which may have none."""
 SOME_ORPHANS: Final = {log: _some_orphans(log) for log in LOGS}
 DELETE_ORPHANS: Final = {log: _delete_orphans(log) for log in LOGS}
 """Remove these entries, if there still is no head: their session may have been made meanwhile."""

@@ -80,6 +80,7 @@ def vacuum(bind: Bind, *, full: bool = False, schema: str | None = None) -> Vacu
 
     Raises:
         SchemaOutOfDate: The tables are missing.
+        StoreError: The role may not vacuum them.
         StoreUnavailable: The database cannot be reached, has no room for a copy, or was locked for too long.
     """
     with connected(bind, schema) as db:
@@ -274,8 +275,8 @@ def _delete(delete: Executable, entries: Sequence[tuple[Any, ...]], db: Connecti
 
 
 def _adopt(orphans: Sequence[tuple[Any, ...]], db: Connection) -> int:
-    for key, oldest in orphans:
-        born = as_utc(oldest)
+    for key, *oldest in orphans:
+        born = min(as_utc(time) for time in oldest if time is not None)
         values = {"the_key": key, "created_at": born, "last_activity": born, "active_minute": minute_of(born)}
         db.execute(statements.LOCK_OR_CREATE, values)
         told = mended_head(db, key)

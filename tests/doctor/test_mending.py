@@ -3,10 +3,11 @@
 import random
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, inspect, select, text, update
+from sqlalchemy import Engine, func, inspect, select, text, update
 
 from session_store import (
     ChatMessage,
@@ -189,6 +190,20 @@ def test_a_session_of_states_only_is_adopted(database: Database, engine: Engine)
     (session,) = (it for it in SessionStore(engine).list_sessions_with_metadata() if it.key == KEY)
     assert (session.message_count, session.created_at, session.last_activity) == (0, first, first)
     assert (session.state, session.state_entered_at) == ("idle", last)
+
+
+def test_a_session_adopted_is_as_old_as_its_oldest_entry(database: Database, engine: Engine) -> None:
+    """Whichever log has that: here its first state is a day older than what was said."""
+    with engine.begin() as db:
+        first = db.scalar(select(func.min(MESSAGES.c.created_at)).where(MESSAGES.c.session_key == KEY))
+        earlier = first - timedelta(days=1)
+        db.execute(STATES.update().where(STATES.c.session_key == KEY, STATES.c.seq == 1).values(entered_at=earlier))
+    without_heads(database, f"key = '{KEY}'")
+    upkeep.adopt_orphans(database.url)
+    (session,) = (it for it in SessionStore(engine).list_sessions_with_metadata() if it.key == KEY)
+
+    assert session.created_at == earlier
+    assert session.last_activity > first - timedelta(seconds=1)
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 10_001, 1.5, True, None])
