@@ -40,6 +40,9 @@ class Examination:
     def psql(self, *statements: str) -> str:
         """Return a command for PostgreSQL's own client; as whom, and with which password, is the operator's."""
         url = self.db.engine.url
-        options = {"--host": url.host or url.query.get("host"), "--port": url.port, "--dbname": url.database}
+        hosts = url.query.get("host", ())
+        # Several are tried one after the other, and which of them answered is not in the URL: the operator names it.
+        host = url.host or (hosts if isinstance(hosts, str) else None)
+        options = {"--host": host, "--port": url.port, "--dbname": url.database}
         known = (str(word) for name, value in options.items() if value for word in (name, value))
         return typed("psql", *known, *(word for sql in statements for word in ("-c", sql)))

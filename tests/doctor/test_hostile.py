@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import update
+from sqlalchemy import create_engine, update
 
 from session_store import ChatMessage, SessionStore, doctor
+from session_store.diagnosis.examination import Examination
 from session_store.diagnosis.findings import about_in_words, age_in_words, counted, size_in_words, typed
 from session_store.store import utc_now
 from session_store.tables import SESSIONS
@@ -134,3 +135,13 @@ def test_a_shell_reads_what_was_meant(words: list[str]) -> None:
 def test_numbers_as_people_write_them(said: Any, words: str) -> None:
     """Sizes, ages and counts are told in the unit they are read in."""
     assert said == words
+
+
+@pytest.mark.parametrize("where", ["", "&host=b:2"])
+def test_a_command_names_the_one_host_there_is(where: str) -> None:
+    """Of several the operator has to say which; neither is there a password in it."""
+    engine = create_engine(f"postgresql+psycopg://ann:secret@/chat?host=a{where}")
+    asked = Examination(engine, None, utc_now(), 1.0, quick=False, is_hosts=False)  # type: ignore[arg-type]
+    words = shlex.split(asked.psql("SELECT 1"))
+
+    assert words == ["psql", *([] if where else ["--host", "a"]), "--dbname", "chat", "-c", "SELECT 1"]
