@@ -278,8 +278,8 @@ def connect(engine: Engine, options: Options = MappingProxyType({})) -> Connecti
 def _url(path_or_url: str | os.PathLike[str] | URL, drivers: dict[str, str]) -> URL:
     try:
         text = path_or_url if isinstance(path_or_url, URL) else os.fspath(path_or_url)
-        is_url = isinstance(text, URL) or _LIKE_A_URL.match(text) is not None
-        url = make_url(text) if is_url else URL.create("sqlite", database=text)
+        is_url = isinstance(text, URL) or _LIKE_A_URL.match(text)
+        url = make_url(text) if is_url else URL.create("sqlite", database=str(text))
     except TypeError:
         problem = f"neither the URL of a database nor the path of a SQLite file, but {type(path_or_url).__name__}"
         raise InvalidQuery(problem) from None
