@@ -27,7 +27,11 @@ __all__ = ["backup", "pg_dump"]
 
 _PAGES_AT_ONCE: Final = 1_000
 _OURS: Final = "session_store_*"
-_NOT_SHOWN: Final = {"password", "passfile", "sslpassword", "prepare_threshold"}
+_SHOWN: Final = {
+    *("host", "hostaddr", "port", "dbname", "user", "service", "target_session_attrs", "load_balance_hosts"),
+    *("sslmode", "sslrootcert", "sslnegotiation", "channel_binding", "gssencmode", "connect_timeout", "options"),
+}
+"""What says where a database is; among the other options of libpq are secrets, and each version has new ones."""
 
 
 def backup(
@@ -71,7 +75,7 @@ def backup(
             revisions.require_tables(db)
             source = db.connection.driver_connection
             assert isinstance(source, sqlite3.Connection)  # noqa: S101 - `connected` has no other driver
-            with _replaced_when_whole(path) as unfinished, closing(sqlite3.connect(unfinished)) as copy:
+            with replaced_when_whole(path) as unfinished, closing(sqlite3.connect(unfinished)) as copy:
                 _copy(source, copy, on_progress)
                 # It took a while: another backup may have been quicker.
                 _require_free(path, overwrite=overwrite)
@@ -104,7 +108,7 @@ def pg_dump(bind: Engine | URL, target: str | os.PathLike[str], *, schema: str |
     tables = _OURS if schema is None else f"{places.quoted(places.checked(schema, 'postgresql'))}.{_OURS}"
     dialect: Any = PGDialect_psycopg
     _, parameters = dialect().create_connect_args(url)
-    shown = {name: value for name, value in parameters.items() if name not in _NOT_SHOWN}
+    shown = {name: value for name, value in parameters.items() if name in _SHOWN}
     where = f"--dbname={make_conninfo(**shown)}"
     command = "pg_dump", "--format=custom", f"--file={path}", f"--table={tables}", where
     return shlex.join(command)
@@ -117,6 +121,10 @@ def _path(target: object) -> Path:
 
 
 def _require_free(path: Path, *, overwrite: bool) -> None:
+    if path.exists() and not path.is_file():
+        # A folder, or a device, in whose place a file would come to be.
+        problem = f"{clipped(str(path))} is there and no file"
+        raise StoreError(problem)
     if path.exists() and not overwrite:
         problem = f"there is a file {clipped(str(path))} already"
         raise StoreError(problem)
@@ -127,7 +135,7 @@ def _require_free(path: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def _replaced_when_whole(path: Path) -> Iterator[str]:
+def replaced_when_whole(path: Path) -> Iterator[str]:
     """Give the name of a new file, which becomes that of the path if nothing is raised and else is gone."""
     try:
         handle, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

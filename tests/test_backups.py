@@ -183,6 +183,8 @@ def test_what_cannot_be_copied(empty_database: Database, file: Path, tmp_path: P
         backup(tmp_path / "none.db", folder / "copy.db")
     with pytest.raises(StoreUnavailable, match="cannot be written"):
         backup(file, tmp_path / "nowhere" / "copy.db")
+    with pytest.raises(StoreError, match="is there and no file"):
+        backup(file, "/dev/null", overwrite=True)
     for target in ("", "a\0b", 3):
         with pytest.raises(InvalidQuery, match="target must be the path of a file"):
             backup(file, target)  # type: ignore[arg-type]

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.once
 HOSTILE = "[red]a[/red] \x1b[31m \x9b \x07 \u202e <b>'\"`$(x) \u2028"
 KEY = f"web {HOSTILE}"
 OWNER = f"ann {HOSTILE}"
+SQLITE_FILES = ("sessions.db", "sessions.db-wal", "sessions.db-shm")
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2028]")
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -267,6 +268,22 @@ def test_help_has_an_example(command: Command, name: str, tmp_path: Path) -> Non
         assert command(*shlex.split(words), "--db", "sqlite:///none.db").code in {0, 1}
 
 
+def test_a_report_is_whole_or_not_there(hostile: Database, command: Command, tmp_path: Path) -> None:
+    """A file that is there is replaced by all of the new one, a device is not replaced, and - goes into the pipe."""
+    Path("report.html").write_text("the old one")
+    refused = command("report", "--out", "report.html", "--db", hostile)
+    failed = command("report", "--out", "report.html", "--force", "--tz", "Nowhere/At_All", "--db", hostile)
+    before = Path("report.html").read_text()
+    done = command("report", "--out", "report.html", "--force", "--db", hostile)
+    device = command("report", "--out", "/dev/null", "--force", "--db", hostile)
+
+    assert (refused.code, failed.code, before) == (2, 1, "the old one")
+    assert (done.code, Path("report.html").read_text().rstrip()[-7:]) == (0, "</html>")
+    assert (device.code, Path("/dev/null").is_file()) == (0, False)
+    assert process("report", "--out", "-", "--db", hostile).stdout.rstrip().endswith(b"</html>")
+    assert {path.name for path in tmp_path.iterdir()} <= {"report.html", *SQLITE_FILES}
+
+
 @pytest.mark.parametrize("said", ["2026-01-05T12:02:00", "2026-01-05 12:02", "2026-01-05T13:02:00+01:00"])
 def test_a_time_without_a_zone_is_utc(database: Database, command: Command, said: str) -> None:
     """As the tables show it."""
@@ -289,6 +306,8 @@ def test_a_time_without_a_zone_is_utc(database: Database, command: Command, said
         ["list", "--active-since", "yesterday"],
         ["report", "--out", "x", "--price", "small"],
         ["report", "--out", "x", "--price", "small=1"],
+        ["stuck", "--longer-than", "5m", "--yes"],
+        ["stuck", "--longer-than", "5m", "--to", "idle"],
         ["owner", KEY],
         ["owner", KEY, "ann", "--none"],
         ["label", KEY, "channel"],

@@ -1,5 +1,6 @@
 """The command that makes a page to look at: report."""
 
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from session_store.analytics import Price
+from session_store.backups import replaced_when_whole
 from session_store.cli import display, records
-from session_store.cli.options import DEFAULT_DATABASE, Database, Json, Owner, Schema, checked, time, waiting
+from session_store.cli.options import DEFAULT_DATABASE, PIPE, Database, Json, Owner, Schema, checked, time, waiting
 from session_store.report import page
 
 
@@ -40,7 +42,7 @@ Until = Annotated[datetime | None, typer.Option(metavar="TIME", parser=time, hel
 
 def report(
     *,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The page to make.")],
+    out: Annotated[str, typer.Option(metavar="FILE", help="The page to make; - is the standard output.")],
     since: Since = None,
     until: Until = None,
     tz: Annotated[str, typer.Option(metavar="ZONE", help="The time zone of its days, such as Europe/Lisbon.")] = "UTC",
@@ -56,8 +58,9 @@ def report(
 
     It is one file without anything outside of it. It has the keys, names and owners of the busiest sessions.
     """
-    if out.exists() and not force:
-        problem = f"{str(out)!r} is there: --force replaces it"
+    place = None if out == PIPE else Path(out)
+    if place is not None and place.exists() and not force:
+        problem = f"{out!r} is there: --force replaces it"
         raise typer.BadParameter(problem, param_hint="--out")
     with waiting("making the page"):
         html = page(
@@ -70,8 +73,22 @@ def report(
             owner=owner,
             prices=dict(price) if price else None,
         )
-    written = out.write_bytes(html.encode())
+    size = _write(html.encode(), place)
+    said = display.messages_to_user() if place is None else display.output()
     if json:
-        records.write({"file": str(out.resolve()), "bytes": written})
+        records.write({"file": None if place is None else str(place.resolve()), "bytes": size}, file=said.file)
+    elif place is not None:
+        display.say(f"{out}: {display.size(size)}")
+
+
+def _write(html: bytes, place: Path | None) -> int:
+    """Write the page, and where a file is replaced do so when the new one is whole; return its size."""
+    if place is None:
+        sys.stdout.buffer.write(html)
+    elif place.exists() and not place.is_file():
+        # A device, which is written to and not replaced.
+        place.write_bytes(html)
     else:
-        display.say(f"{out}: {display.size(written)}")
+        with replaced_when_whole(place) as unfinished:
+            Path(unfinished).write_bytes(html)
+    return len(html)

@@ -130,6 +130,9 @@ def stuck(
 
     A turn that ends meanwhile is left alone.
     """
+    if not recover and (yes or dry_run or to != "error"):
+        problem = "--yes, --dry-run and --to go with --recover"
+        raise typer.BadParameter(problem)
     seconds = longer_than.total_seconds()
     with (opened if recover and not dry_run else read)(db, schema) as store:
         sessions = store.list_stuck_sessions(seconds)
