@@ -274,6 +274,7 @@ def test_a_cancelled_transaction_is_all_or_nothing(driver: str, witness: Witness
     moments.end()
 
 
+@pytest.mark.once
 @on_each_driver
 @each_call
 def test_a_cancelled_joined_call_leaves_the_transaction_usable(

@@ -69,6 +69,7 @@ def assert_complete(database: Database, seqs: list[int], number: int) -> None:
 # One session, many writers.
 
 
+@pytest.mark.once
 def test_processes_append(database: Database) -> None:
     """8 processes that append 200 messages each to one new session make seqs 1 to 1,600."""
     with workers(["append", str(database), KEY, "200"], MANY) as started:

@@ -129,6 +129,7 @@ def walk(database: Database, engine: Engine, more: Path) -> Walk:
     return Walk(taken, lost, [statement for statement in statements if REBUILD.search(statement)])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("planted_revision", [ADDS_A_COLUMN, REBUILDS_THE_MESSAGES], ids=["column", "rebuild"])
 def test_every_revision_keeps_every_message(
     planted_revision: str, database: Database, engine: Engine, tmp_path: Path
