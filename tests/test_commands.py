@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -253,6 +254,27 @@ def test_what_was_agreed_to_is_done(hostile: Database, command: Command, name: s
     assert (
         again.code == 1 if name == "delete" else objects(again.out) == [dict.fromkeys(figures, 0) | {"dry_run": True}]
     )
+
+
+def test_an_answer_that_comes_late_does_no_more(
+    database: Database, monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    """What comes of age between the question and the answer is left alone: it was not asked about."""
+    with SessionStore(database.url) as store:
+        store.append("old", ChatMessage.user("old"))
+        time.sleep(0.5)
+
+        def answer(*_: object, **__: object) -> bool:
+            store.append("new", ChatMessage.user("new"))
+            time.sleep(1)
+            return True
+
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+        monkeypatch.setattr("typer.confirm", answer)
+        done = command("cleanup", "--older-than", "400ms", "--db", database)
+
+        assert (done.code, done.out) == (0, "1 session deleted\n")
+        assert store.list_sessions() == ["new"]
 
 
 @pytest.mark.parametrize("name", ALL)

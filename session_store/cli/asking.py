@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -22,21 +23,25 @@ SHOWN: Final = 10
 """Of those that are meant so many are shown."""
 
 
-def agreed(question: str, *, yes: bool) -> None:
-    """Return if the user wants it done, or said so beforehand.
+def agreed(question: str, *, yes: bool) -> float:
+    """Return, if the user wants it done or said so beforehand, how many seconds the answer took.
+
+    What was asked about is by then so much older.
 
     Raises:
         StoreError: There is nobody to ask.
         Exit: They do not, exit code 1.
     """
     if yes:
-        return
+        return 0.0
+    asked = time.monotonic()
     if not sys.stdin.isatty():
         problem = f"{question} Nobody is there to answer: --yes does it, --dry-run only says what would be done"
         raise StoreError(problem)
     if not typer.confirm(display.in_a_line(question), err=True):
         display.messages_to_user().print("nothing was done")
         raise typer.Exit(1)
+    return time.monotonic() - asked
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from session_store.errors import SessionInUse
 from session_store.values import SessionQuery
 
 _TWO_SECONDS: Final = timedelta(seconds=2)
+_HOUR: Final = timedelta(hours=1)
 
 OlderThan = Annotated[timedelta, typer.Option(metavar="TIME", parser=age, help="For how long, such as 30d.")]
 
@@ -103,12 +104,13 @@ def cleanup(
 
     Ended early, the same command goes on.
     """
-    hours = older_than / timedelta(hours=1)
+    hours = older_than / _HOUR
     with (read if dry_run else opened)(db, schema) as store:
         count = store.cleanup_stale(hours, include_running=include_running, dry_run=True)
         deleted = count
         if not dry_run and count:
-            agreed(f"Delete {counted(count, 'session')} not used for {display.duration(older_than)}?", yes=yes)
+            waited = agreed(f"Delete {counted(count, 'session')} not used for {display.duration(older_than)}?", yes=yes)
+            hours += waited / _HOUR.total_seconds()
             with progress("deleting", count) as advance:
                 deleted = store.cleanup_stale(hours, include_running=include_running, on_batch=advance)
     tell({"session": deleted}, "deleted", dry_run=dry_run, json=json)

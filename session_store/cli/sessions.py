@@ -146,7 +146,7 @@ def stuck(
         show(sessions, len(sessions), json=json)
         moved = len(sessions)
         if not dry_run and sessions:
-            agreed(f"Move {counted(len(sessions), 'session')} to {to!r}?", yes=yes)
+            seconds += agreed(f"Move {counted(len(sessions), 'session')} to {to!r}?", yes=yes)
             with waiting("moving them on"):
                 moved = len(store.recover_stuck(seconds, to=to))
     tell({"session": moved}, f"moved to {to!r}", dry_run=dry_run, json=json)
