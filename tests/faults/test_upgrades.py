@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from alembic import command
 from sqlalchemy import Engine, NullPool
+from sqlalchemy.exc import OperationalError
 
 from session_store import migrations, revisions
 from tests.conftest import Database
@@ -23,6 +24,7 @@ APPENDS = 20_000
 UPGRADES = 10
 KILLS = 30
 WRITERS = 8
+DEADLOCK = "40P01"
 MEANWHILE = 20
 """How many calls are answered at least between two upgrades."""
 
@@ -49,6 +51,21 @@ def upgrading(database: Database) -> Iterator[Any]:
         process.join()
 
 
+def go_back(database: Database) -> None:
+    """Take a database back to the revision before, beside whoever writes.
+
+    A downgrade locks tables in another order than writers do, and PostgreSQL may end it for that: it is tried again.
+    """
+    while True:
+        try:
+            command.downgrade(configured(database), BEFORE)
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != DEADLOCK:
+                raise
+        else:
+            return
+
+
 def revision_of(engine: Engine) -> str | None:
     """The revision of a database, which has all that it brings and nothing that a later one does."""
     while True:
@@ -66,11 +83,11 @@ def revision_of(engine: Engine) -> str | None:
 def test_upgraded_while_all_write(scene: Scene, engine: Engine) -> None:
     """From the first revision to the newest, by another process: writers wait a moment and go on, nobody is refused."""
     upgrades, seen, took = times(UPGRADES), 0, 0.0
-    command.downgrade(configured(scene.database), BEFORE)
+    go_back(scene.database)
     with scene.fleet(WRITERS) as fleet:
         for number in range(upgrades):
             if number:
-                command.downgrade(configured(scene.database), BEFORE)
+                go_back(scene.database)
             fleet.wait_for(times(APPENDS) // upgrades)
             assert revision_of(engine) == BEFORE
             with upgrading(scene.database) as process:
@@ -94,11 +111,11 @@ def test_upgraded_while_all_write(scene: Scene, engine: Engine) -> None:
 def test_an_upgrade_is_killed(scene: Scene, engine: Engine) -> None:
     """SIGKILL at any moment of an upgrade, again and again: it has happened as a whole or not at all."""
     kills, killed, through, usual = times(KILLS), 0, 0, 0.0
-    command.downgrade(configured(scene.database), BEFORE)
+    go_back(scene.database)
     with scene.fleet(WRITERS) as fleet:
         while killed < kills or revision_of(engine) == BEFORE:
             if revision_of(engine) != BEFORE:
-                command.downgrade(configured(scene.database), BEFORE)
+                go_back(scene.database)
             fleet.wait_for(times(APPENDS) // (2 * kills))
             with upgrading(scene.database) as process:
                 begun = time.perf_counter()
