@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Text, bindparam, cast, select, type_coerce
 
 from session_store.dialects.bulk import bulk
+from session_store.models import MESSAGES, SESSIONS, STATES
 from session_store.statements import KEYS, METADATA, a_number, a_text
-from session_store.tables import MESSAGES, SESSIONS, STATES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

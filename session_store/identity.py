@@ -5,19 +5,17 @@ The values are set as committed: nothing is expired, so no attribute read does I
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import event, inspect, select
+from sqlalchemy import event, inspect, orm, select
+from sqlalchemy.orm.attributes import set_committed_value
 
-from session_store.tables import SESSIONS
+from session_store.models import SESSIONS, Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Connection, RowMapping, orm
-
-    from session_store import models
+    from sqlalchemy import Connection, RowMapping
 
 
 def refresh(host: orm.Session, db: Connection, key: str | None) -> None:
@@ -36,29 +34,22 @@ def refresh(host: orm.Session, db: Connection, key: str | None) -> None:
 
 def bind_arguments() -> dict[str, Any]:
     """Return what lets a session with several engines find the one our tables are on."""
-    models = sys.modules.get("session_store.models")
-    return {} if models is None else {"mapper": inspect(models.Session)}
+    return {"mapper": inspect(Session)}
 
 
 def _held(host: orm.Session, key: str | None) -> Iterator[tuple[str, Any]]:
-    # Without the models loaded there is no object of theirs to hold.
-    models: Any = sys.modules.get("session_store.models")
-    if models is None:
-        return
     if key is None:
         for held in host.identity_map.values():
-            identity = inspect(held).identity if isinstance(held, models.Session) else None
+            identity = inspect(held).identity if isinstance(held, Session) else None
             if identity is not None:
                 yield identity[0], held
     else:
-        held = host.identity_map.get(inspect(models.Session).identity_key_from_primary_key((key,)))
+        held = host.identity_map.get(inspect(Session).identity_key_from_primary_key((key,)))
         if held is not None:
             yield key, held
 
 
-def _set_committed(host: orm.Session, held: models.Session, row: RowMapping) -> None:
-    from sqlalchemy.orm.attributes import set_committed_value  # noqa: PLC0415 - the store does without the ORM
-
+def _set_committed(host: orm.Session, held: Session, row: RowMapping) -> None:
     if not event.contains(host, "after_soft_rollback", _forget):
         event.listen(host, "after_soft_rollback", _forget)
     for name, value in row.items():

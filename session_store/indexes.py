@@ -14,7 +14,7 @@ from typing import Final
 
 from sqlalchemy import Index, text
 
-from session_store.tables import MESSAGES, METADATA, SESSIONS, STATES
+from session_store.models import MESSAGES, METADATA, SESSIONS, STATES
 
 __all__ = ["METADATA", "POSTGRESQL_INDEXES"]
 

@@ -1,65 +1,78 @@
-"""The tables as classes, for a host's own queries, joins and relationships.
+"""Declarative models of the three tables: one head row for each session, and two append-only logs.
 
-The store itself never uses them. Write through the store: an object added here has no head counted for it.
+This is the only place where a column is written. The store never loads these classes as objects: its statements run on
+their tables, `SESSIONS`, `MESSAGES` and `STATES`. Applications use the classes for queries, joins and relationships.
+Write through the store, which keeps the counters of the head.
+
+The revisions in ``migrations/versions`` create the tables; their indexes are in `session_store.indexes`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
-from sqlalchemy import event, inspect, orm
-from sqlalchemy.orm import DeclarativeBase, WriteOnlyMapped
+from sqlalchemy import BigInteger, ForeignKeyConstraint, PrimaryKeyConstraint, Text, event, inspect, orm, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, WriteOnlyMapped, mapped_column
 
 from session_store.errors import StoreError
-from session_store.indexes import METADATA
-from session_store.tables import MESSAGES, SESSIONS, STATES
+from session_store.types import ExactJson, ExactText, UtcDateTime
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from sqlalchemy import Connection
-    from sqlalchemy.orm import Mapped, Mapper
+    from sqlalchemy import Connection, Table
+    from sqlalchemy.orm import Mapper
+    from sqlalchemy.sql.schema import SchemaItem
 
 __all__ = ["Base", "Message", "Session", "State"]
+
+IDENTIFIER: Final = Text().with_variant(Text(collation="C"), "postgresql")
+"""The type of a session's key: compared and ordered byte by byte, as SQLite does anyway."""
+
+_Key = Annotated[str, mapped_column(IDENTIFIER)]
+_Exact = Annotated[str, mapped_column(ExactText)]
+_Counter = Annotated[int, mapped_column(server_default=text("0"))]
 
 
 class Base(DeclarativeBase):
     """The base of the three models; ``Base.metadata`` holds their tables and no others."""
 
-    metadata = METADATA
+    type_annotation_map = {str: Text, int: BigInteger, datetime: UtcDateTime, dict[str, Any]: ExactJson}  # noqa: RUF012 - SQLAlchemy's
+
+
+def _log_constraints(table: str) -> tuple[SchemaItem, ...]:
+    return (
+        PrimaryKeyConstraint("session_key", "seq", name=f"{table}_pkey"),
+        ForeignKeyConstraint(
+            ["session_key"], ["session_store_sessions.key"], name=f"{table}_session_key_fkey", ondelete="CASCADE"
+        ),
+    )
 
 
 class Session(Base):
     """The head of one conversation: its key and everything current."""
 
-    __table__ = SESSIONS
+    __tablename__ = "session_store_sessions"
+    __table_args__ = (PrimaryKeyConstraint("key", name="session_store_sessions_pkey"),)
 
-    if TYPE_CHECKING:
-        key: Mapped[str]
-        name: Mapped[str | None]
-        owner: Mapped[str | None]
-        attributes: Mapped[dict[str, Any]]
-        created_at: Mapped[datetime]
-        last_activity: Mapped[datetime]
-        active_minute: Mapped[datetime]
-        message_count: Mapped[int]
-        last_seq: Mapped[int]
-        state_seq: Mapped[int]
-        state: Mapped[str]
-        turn_id: Mapped[str | None]
-        state_entered_at: Mapped[datetime | None]
+    key: Mapped[_Key]
+    name: Mapped[_Exact | None]
+    owner: Mapped[str | None]
+    attributes: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    created_at: Mapped[datetime]
+    last_activity: Mapped[datetime]
+    active_minute: Mapped[datetime]
+    message_count: Mapped[_Counter]
+    last_seq: Mapped[_Counter]
+    state_seq: Mapped[_Counter]
+    state: Mapped[str] = mapped_column(server_default=text("'idle'"))
+    turn_id: Mapped[str | None]
+    state_entered_at: Mapped[datetime | None]
 
     messages: WriteOnlyMapped[Message] = orm.relationship(
-        back_populates="session",
-        order_by=MESSAGES.c.seq,
-        cascade="all, delete-orphan",
-        passive_deletes=True,
+        back_populates="session", order_by="Message.seq", cascade="all, delete-orphan", passive_deletes=True
     )
     states: WriteOnlyMapped[State] = orm.relationship(
-        back_populates="session",
-        order_by=STATES.c.seq,
-        cascade="all, delete-orphan",
-        passive_deletes=True,
+        back_populates="session", order_by="State.seq", cascade="all, delete-orphan", passive_deletes=True
     )
 
     def __repr__(self) -> str:
@@ -67,56 +80,60 @@ class Session(Base):
 
 
 class Message(Base):
-    """One entry of a session's conversation: a row of its log."""
+    """One message of a session: a row of its log."""
 
-    __table__ = MESSAGES
+    __tablename__ = "session_store_messages"
+    __table_args__ = _log_constraints(__tablename__)
 
-    if TYPE_CHECKING:
-        session_key: Mapped[str]
-        seq: Mapped[int]
-        turn_id: Mapped[str | None]
-        role: Mapped[str]
-        content: Mapped[str]
-        payload: Mapped[Any]
-        idempotency_key: Mapped[str | None]
-        created_at: Mapped[datetime]
+    session_key: Mapped[_Key]
+    seq: Mapped[int]
+    turn_id: Mapped[str | None]
+    role: Mapped[str]
+    content: Mapped[_Exact]
+    payload: Mapped[Any] = mapped_column(ExactJson, nullable=True)
+    idempotency_key: Mapped[str | None]
+    created_at: Mapped[datetime]
 
-    session: orm.Mapped[Session] = orm.relationship(back_populates="messages")
+    session: Mapped[Session] = orm.relationship(back_populates="messages")
 
     def __repr__(self) -> str:
         return f"<Message {self.session_key!r} {self.seq}>"
 
 
 class State(Base):
-    """One change of what a session is doing: a row of its log, never changed once written.
+    """One state transition of a session: a row of its log, never changed once written.
 
     A state lasts until the next row of the same session; the current one is also on the session's head, so
     finding running sessions reads one index and no log.
     """
 
-    __table__ = STATES
+    __tablename__ = "session_store_states"
+    __table_args__ = _log_constraints(__tablename__)
 
-    if TYPE_CHECKING:
-        session_key: Mapped[str]
-        seq: Mapped[int]
-        state: Mapped[str]
-        turn_id: Mapped[str | None]
-        entered_at: Mapped[datetime]
+    session_key: Mapped[_Key]
+    seq: Mapped[int]
+    state: Mapped[str]
+    turn_id: Mapped[str | None]
+    entered_at: Mapped[datetime]
 
-    session: orm.Mapped[Session] = orm.relationship(back_populates="states")
+    session: Mapped[Session] = orm.relationship(back_populates="states")
 
     def __repr__(self) -> str:
         return f"<State {self.session_key!r} {self.seq} {self.state!r}>"
 
 
-_COUNTED = ("message_count", "last_seq", "state_seq")
+METADATA: Final = Base.metadata
+SESSIONS: Final = cast("Table", Session.__table__)
+MESSAGES: Final = cast("Table", Message.__table__)
+STATES: Final = cast("Table", State.__table__)
+
+_COUNTERS: Final = ("message_count", "last_seq", "state_seq")
 
 
 @event.listens_for(Session, "before_update")
-def _refuse_old_counts(_mapper: Mapper[Session], _db: Connection, head: Session) -> None:
-    # A host that merges an object from a cache would write the counts of that time over those of now, and the next
-    # append would take a number that is taken.
-    changed = [name for name in _COUNTED if inspect(head).attrs[name].history.has_changes()]
+def _refuse_stale_counters(_mapper: Mapper[Session], _db: Connection, head: Session) -> None:
+    # Merging an object from a cache would write its old counters, and the next append would reuse a seq.
+    changed = [name for name in _COUNTERS if inspect(head).attrs[name].history.has_changes()]
     if changed:
-        problem = f"{', '.join(changed)} of session {head.key!r} is counted by the store: refresh the object first"
+        problem = f"{', '.join(changed)} of session {head.key!r} is maintained by the store: refresh the object first"
         raise StoreError(problem)

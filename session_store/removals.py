@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, bindparam, delete, func, literal_column, or_, select, tuple_, update
 
+from session_store.models import MESSAGES, SESSIONS, STATES
 from session_store.statements import ITS_MESSAGES, KEYS, THIS_SESSION, a_number, a_text, a_time
-from session_store.tables import MESSAGES, SESSIONS, STATES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Integer, and_, bindparam, case, cast, delete, exists, func, or_, select, tuple_
 
 from session_store.dialects.times import minute_of_time
+from session_store.models import MESSAGES, SESSIONS, STATES
 from session_store.statements import a_number, a_text
-from session_store.tables import MESSAGES, SESSIONS, STATES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, in
 from session_store.dialects import places
 from session_store.dialects.sql import has_other_version_table, names_of_version_tables
 from session_store.errors import SchemaOutOfDate
-from session_store.tables import SESSIONS
+from session_store.models import SESSIONS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

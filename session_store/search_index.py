@@ -19,9 +19,9 @@ from session_store.dialects import places
 from session_store.dialects.sql import AUTOCOMMIT
 from session_store.dialects.turns import alone
 from session_store.errors import StoreError
+from session_store.models import MESSAGES
 from session_store.search import fts5, tsvector
 from session_store.search.engines import forget, serving
-from session_store.tables import MESSAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -35,7 +35,7 @@ from sqlalchemy import (
 
 from session_store.dialects.logs import batch, logged
 from session_store.dialects.sql import as_json
-from session_store.tables import MESSAGES, SESSIONS, STATES
+from session_store.models import MESSAGES, SESSIONS, STATES
 from session_store.types import UtcDateTime
 
 if TYPE_CHECKING:

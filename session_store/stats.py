@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from session_store import revisions
 from session_store.binds import connected, rolled_back
 from session_store.dialects import places, space
-from session_store.tables import METADATA, SESSIONS
+from session_store.models import METADATA, SESSIONS
 from session_store.types import as_utc
 
 if TYPE_CHECKING:

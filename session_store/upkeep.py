@@ -18,11 +18,11 @@ from session_store.binds import an_engine, connected, locked
 from session_store.dialects import engines, places, space
 from session_store.dialects.turns import outside_of_transactions
 from session_store.errors import InvalidQuery, StoreError
+from session_store.models import METADATA
 from session_store.repositories.batches import batch_limit
 from session_store.repositories.rows import fetch
 from session_store.repositories.sessions import mended_head
 from session_store.search import fts5
-from session_store.tables import METADATA
 from session_store.transactions import Transactions
 from session_store.types import as_utc, minute_of
 from session_store.work import Access

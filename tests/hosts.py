@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from session_store import configure_sqlite
-from session_store.tables import IDENTIFIER, MESSAGES, SESSIONS, STATES
+from session_store.models import IDENTIFIER, MESSAGES, SESSIONS, STATES
 from session_store.types import ExactJson, ExactText, UtcDateTime
 from tests.conftest import Database
 

@@ -73,7 +73,9 @@ def _about_class(name: str, value: type) -> Iterator[str]:
     if issubclass(value, Enum):
         yield from (f"    {member.name} = {member.value}" for member in value)
         return
-    if issubclass(value, orm.DeclarativeBase) and orm.DeclarativeBase not in value.__bases__:
+    if issubclass(value, orm.DeclarativeBase):
+        if orm.DeclarativeBase in value.__bases__:
+            return
         yield from (f"    {attribute}" for attribute in sorted(orm.class_mapper(value).attrs.keys()))
         return
     if "__init__" in vars(value) and Protocol not in value.__bases__:

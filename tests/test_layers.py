@@ -13,9 +13,8 @@ ORDER = [
     "values",
     "work",
     "types",
-    "tables",
-    "indexes",
     "models",
+    "indexes",
     "validation",
     "dialects",
     "revisions",
@@ -50,7 +49,7 @@ ORDER = [
 
 NAMES_DIALECTS = {
     "types",
-    "tables",
+    "models",
     "indexes",
     "dialects",
     "search",

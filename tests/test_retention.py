@@ -16,7 +16,7 @@ from sqlalchemy import Engine, func, select, text
 from session_store import ChatMessage, SessionStore, StoreUnavailable, migrations, search_index, upkeep
 from session_store.dialects import space
 from session_store.errors import SchemaOutOfDate, StoreError
-from session_store.tables import METADATA, STATES
+from session_store.models import METADATA, STATES
 from session_store.testing import Clock
 from tests.conftest import Database
 from tests.hosts import begins_by_event, contents, disagreements, host_engine

@@ -21,7 +21,7 @@ from session_store import (
     models,
     revisions,
 )
-from session_store.tables import SESSIONS
+from session_store.models import SESSIONS
 from session_store.testing import Clock
 from tests.conftest import Database
 from tests.hosts import host_engine

@@ -9,7 +9,7 @@ from sqlalchemy import Text, case, cast, func, literal_column, select, type_coer
 from session_store.analytics.chosen import Filters, in_time, its_period, of_sessions, period_of, rows, total
 from session_store.analytics.views import MESSAGES_V1, SESSIONS_V1
 from session_store.dialects.sql import byte_length
-from session_store.tables import MESSAGES
+from session_store.models import MESSAGES
 from session_store.validation import whole_number
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Date, Double, MetaData, Table, Text
 
-from session_store.tables import IDENTIFIER
+from session_store.models import IDENTIFIER
 from session_store.types import ExactJson, ExactText, UtcDateTime
 
 METADATA: Final = MetaData()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from session_store import repairs
 from session_store.diagnosis.findings import Finding, Severity, counted
 from session_store.errors import clipped
-from session_store.tables import MESSAGES, STATES
+from session_store.models import MESSAGES, STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from session_store.diagnosis.findings import Finding, Severity
 from session_store.dialects import places
 from session_store.migrations import restoring
 from session_store.migrations.comparing import differences
-from session_store.tables import METADATA, SESSIONS
+from session_store.models import METADATA, SESSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

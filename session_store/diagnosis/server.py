@@ -9,7 +9,7 @@ from sqlalchemy import Text, bindparam, text
 from session_store.diagnosis.findings import Finding, Severity, about_in_words, counted, size_in_words
 from session_store.dialects import places
 from session_store.errors import clipped
-from session_store.tables import METADATA
+from session_store.models import METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,9 @@ from sqlalchemy import func, select
 
 from session_store.diagnosis.findings import Finding, Severity, about_in_words, age_in_words, counted
 from session_store.errors import clipped
+from session_store.models import SESSIONS
 from session_store.repositories.rows import metadata_from
 from session_store.statements import LIST_STUCK, a_time
-from session_store.tables import SESSIONS
 from session_store.types import as_utc, minute_of
 from session_store.validation import ago
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from session_store.diagnosis.findings import Finding, Severity, size_in_words
 from session_store.dialects import space
-from session_store.tables import METADATA
+from session_store.models import METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,8 +15,8 @@ from sqlalchemy import Column, Date, Text, and_, cast, select
 
 from session_store.analytics.views import MESSAGES_V1
 from session_store.exports.walking import Exported, Walk, Which, writable
+from session_store.models import MESSAGES
 from session_store.statements import KEYS, a_number
-from session_store.tables import MESSAGES
 from session_store.types import ExactText, UtcDateTime, as_utc, load_json, unescape, utc_text
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What a database has otherwise than the tables of `session_store.tables`, as Alembic compares them, and the views.
+"""What a database has otherwise than the tables of `session_store.models`, as Alembic compares them, and the views.
 
 It does not see primary keys, conditions of indexes and collations.
 """
@@ -13,8 +13,8 @@ from sqlalchemy import inspect
 from session_store import analytics_indexes, revisions
 from session_store.migrations import views_v1
 from session_store.migrations.hosts import PREFIX, include_object
+from session_store.models import MESSAGES
 from session_store.search import fts5, tsvector
-from session_store.tables import MESSAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ NOT_IN_THE_MODELS: Final = {
     *(("index", name) for name, _, _ in views_v1.DAY_INDEXES),
     *(("index", name) for name in analytics_indexes.NAMES),
 }
-"""What the database has and the tables of `session_store.tables` do not, by kind and exact name."""
+"""What the database has and the tables of `session_store.models` do not, by kind and exact name."""
 
 
 class Difference(NamedTuple):

@@ -16,7 +16,7 @@ from session_store.dialects import catalogue, places
 from session_store.errors import StoreError
 from session_store.migrations import views_v1
 from session_store.migrations.comparing import differences
-from session_store.tables import METADATA
+from session_store.models import METADATA
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, ForeignKeyConstraint, Index, Table

@@ -13,7 +13,7 @@ from session_store import analytics, revisions
 from session_store.analytics.chosen import total
 from session_store.dialects import places, space
 from session_store.dialects.sql import bytewise
-from session_store.tables import METADATA
+from session_store.models import METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

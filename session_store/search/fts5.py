@@ -27,11 +27,11 @@ from sqlalchemy import (
     table,
 )
 
+from session_store.models import MESSAGES
 from session_store.search import like
 from session_store.search.indexed import Indexed
 from session_store.search.language import Meaning
 from session_store.search.proposals import CONTENT, FEW, Conditions, Proposals, doubted_text, text
-from session_store.tables import MESSAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import Integer, Text, bindparam, case, func, literal_column, type_coerce
 
+from session_store.models import MESSAGES
 from session_store.search.words import SEARCHED_CHARACTERS, is_usual
-from session_store.tables import MESSAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import text
 
+from session_store.models import MESSAGES
 from session_store.search.fts5 import REBUILD, TABLE
-from session_store.tables import MESSAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

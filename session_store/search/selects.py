@@ -33,10 +33,10 @@ from sqlalchemy import (
 
 from session_store.dialects.sql import has_attributes
 from session_store.errors import InvalidQuery
+from session_store.models import MESSAGES, SESSIONS
 from session_store.search.proposals import CONTENT, doubted_text, text
 from session_store.search.words import SEARCHED_CHARACTERS
 from session_store.statements import ITS_MESSAGES, METADATA, RUNNING
-from session_store.tables import MESSAGES, SESSIONS
 from session_store.types import UtcDateTime, dump_json, minute_of
 from session_store.validation import (
     MAX_WORD_BYTES,

@@ -33,12 +33,12 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from session_store.dialects import places
+from session_store.models import MESSAGES
 from session_store.search import like, words
 from session_store.search.indexed import Indexed
 from session_store.search.language import Meaning
 from session_store.search.proposals import CONTENT, FEW, Conditions, Proposals, doubted_text
 from session_store.search.proposals import text as parameter
-from session_store.tables import MESSAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

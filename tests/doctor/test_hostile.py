@@ -14,8 +14,8 @@ from sqlalchemy import create_engine, update
 from session_store import ChatMessage, SessionStore, doctor
 from session_store.diagnosis.examination import Examination
 from session_store.diagnosis.findings import about_in_words, age_in_words, counted, size_in_words, typed
+from session_store.models import SESSIONS
 from session_store.store import utc_now
-from session_store.tables import SESSIONS
 from tests.conftest import Database, examples
 from tests.doctor.faults import alarms, connection
 from tests.doctor.test_mending import without_heads

@@ -23,7 +23,7 @@ from session_store import (
     upkeep,
 )
 from session_store.migrations import views_v1
-from session_store.tables import MESSAGES, SESSIONS, STATES
+from session_store.models import MESSAGES, SESSIONS, STATES
 from session_store.upkeep import Orphans
 from tests.conftest import Database
 from tests.doctor.faults import FAULTS, KEY, alarms, connection, fill

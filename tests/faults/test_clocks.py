@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from session_store.models import MESSAGES, SESSIONS, STATES
 from session_store.store import utc_now
-from session_store.tables import MESSAGES, SESSIONS, STATES
 from session_store.types import minute_of
 from tests.faults.conftest import Scene, times
 from tests.faults.fleet import Audit, Notes, tokens

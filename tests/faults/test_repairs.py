@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import Connection, func, insert, select, update
 
 from session_store import StoreError
+from session_store.models import MESSAGES, SESSIONS, STATES
 from session_store.store import utc_now
-from session_store.tables import MESSAGES, SESSIONS, STATES
 from session_store.types import minute_of
 from session_store.values import IDLE
 from tests.faults.conftest import SESSIONS as KEYS

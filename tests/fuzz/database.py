@@ -11,8 +11,8 @@ from typing import Any, Final
 import psycopg
 
 from session_store import ChatMessage, NewMessage, SessionStore
+from session_store.models import METADATA, SESSIONS
 from session_store.search import fts5
-from session_store.tables import METADATA, SESSIONS
 from session_store.testing import Clock
 from tests.conftest import Database
 from tests.fuzz.hostile import KEYS, NOW

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import NullPool, inspect, text
 
 from session_store import AsyncSessionStore, ChatMessage, SessionStore, migrations, revisions
+from session_store.models import METADATA
 from session_store.search import fts5
-from session_store.tables import METADATA
 from tests.conftest import Database
 from tests.hosts import async_host_engine, begins_by_event, host_engine
 

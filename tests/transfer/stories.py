@@ -13,7 +13,7 @@ from sqlalchemy import select
 from session_store import ChatMessage, IdempotencyConflict, NewMessage, SessionStore
 from session_store.exports import export_jsonl
 from session_store.imports import BrokenLine, Imported, SkippedSession, import_jsonl
-from session_store.tables import MESSAGES, SESSIONS, STATES
+from session_store.models import MESSAGES, SESSIONS, STATES
 from session_store.testing import Clock
 
 KEYS: Final = ["a", "b", "Ann", "é", "\U0001f600", 'said "b", twice\r\n', "\x1a\x01\x02\x03", "{\u2028}"]
