@@ -1,0 +1,39 @@
+CREATE TABLE session_store_sessions (
+	key TEXT COLLATE "C" NOT NULL, 
+	name TEXT, 
+	owner TEXT, 
+	attributes JSONB DEFAULT '{}' NOT NULL, 
+	created_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	last_activity TIMESTAMP WITH TIME ZONE NOT NULL, 
+	active_minute TIMESTAMP WITH TIME ZONE NOT NULL, 
+	message_count BIGINT DEFAULT 0 NOT NULL, 
+	last_seq BIGINT DEFAULT 0 NOT NULL, 
+	state_seq BIGINT DEFAULT 0 NOT NULL, 
+	state TEXT DEFAULT 'idle' NOT NULL, 
+	turn_id TEXT, 
+	state_entered_at TIMESTAMP WITH TIME ZONE, 
+	CONSTRAINT session_store_sessions_pkey PRIMARY KEY (key)
+)
+
+CREATE TABLE session_store_messages (
+	session_key TEXT COLLATE "C" NOT NULL, 
+	seq BIGINT NOT NULL, 
+	turn_id TEXT, 
+	role TEXT NOT NULL, 
+	content TEXT NOT NULL, 
+	payload JSONB, 
+	idempotency_key TEXT, 
+	created_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	CONSTRAINT session_store_messages_pkey PRIMARY KEY (session_key, seq), 
+	CONSTRAINT session_store_messages_session_key_fkey FOREIGN KEY(session_key) REFERENCES session_store_sessions (key) ON DELETE CASCADE
+)
+
+CREATE TABLE session_store_states (
+	session_key TEXT COLLATE "C" NOT NULL, 
+	seq BIGINT NOT NULL, 
+	state TEXT NOT NULL, 
+	turn_id TEXT, 
+	entered_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	CONSTRAINT session_store_states_pkey PRIMARY KEY (session_key, seq), 
+	CONSTRAINT session_store_states_session_key_fkey FOREIGN KEY(session_key) REFERENCES session_store_sessions (key) ON DELETE CASCADE
+)
