@@ -106,7 +106,7 @@ docs: $(VENV)/docs.stamp
 	@echo build/docs/index.html
 
 pages: $(VENV)/dev.stamp
-	$(BIN)/python -m docs.layers
+	$(BIN)/python -m docs.architecture
 	$(BIN)/python -m docs.commands
 
 example-fastapi:
@@ -123,6 +123,7 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 fix: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix

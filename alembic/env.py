@@ -5,9 +5,9 @@ import os
 from alembic import context
 
 from session_store import migrations
-from session_store.dialects import engines, turns
-from session_store.indexes import METADATA
-from session_store.revisions import VERSION_TABLE
+from session_store.database import engines, transactions
+from session_store.database.revisions import VERSION_TABLE
+from session_store.models.indexes import METADATA
 
 OPTIONS = {
     "target_metadata": METADATA,
@@ -29,7 +29,7 @@ if context.is_offline_mode():
 else:
     engine = engines.blocking_engine(url, "full")
     with engine.connect() as connection:
-        turns.lock_for_migration(connection)
+        transactions.lock_for_migration(connection)
         included = migrations.include_in_check(connection.dialect.name)
         context.configure(connection=connection, include_object=included, **OPTIONS)
         context.run_migrations()

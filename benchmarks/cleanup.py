@@ -17,7 +17,8 @@ from sqlalchemy import URL, event, text
 
 from benchmarks.databases import connected
 from benchmarks.measuring import MEAN_CHARACTERS, Row, Texts, ms, table
-from session_store import ChatMessage, SessionStore, StoreUnavailable, search_index
+from session_store import ChatMessage, SessionStore, StoreUnavailable
+from session_store.search import index as search_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,8 @@ import psycopg
 from sqlalchemy import URL
 
 from benchmarks.measuring import POSTGRESQL_VERSION
-from session_store import SessionStore, search_index
+from session_store import SessionStore
+from session_store.search import index as search_index
 from tests import servers
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from session_store.dialects.engines import Durability
+    from session_store.database.engines import Durability
 
 SETTINGS = f"""
 {servers.DURABLE}

@@ -21,7 +21,8 @@ from sqlalchemy import make_url
 
 from benchmarks.databases import psycopg_url
 from benchmarks.measuring import POSTGRESQL_VERSION
-from session_store import migrations, search_index
+from session_store import migrations
+from session_store.search import index as search_index
 from tests import servers
 
 if TYPE_CHECKING:

@@ -27,8 +27,9 @@ import psycopg
 
 from benchmarks.measuring import POSTGRESQL_VERSION, Row, compared, ms, seconds, table
 from benchmarks.plans import INDEX, MESSAGES, PAGE, PLANS, Case, postgresql_database, sqlite_file, word
-from session_store import ChatMessage, SessionQuery, SessionStore, search_index
-from session_store.imports import import_jsonl
+from session_store import ChatMessage, SessionQuery, SessionStore
+from session_store.search import index as search_index
+from session_store.transfer import import_jsonl
 from tests import servers
 
 if TYPE_CHECKING:

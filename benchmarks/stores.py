@@ -11,7 +11,8 @@ from sqlalchemy import orm
 
 from benchmarks.contestants import Contestant
 from benchmarks.measuring import on_loop
-from session_store import AsyncSessionStore, NewMessage, SessionQuery, SessionStore, search_index
+from session_store import AsyncSessionStore, NewMessage, SessionQuery, SessionStore
+from session_store.search import index as search_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
     from session_store import ChatMessage
-    from session_store.dialects.engines import Durability
+    from session_store.database.engines import Durability
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

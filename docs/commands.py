@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from session_store.cli.commands import app
+from session_store.cli.app import app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -30,17 +30,17 @@ LOG = logging.getLogger(__name__)
 PUBLIC = (
     "session_store",
     "session_store.analytics",
-    "session_store.backups",
-    "session_store.diagnosis",
-    "session_store.exports",
-    "session_store.imports",
+    "session_store.maintenance",
+    "session_store.maintenance.doctor",
+    "session_store.transfer",
+    "session_store.transfer",
     "session_store.migrations",
     "session_store.models",
-    "session_store.report",
-    "session_store.search_index",
-    "session_store.stats",
+    "session_store.maintenance.report",
+    "session_store.search.index",
+    "session_store.maintenance",
     "session_store.testing",
-    "session_store.upkeep",
+    "session_store.maintenance",
 )
 """The modules whose ``__all__`` is the interface."""
 LARGEST = 200_000

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from session_store import ChatMessage, SessionQuery, SessionStore
-from session_store.imports import import_jsonl
+from session_store.transfer import import_jsonl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,8 +1,7 @@
 """Conversations for chat bots and agents, kept in SQLite or PostgreSQL: sessions, messages, and what each is doing."""
 
-from session_store.diagnosis import Finding, Severity, doctor
-from session_store.dialects.engines import configure_sqlite
-from session_store.errors import (
+from session_store.database.engines import configure_sqlite
+from session_store.interface.errors import (
     Conflict,
     IdempotencyConflict,
     InvalidKey,
@@ -13,9 +12,8 @@ from session_store.errors import (
     StoreError,
     StoreUnavailable,
 )
-from session_store.protocols import AsyncSessionBackend, SessionBackend
-from session_store.store import AsyncSessionStore, SessionStore
-from session_store.values import (
+from session_store.interface.protocols import AsyncSessionBackend, SessionBackend
+from session_store.interface.values import (
     ChatMessage,
     Compaction,
     Health,
@@ -27,6 +25,8 @@ from session_store.values import (
     Snippet,
     StoredMessage,
 )
+from session_store.maintenance.doctor import Finding, Severity, doctor
+from session_store.store.sync import AsyncSessionStore, SessionStore
 
 __version__ = "0.1.0"
 

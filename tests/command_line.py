@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from session_store import ChatMessage, NewMessage, SessionStore
-from session_store.cli.commands import run
+from session_store.cli.app import run
 from tests.conftest import Database
 from tests.ready import programs
 

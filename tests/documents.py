@@ -159,6 +159,8 @@ def follow(blocks: Sequence[Block], directory: Path, variables: Mapping[str, str
                 write(block, directory)
             elif block.language == "console":
                 shell.follow(block)
+            elif block.language == "mermaid":
+                continue  # a drawing
             elif block.language == "python":
                 if block is programs[-1]:
                     run(programs, directory, shell)

@@ -21,8 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from session_store import configure_sqlite
-from session_store.models import IDENTIFIER, MESSAGES, SESSIONS, STATES
-from session_store.types import ExactJson, ExactText, UtcDateTime
+from session_store.models.models import IDENTIFIER, MESSAGES, SESSIONS, STATES
+from session_store.models.types import ExactJson, ExactText, UtcDateTime
 from tests.conftest import Database
 
 SYNC_DRIVERS = {"sqlite": ["pysqlite"], "postgresql": ["psycopg", "psycopg2"]}

@@ -17,16 +17,13 @@ from sqlalchemy import Table, orm
 MODULES = (
     "session_store",
     "session_store.analytics",
-    "session_store.backups",
-    "session_store.exports",
-    "session_store.imports",
+    "session_store.maintenance",
+    "session_store.maintenance.report",
     "session_store.migrations",
     "session_store.models",
-    "session_store.report",
-    "session_store.search_index",
-    "session_store.stats",
+    "session_store.search.index",
     "session_store.testing",
-    "session_store.upkeep",
+    "session_store.transfer",
 )
 """Where public names are; what is in others may change with any version."""
 

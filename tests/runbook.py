@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from sqlalchemy import URL, create_engine, text
 
-from session_store import ChatMessage, NewMessage, SessionStore, search_index
+from session_store import ChatMessage, NewMessage, SessionStore
+from session_store.search import index as search_index
 from tests.documents import ROOT
 from tests.ready import programs
 

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from docs import commands
-from session_store.cli.commands import app
+from session_store.cli.app import app
 from tests.doctor.faults import FAULTS, Fault
 from tests.documents import ROOT
 

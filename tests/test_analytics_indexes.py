@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Engine, create_engine, inspect, select, text
 
-from session_store import ChatMessage, SchemaOutOfDate, SessionStore, analytics, analytics_indexes, migrations
+from session_store import ChatMessage, SchemaOutOfDate, SessionStore, analytics, migrations
 from session_store.analytics import TURNS_V1
-from session_store.analytics_indexes import BY_DAY, BY_TURN
+from session_store.analytics import indexes as analytics_indexes
+from session_store.analytics.indexes import BY_DAY, BY_TURN
 from tests.conftest import Database
 from tests.hosts import host_engine
 

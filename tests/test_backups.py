@@ -25,8 +25,8 @@ from session_store import (
     doctor,
     migrations,
 )
-from session_store.backups import backup, pg_dump
-from session_store.exports import export_jsonl
+from session_store.maintenance import backup, pg_dump
+from session_store.transfer import export_jsonl
 from tests.command_line import ROOT, Command, running_in
 from tests.conftest import Database
 from tests.servers import OwnServer, Server
@@ -213,7 +213,7 @@ def test_an_interrupted_backup_leaves_nothing(file: Path, tmp_path: Path) -> Non
     slowly = tmp_path / "slowly.py"
     slowly.write_text(
         "import sys, time\n"
-        "from session_store import backups\n"
+        "from session_store.maintenance import backups\n"
         "from session_store.cli import main\n"
         "whole = backups.backup\n"
         "def tell(*_):\n"

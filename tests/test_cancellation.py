@@ -14,7 +14,7 @@ from sqlalchemy import Engine, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from session_store import AsyncSessionStore, ChatMessage, NewMessage, SessionQuery, SessionStore
-from session_store.models import MESSAGES, SESSIONS, STATES
+from session_store.models.models import MESSAGES, SESSIONS, STATES
 from session_store.testing import Clock
 from tests.conftest import Database
 from tests.hosts import async_host_engine, disagreements, host_engine

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from session_store import ChatMessage, SessionStore, revisions
+from session_store import ChatMessage, SessionStore
 from session_store.cli import main
-from session_store.cli.commands import run
+from session_store.cli.app import run
+from session_store.database import revisions
 from tests.command_line import MAIN, ROOT, WHEN, Command, chats, fill, running_in
 from tests.conftest import Database
 
@@ -163,7 +164,7 @@ def seqs(shown: str) -> list[int]:
 
 def test_show_some_messages(database: Database, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest so many, those behind a number, or both; counted by message, not by number, over several pages."""
-    monkeypatch.setattr("session_store.cli.reading._PAGE", 3)
+    monkeypatch.setattr("session_store.cli.read_commands._PAGE", 3)
     with SessionStore(database.url) as store:
         store.append_many("web_bo", map(ChatMessage.user, "abcdefgh"))
         store.pop_last("web_bo")
@@ -271,11 +272,11 @@ def test_without_the_extra_it_says_which(
 
 def test_another_module_that_is_missing_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not for the extra to bring."""
-    monkeypatch.delitem(sys.modules, "session_store.cli.commands")
-    monkeypatch.delitem(sys.modules, "session_store.cli.importing")
-    monkeypatch.setitem(sys.modules, "session_store.imports", None)
+    monkeypatch.delitem(sys.modules, "session_store.cli.app")
+    monkeypatch.delitem(sys.modules, "session_store.cli.import_command")
+    monkeypatch.setitem(sys.modules, "session_store.transfer", None)
 
-    with pytest.raises(ModuleNotFoundError, match="imports"):
+    with pytest.raises(ModuleNotFoundError, match="transfer"):
         main()
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from session_store import ChatMessage, SessionStore
-from session_store.cli.commands import run
-from session_store.cli.display import in_a_block, in_a_line, without_password
+from session_store.cli.app import run
+from session_store.cli.terminal_output import in_a_block, in_a_line, without_password
 from tests.command_line import MAIN, ROOT, Command, chats, fill, on_a_terminal, process, running_in
 from tests.conftest import Database
 
@@ -99,7 +99,7 @@ def test_an_early_end_closes_quietly(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     with (tmp_path / "out").open("w") as out:
         monkeypatch.setattr(sys, "stdout", out)
-        monkeypatch.setattr("session_store.cli.commands.app", lambda *_, **__: write())
+        monkeypatch.setattr("session_store.cli.app.app", lambda *_, **__: write())
 
         assert run(["list"]) == 1
 

@@ -20,9 +20,9 @@ import pytest
 import typer
 from sqlalchemy import URL, create_engine, text
 
-from session_store import ChatMessage, SessionStore, migrations, upkeep
-from session_store.cli.commands import app, run
-from session_store.exports import export_jsonl
+from session_store import ChatMessage, SessionStore, maintenance, migrations
+from session_store.cli.app import app, run
+from session_store.transfer import export_jsonl
 from tests.command_line import MAIN, ROOT, Command, chats, fill, on_a_terminal, process, running_in
 from tests.conftest import POSTGRESQL_VERSION, Database
 from tests.servers import start_postgresql, start_standby
@@ -137,12 +137,12 @@ def leave_orphans(database: Database) -> None:
     engine.dispose()
 
 
-def everything(database: Database) -> tuple[bytes, upkeep.Orphans]:
+def everything(database: Database) -> tuple[bytes, maintenance.Orphans]:
     """All that a store has, and how much in it belongs to no session."""
     out = io.BytesIO()
     with SessionStore(database.url) as store:
         export_jsonl(store, out)
-    return out.getvalue(), upkeep.delete_orphans(database.url, dry_run=True)
+    return out.getvalue(), maintenance.delete_orphans(database.url, dry_run=True)
 
 
 def objects(text: str) -> list[dict[str, Any]]:
@@ -427,9 +427,9 @@ def test_an_interrupted_cleanup_leaves_whole_sessions(database: Database, tmp_pa
     slowly = tmp_path / "slowly.py"
     slowly.write_text(
         "import sys, time\n"
-        "from session_store.cli import asking, main\n"
-        "from session_store.repositories import batches\n"
-        "delete = batches.delete_batch\n"
+        "from session_store.cli import main\n"
+        "from session_store.repositories import batching\n"
+        "delete = batching.delete_batch\n"
         "import session_store.repositories.sessions as sessions\n"
         "def delete_slowly(*arguments, **options):\n"
         "    done = delete(*arguments, **options)\n"

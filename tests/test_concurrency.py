@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from session_store import AsyncSessionStore, ChatMessage, NewMessage, SessionStore, StoreError
-from session_store.models import STATES
+from session_store.models.models import STATES
 from session_store.testing import Clock
 from tests.conftest import Database
 from tests.hosts import async_host_engine, disagreements

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from session_store import ChatMessage, SessionQuery, SessionStore
-from session_store.types import escape, unescape
+from session_store.models.types import escape, unescape
 from tests.conftest import examples
 
 SUB: Final = "\x1a"

@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import text
 
 from session_store import ChatMessage, Conflict, SchemaOutOfDate, SessionStore, StoreError
-from session_store.imports import BrokenLine, Imported, import_jsonl, loading
-from session_store.imports import lines as lines_
-from session_store.operations import Operations
+from session_store.store.operations import Operations
 from session_store.testing import Clock
+from session_store.transfer import BrokenLine, Imported, bulk_load, import_jsonl
+from session_store.transfer import line_reader as lines_
 from tests.conftest import Database
 
 pytestmark = pytest.mark.once
@@ -111,7 +111,7 @@ def test_two_files_that_overlap_are_not_doubled(store: SessionStore) -> None:
 
 def test_seqs_follow_the_lines(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over all batches, in every session."""
-    monkeypatch.setattr(loading, "BATCH_LINES", 7)
+    monkeypatch.setattr(bulk_load, "BATCH_LINES", 7)
     keys = ["a", "b", "c"]
     run(store, lines(*(message(number, session_key=keys[number % 3]) for number in range(60))))
 
@@ -216,7 +216,7 @@ def test_a_line_too_long_is_passed_by(store: SessionStore, monkeypatch: pytest.M
 
 def test_a_batch_has_an_end_in_bytes_too(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long lines are committed before there are many."""
-    monkeypatch.setattr(loading, "BATCH_BYTES", 1000)
+    monkeypatch.setattr(bulk_load, "BATCH_BYTES", 1000)
     begun: list[None] = []
     begin = store.begin
     monkeypatch.setattr(store, "begin", lambda: (begun.append(None), begin())[1])
@@ -258,7 +258,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, errors: Iterator[StoreError | None]
 
 def test_a_batch_that_had_to_give_way_is_tried_again(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """From its start, and what it counts is counted once."""
-    monkeypatch.setattr(loading, "_LONGEST_PAUSE_SECS", 0)
+    monkeypatch.setattr(bulk_load, "_LONGEST_PAUSE_SECS", 0)
     failing(monkeypatch, iter([None, Conflict("deadlock"), Conflict("deadlock")]))
 
     result, _ = run(store, lines(LINE, {**LINE, "session_key": "b"}))
@@ -270,7 +270,7 @@ def test_a_database_that_gives_way_every_time_ends_the_import(
     store: SessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some tries, not forever."""
-    monkeypatch.setattr(loading, "_LONGEST_PAUSE_SECS", 0)
+    monkeypatch.setattr(bulk_load, "_LONGEST_PAUSE_SECS", 0)
     failing(monkeypatch, iter([Conflict("deadlock")] * 5))
 
     with pytest.raises(Conflict):
@@ -289,7 +289,7 @@ def test_an_error_that_is_not_the_lines_ends_the_import(store: SessionStore, mon
 
 def test_a_crash_leaves_whole_batches_and_again_completes(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was begun and not committed is not there; in the end everything is, once."""
-    monkeypatch.setattr(loading, "BATCH_LINES", 10)
+    monkeypatch.setattr(bulk_load, "BATCH_LINES", 10)
     content = lines(*map(message, range(35)))
     failing(monkeypatch, iter([None, None, RuntimeError("crash")]))
     with pytest.raises(RuntimeError, match="crash"):

@@ -15,13 +15,7 @@ from sqlalchemy.ext.asyncio import (
     async_sessionmaker,
 )
 
-from session_store import (
-    AsyncSessionStore,
-    ChatMessage,
-    SessionInUse,
-    StoreError,
-    models,
-)
+from session_store import AsyncSessionStore, ChatMessage, SessionInUse, StoreError, models
 from session_store.testing import Clock
 from tests.conftest import Database
 from tests.hosts import ORDERS, async_host_engine, contents, statements_of

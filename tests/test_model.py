@@ -24,10 +24,10 @@ from session_store import (
     SessionState,
     SessionStore,
     StoredMessage,
-    search_index,
 )
+from session_store.models.types import as_utc
+from session_store.search import index as search_index
 from session_store.testing import Clock
-from session_store.types import as_utc
 from tests.conftest import examples
 from tests.model import BORN, Model
 from tests.search.test_exact import check_integrity, through_the_index

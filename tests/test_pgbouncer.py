@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import URL, Engine, NullPool, create_engine, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from session_store import AsyncSessionStore, ChatMessage, NewMessage, SessionQuery, SessionStore, migrations, revisions
+from session_store import AsyncSessionStore, ChatMessage, NewMessage, SessionQuery, SessionStore, migrations
+from session_store.database import revisions
 from session_store.testing import Blocking, Clock
 from tests.conftest import Database
 from tests.hosts import ORDERS

@@ -26,8 +26,8 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from session_store import AsyncSessionStore, ChatMessage, SchemaOutOfDate, SessionStore, migrations
-from session_store.imports import import_jsonl
 from session_store.testing import Clock
+from session_store.transfer import import_jsonl
 from tests.conftest import Database
 from tests.hosts import ORDERS, async_host_engine, disagreements, host_engine
 from tests.test_cancellation import CALLS

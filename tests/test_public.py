@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import session_store
-from session_store import errors
+from session_store.interface import errors
 from tests import public
 
 pytestmark = pytest.mark.once

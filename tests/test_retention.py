@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, func, select, text
 
-from session_store import ChatMessage, SessionStore, StoreUnavailable, migrations, search_index, upkeep
-from session_store.dialects import space
-from session_store.errors import SchemaOutOfDate, StoreError
-from session_store.models import METADATA, STATES
+from session_store import ChatMessage, SessionStore, StoreUnavailable, maintenance, migrations
+from session_store.database import storage
+from session_store.interface.errors import SchemaOutOfDate, StoreError
+from session_store.models.models import METADATA, STATES
+from session_store.search import index as search_index
 from session_store.testing import Clock
 from tests.conftest import Database
 from tests.hosts import begins_by_event, contents, disagreements, host_engine
@@ -119,7 +120,7 @@ def test_a_full_vacuum_leaves_no_byte(blocking: SessionStore, engine: Engine, cl
     assert in_files(engine, GONE)
     with engine.connect() as db:
         before = contents(db)
-    vacuumed = upkeep.vacuum(blocking.engine, full=True)
+    vacuumed = maintenance.vacuum(blocking.engine, full=True)
 
     assert vacuumed.complete
     assert in_files(engine, GONE) == []
@@ -136,8 +137,8 @@ def test_a_vacuum_gives_space_back(database: Database, engine: Engine) -> None:
         store.append_many(KEY, [ChatMessage.user(f"{n} {'lorem ipsum ' * 40}") for n in range(3_000)])
         store.append("other", ChatMessage.user("stays"))
         store.delete_session(KEY)
-        light = upkeep.vacuum(database.url)
-        full = upkeep.vacuum(engine, full=True)
+        light = maintenance.vacuum(database.url)
+        full = maintenance.vacuum(engine, full=True)
         assert light.complete
         assert full.complete
         assert (full.after, full.before) < (light.before / 4, light.before)
@@ -157,9 +158,9 @@ def test_a_reader_keeps_the_log(database: Database) -> None:
             db.exec_driver_sql("BEGIN")
             assert db.scalar(text("SELECT count(*) FROM session_store_messages")) == 1
             store.delete_session(KEY)
-            assert not upkeep.vacuum(store.engine).complete
+            assert not maintenance.vacuum(store.engine).complete
         reader.dispose()
-        assert upkeep.vacuum(store.engine, full=True).complete
+        assert maintenance.vacuum(store.engine, full=True).complete
         assert in_files(store.engine, GONE) == []
 
 
@@ -168,7 +169,7 @@ def test_a_full_vacuum_needs_no_index(database: Database) -> None:
     with SessionStore(database.url) as store:
         store.append(KEY, ChatMessage.user("stays"))
         search_index.drop(store.engine)
-        done = upkeep.vacuum(database.url, full=True)
+        done = maintenance.vacuum(database.url, full=True)
 
         assert done.complete
         assert done.after <= done.before
@@ -183,7 +184,7 @@ def test_vacuum_on_a_host_s_engine(database: Database) -> None:
     store = SessionStore(host)
     store.append(KEY, ChatMessage.user("hello"))
     for full in (False, True):
-        assert upkeep.vacuum(host, full=full).complete
+        assert maintenance.vacuum(host, full=full).complete
     with host.connect() as db, db.begin():
         store.joined_to(db).append(KEY, ChatMessage.user("hello"))
         db.rollback()
@@ -207,7 +208,7 @@ def test_who_may_not_vacuum_is_told(database: Database) -> None:
             db.commit()
             for full in (False, True):
                 with pytest.raises(StoreError, match="may not vacuum"):
-                    space.give_back(db, METADATA.tables, None, full=full)
+                    storage.give_back(db, METADATA.tables, None, full=full)
         finally:
             db.rollback()
             db.execute(text("RESET ROLE"))
@@ -221,14 +222,14 @@ def test_vacuum_needs_the_tables(empty_database: Database) -> None:
     """Without them it says which command makes them; a file that is not there is not made."""
     if empty_database.name == "sqlite":
         with pytest.raises(StoreUnavailable):
-            upkeep.vacuum(empty_database.url)
+            maintenance.vacuum(empty_database.url)
         assert not Path(str(empty_database.url.database)).exists()
         migrations.upgrade(empty_database.url)
         with host_engine(empty_database).begin() as db:
             for table in reversed(METADATA.sorted_tables):
                 db.execute(text(f"DROP TABLE {table.name}"))
     with pytest.raises(SchemaOutOfDate):
-        upkeep.vacuum(empty_database.url)
+        maintenance.vacuum(empty_database.url)
 
 
 @pytest.mark.once

@@ -13,14 +13,7 @@ from psycopg import errors
 from sqlalchemy import Engine, event, orm, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from session_store import (
-    AsyncSessionStore,
-    ChatMessage,
-    Conflict,
-    SessionStore,
-    StoreUnavailable,
-    models,
-)
+from session_store import AsyncSessionStore, ChatMessage, Conflict, SessionStore, StoreUnavailable, models
 from session_store.testing import Clock
 from tests.conftest import Database
 from tests.hosts import async_host_engine, disagreements, host_engine

@@ -16,8 +16,8 @@ from session_store import (
     SessionStore,
     StoreError,
     migrations,
-    revisions,
 )
+from session_store.database import revisions
 from session_store.models import Message, Session
 from tests.conftest import Database
 from tests.hosts import ASYNC_DRIVERS, async_host_engine, host_engine, statements_of

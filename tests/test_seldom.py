@@ -19,9 +19,9 @@ from session_store import (
     StoreError,
     StoreUnavailable,
     models,
-    revisions,
 )
-from session_store.models import SESSIONS
+from session_store.database import revisions
+from session_store.models.models import SESSIONS
 from session_store.testing import Clock
 from tests.conftest import Database
 from tests.hosts import host_engine

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, inspect
 
 from session_store import ChatMessage, NewMessage, SessionQuery, SessionStore
-from session_store.models import METADATA, SESSIONS
+from session_store.models.models import METADATA, SESSIONS
 from session_store.testing import Clock
 
 PLANES = {1: (0x21, 0x7F), 2: (0xA1, 0x800), 3: (0x4E00, 0xA000), 4: (0x20000, 0x2A6D0)}

@@ -10,7 +10,8 @@ from textwrap import dedent
 
 import pytest
 
-from session_store import AsyncSessionStore, SessionStore, revisions
+from session_store import AsyncSessionStore, SessionStore
+from session_store.database import revisions
 from session_store.testing import conformance
 
 pytestmark = pytest.mark.once
@@ -36,7 +37,7 @@ def run(project: pytest.Pytester, *options: str) -> pytest.RunResult:
 
 def test_the_package_does_not_need_pytest() -> None:
     """Who imports the store has not imported what tests it."""
-    program = "import sys, session_store.cli, session_store.imports; print('pytest' in sys.modules)"
+    program = "import sys, session_store.cli, session_store.transfer; print('pytest' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert done.stdout == "False\n"

@@ -33,13 +33,12 @@ from session_store import (
     StoreError,
     configure_sqlite,
     doctor,
+    maintenance,
     migrations,
-    upkeep,
 )
-from session_store.exports import Exported, export_jsonl
-from session_store.imports import Imported, import_jsonl
-from session_store.report import page
-from session_store.stats import Stats, stats
+from session_store.maintenance import Stats, stats
+from session_store.maintenance.report import page
+from session_store.transfer import Exported, Imported, export_jsonl, import_jsonl
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -133,8 +132,8 @@ def operated(engine: Engine) -> None:
     command: str | None = findings[0].command
     there: Stats = stats(engine)
     states: dict[str, int] = there.states
-    mended: int = upkeep.mend_heads(engine, on_progress=print)
-    orphans: upkeep.Orphans = upkeep.delete_orphans(engine, dry_run=True)
+    mended: int = maintenance.mend_heads(engine, on_progress=print)
+    orphans: maintenance.Orphans = maintenance.delete_orphans(engine, dry_run=True)
     html: str = page(engine, tz="Europe/Lisbon")
     print(worst.name, command, states, mended, orphans.messages, len(html))
 

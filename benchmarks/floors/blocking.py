@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection
 
-    from session_store.dialects.engines import Durability
+    from session_store.database.engines import Durability
 
     Rows = Callable[[sql.Sql, Any], list[Any]]
     Begin = Callable[[], AbstractContextManager[Any]]

@@ -5,13 +5,13 @@ Every function returns a select of SQLAlchemy, to be run on any connection, or t
 """
 
 from session_store.analytics.activity import activity, owners, span
-from session_store.analytics.chosen import Filters
+from session_store.analytics.filters import Filters
+from session_store.analytics.indexes import create as create_indexes
+from session_store.analytics.indexes import drop as drop_indexes
 from session_store.analytics.sessions import busiest_sessions, session_lengths, storage
 from session_store.analytics.turns import response_times, turns
 from session_store.analytics.usage import Price, tokens, tools
 from session_store.analytics.views import DAILY_V1, MESSAGES_V1, SESSIONS_V1, TOOL_CALLS_V1, TURNS_V1
-from session_store.analytics_indexes import create as create_indexes
-from session_store.analytics_indexes import drop as drop_indexes
 
 __all__ = [
     "DAILY_V1",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
-from session_store.analytics.chosen import (
+from session_store.analytics.filters import (
     Filters,
     its_period,
     messages,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Select
 
-    from session_store.dialects.times import Unit
+    from session_store.database.time_functions import Unit
 
 
 def activity(by: Unit | None = "day", *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Text, case, cast, func, literal_column, select, type_coerce
 
-from session_store.analytics.chosen import Filters, in_time, its_period, of_sessions, period_of, rows, total
+from session_store.analytics.filters import Filters, in_time, its_period, of_sessions, period_of, rows, total
 from session_store.analytics.views import MESSAGES_V1, SESSIONS_V1
-from session_store.dialects.sql import byte_length
-from session_store.models import MESSAGES
-from session_store.validation import whole_number
+from session_store.database.functions import byte_length
+from session_store.models.models import MESSAGES
+from session_store.models.validation import whole_number
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     from sqlalchemy import ColumnElement, Select
 
-    from session_store.dialects.times import Unit
+    from session_store.database.time_functions import Unit
 
 _POWERS_OF_TWO: Final = 40
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Double, case, cast, func, literal, select
 
-from session_store.analytics.chosen import (
+from session_store.analytics.filters import (
     Filters,
     its_period,
     messages,
@@ -17,14 +17,14 @@ from session_store.analytics.chosen import (
     times_that,
 )
 from session_store.analytics.views import MESSAGES_V1, TURNS_V1
-from session_store.dialects.times import seconds_between
+from session_store.database.time_functions import seconds_between
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     from sqlalchemy import Select
 
-    from session_store.dialects.times import Unit
+    from session_store.database.time_functions import Unit
 
 
 def turns(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:

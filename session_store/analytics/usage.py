@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import Double, case, cast, func, literal, null, or_, select
 
-from session_store.analytics.chosen import Filters, its_period, messages, period_of, rows, total
+from session_store.analytics.filters import Filters, its_period, messages, period_of, rows, total
 from session_store.analytics.views import MESSAGES_V1, TOOL_CALLS_V1
-from session_store.dialects.sql import bytewise
-from session_store.errors import InvalidQuery, shown
-from session_store.validation import not_a
+from session_store.database.functions import bytewise
+from session_store.interface.errors import InvalidQuery, shown
+from session_store.models.validation import not_a
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     from sqlalchemy import Select
 
-    from session_store.dialects.times import Unit
+    from session_store.database.time_functions import Unit
 
 _PRICED_BY: Final = 1_000_000.0
 

@@ -10,8 +10,8 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Date, Double, MetaData, Table, Text
 
-from session_store.models import IDENTIFIER
-from session_store.types import ExactJson, ExactText, UtcDateTime
+from session_store.models.models import IDENTIFIER
+from session_store.models.types import ExactJson, ExactText, UtcDateTime
 
 METADATA: Final = MetaData()
 

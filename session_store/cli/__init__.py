@@ -1,6 +1,6 @@
 """The ``session-store`` command, which needs the extra ``cli``.
 
-What it can do is in `session_store.cli.commands`, how it shows text that others wrote in `session_store.cli.display`.
+The commands are in `session_store.cli.app`; `session_store.cli.terminal_output` prints stored text safely.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _EXTRA: Final = {"rich", "typer"}
 def main() -> int:
     """Run the command line and return its exit code."""
     try:
-        from session_store.cli.commands import run  # noqa: PLC0415 - what it needs may be missing
+        from session_store.cli.app import run  # noqa: PLC0415 - what it needs may be missing
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in _EXTRA:

@@ -10,13 +10,13 @@ from typing import Annotated, Any, Final
 import pytimeparse2
 import typer
 
-from session_store.cli import display
-from session_store.diagnosis.findings import PROGRAM
-from session_store.dialects import engines
-from session_store.errors import InvalidQuery, StoreError, StoreUnavailable
-from session_store.store import SessionStore
-from session_store.validation import FIRST_MOMENT
-from session_store.values import SessionMetadata, SessionQuery
+from session_store.cli import terminal_output
+from session_store.database import engines
+from session_store.interface.errors import InvalidQuery, StoreError, StoreUnavailable
+from session_store.interface.values import SessionMetadata, SessionQuery
+from session_store.maintenance.doctor.findings import PROGRAM
+from session_store.models.validation import FIRST_MOMENT
+from session_store.store.sync import SessionStore
 
 PIPE: Final = "-"
 """The name of the standard input, or output."""
@@ -194,6 +194,6 @@ def known(store: SessionStore, key: str) -> SessionMetadata:
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
     """Say on a terminal what is being done, as long as it lasts."""
-    console = display.messages_to_user()
+    console = terminal_output.messages_to_user()
     with console.status(what) if console.is_terminal else nullcontext():
         yield

@@ -12,14 +12,13 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from session_store import gates, revisions
-from session_store.binds import connected, locked, rolled_back
-from session_store.dialects import engines, places
-from session_store.errors import InvalidQuery, StoreError
-from session_store.migrations.comparing import NOT_IN_THE_MODELS, differences, include_in_check
-from session_store.migrations.hosts import LOCATION, include_object, render_item, require_branch
-from session_store.migrations.restoring import restore
-from session_store.validation import not_a
+from session_store.database import engines, locks, revisions, schemas
+from session_store.database.connections import connected, locked, rolled_back
+from session_store.interface.errors import InvalidQuery, StoreError
+from session_store.migrations.alembic_hooks import LOCATION, include_object, render_item, require_branch
+from session_store.migrations.compare import NOT_IN_THE_MODELS, differences, include_in_check
+from session_store.migrations.missing_objects import restore
+from session_store.models.validation import not_a
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
     from sqlalchemy import Connection
 
-    from session_store.binds import Bind
+    from session_store.database.connections import Bind
 
 __all__ = [
     "LOCATION",
@@ -72,18 +71,18 @@ def upgrade(bind: Bind, *, schema: str | None = None) -> None:
     """
     with connected(bind, schema, make=True) as db:
         # Who finds all as it should be waits for nobody, and needs no right but to read.
-        with rolled_back(db), places.translated(db, schema):
+        with rolled_back(db), schemas.translated(db, schema):
             revision = revisions.current(db)
         # A newer one is another process's, of a newer version of this package that is being rolled out.
         if revision is not None and revision >= revisions.HEAD:
             return
         with locked(db):
-            _upgrade(db, schema or places.of(db))
+            _upgrade(db, schema or schemas.of(db))
 
 
 def current(bind: Bind, *, schema: str | None = None) -> str | None:
     """Return the revision the tables are at; None if there are none, or nobody can tell."""
-    with connected(bind, schema) as db, rolled_back(db), places.search_path(db, schema or places.of(db)):
+    with connected(bind, schema) as db, rolled_back(db), schemas.search_path(db, schema or schemas.of(db)):
         return _current(db)
 
 
@@ -93,7 +92,7 @@ def check(bind: Bind, *, schema: str | None = None) -> list[str]:
     Alembic compares columns, indexes and references; it does not see primary keys, conditions of indexes and
     collations.
     """
-    with connected(bind, schema) as db, rolled_back(db), places.search_path(db, schema or places.of(db)):
+    with connected(bind, schema) as db, rolled_back(db), schemas.search_path(db, schema or schemas.of(db)):
         revision = revisions.current(db)
         if not revisions.exists(db):
             return ["there are no tables of session_store"]
@@ -123,7 +122,7 @@ def sql(dialect: str, *, schema: str | None = None) -> str:
     plain = {"paramstyle": "named"}
     context = MigrationContext.configure(dialect_name=dialect, dialect_opts=plain, opts=options)
     with context.begin_transaction():
-        for statement in places.schema_statements(dialect, schema):
+        for statement in schemas.schema_statements(dialect, schema):
             context.impl.execute(statement)
         _run(context)
     return script.getvalue()
@@ -137,8 +136,8 @@ def scripts() -> ScriptDirectory:
 
 
 def _upgrade(db: Connection, schema: str | None) -> None:
-    places.make_schema(db, schema)
-    with places.search_path(db, schema):
+    schemas.make_schema(db, schema)
+    with schemas.search_path(db, schema):
         # Again, under the lock: somebody else may have done it meanwhile.
         revision = _current(db)
         if revision is not None and revision >= revisions.HEAD:
@@ -183,7 +182,7 @@ def _run(context: MigrationContext) -> None:
 
     # Alembic has one name for the operations of all revisions: of two databases migrated at once, one would get the
     # tables of both.
-    with gates.process_turn():
+    with locks.process_turn():
         try:
             hosts: MigrationContext | None = op.get_context()
         except (NameError, AttributeError):  # nobody has named one yet, or it was taken away again

@@ -9,9 +9,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from session_store import migrations, revisions
-from session_store.dialects import engines
-from session_store.errors import InvalidQuery, StoreError
+from session_store import migrations
+from session_store.database import engines, revisions
+from session_store.interface.errors import InvalidQuery, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

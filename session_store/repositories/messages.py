@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from session_store import removals, statements
-from session_store.dialects.sql import must_lock_first
-from session_store.errors import Conflict, IdempotencyConflict, InvalidMessage, InvalidQuery
-from session_store.repositories.batches import Batch, counted, in_batches
-from session_store.repositories.finding import find_messages
-from session_store.repositories.rows import birth, chat_messages, fetch, same_message, stored_message
-from session_store.search.selects import HitQuery
-from session_store.types import minute_of
-from session_store.validation import (
+from session_store.database.access import Access, Plan, Step, reads, writes_at_once
+from session_store.database.functions import must_lock_first
+from session_store.interface.errors import Conflict, IdempotencyConflict, InvalidMessage, InvalidQuery
+from session_store.interface.values import ChatMessage, MessageHit, NewMessage, StoredMessage
+from session_store.models.types import minute_of
+from session_store.models.validation import (
     chat_message,
     identifier,
     moment,
@@ -24,8 +21,11 @@ from session_store.validation import (
     optional_number,
     whole_number,
 )
-from session_store.values import ChatMessage, MessageHit, NewMessage, StoredMessage
-from session_store.work import Access, Plan, Step, reads, writes_at_once
+from session_store.repositories import retention, statements
+from session_store.repositories.batching import Batch, counted, in_batches
+from session_store.repositories.row_mapping import birth, chat_messages, fetch, same_message, stored_message
+from session_store.repositories.search import find_messages
+from session_store.repositories.search_statements import HitQuery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -290,10 +290,10 @@ class MessageRepository:
         if len(values) == 1:
             problem = "trim needs keep_last, before or both; clear_messages removes all messages"
             raise InvalidQuery(problem)
-        conditions = removals.to_trim(keep_last=keep_last is not None, before=before is not None)
+        conditions = retention.to_trim(keep_last=keep_last is not None, before=before is not None)
         if dry_run:
-            return (yield from counted(removals.count_messages(conditions), values, batch_size, on_batch))
-        trim = partial(_trim_batch, statement=removals.trim_some(conditions), values=values)
+            return (yield from counted(retention.count_messages(conditions), values, batch_size, on_batch))
+        trim = partial(_trim_batch, statement=retention.trim_some(conditions), values=values)
         return (yield from in_batches(trim, batch_size, on_batch, behind=0, key=key))
 
     def _append_entries(self, db: Connection, *, key: str, entries: Sequence[_Entry]) -> list[StoredMessage]:
@@ -362,7 +362,7 @@ def _trim_batch(
         return Batch(0, None)
     seqs = db.execute(statement, {**values, "behind": behind, "limit": limit}).scalars().all()
     if seqs:
-        db.execute(removals.COUNT_SOME_OFF, {**values, "removed": len(seqs)})
+        db.execute(retention.COUNT_SOME_OFF, {**values, "removed": len(seqs)})
     return Batch(len(seqs), max(seqs) if len(seqs) == limit else None)
 
 

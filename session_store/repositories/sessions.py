@@ -7,14 +7,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from session_store import removals, revisions, statements
-from session_store.errors import InvalidQuery, SessionInUse
-from session_store.repositories.batches import FIRST, counted, delete_batch, delete_locked, in_batches
-from session_store.repositories.finding import count_sessions, find_sessions
-from session_store.repositories.rows import birth, fetch, metadata_from, same_message, stored_message
-from session_store.search import engines, selects
-from session_store.types import dump_json, escape, load_json, minute_of, unescape
-from session_store.validation import (
+from session_store.database import revisions
+from session_store.database.access import Plan, reads, writes_at_once
+from session_store.interface.errors import InvalidQuery, SessionInUse
+from session_store.interface.values import Compaction, Health, SessionMetadata, SessionQuery
+from session_store.models.types import dump_json, escape, load_json, minute_of, unescape
+from session_store.models.validation import (
     ago,
     identifier,
     not_a,
@@ -22,8 +20,11 @@ from session_store.validation import (
     session_attributes,
     session_name,
 )
-from session_store.values import Compaction, Health, SessionMetadata, SessionQuery
-from session_store.work import Plan, reads, writes_at_once
+from session_store.repositories import retention, search_statements, statements
+from session_store.repositories.batching import FIRST, counted, delete_batch, delete_locked, in_batches
+from session_store.repositories.row_mapping import birth, fetch, metadata_from, same_message, stored_message
+from session_store.repositories.search import count_sessions, find_sessions
+from session_store.search import backends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -85,7 +86,7 @@ class SessionRepository:
         query = _checked(query)
         if query.keyword is not None:
             return [session.key for session in find_sessions(db, query)]
-        return [key for (key,) in fetch(db, *selects.keys(query))]
+        return [key for (key,) in fetch(db, *search_statements.keys(query))]
 
     @reads
     def list_sessions_with_metadata(self, db: Connection, query: SessionQuery | None = None) -> list[SessionMetadata]:
@@ -191,8 +192,8 @@ class SessionRepository:
         """
         values = {"owner_is": identifier(owner, "owner")}
         if dry_run:
-            return (yield from counted(removals.count_heads(removals.OWNED), values, batch_size, on_batch))
-        delete = partial(delete_batch, lock=removals.LOCK_OWNED, values=values)
+            return (yield from counted(retention.count_heads(retention.OWNED), values, batch_size, on_batch))
+        delete = partial(delete_batch, lock=retention.LOCK_OWNED, values=values)
         return (yield from in_batches(delete, batch_size, on_batch, behind=FIRST))
 
     def cleanup_stale(
@@ -224,9 +225,9 @@ class SessionRepository:
         cutoff = ago(self._clock(), ttl_hours, "ttl_hours", _HOUR)
         values = {"cutoff": cutoff, "minute": minute_of(cutoff)}
         if dry_run:
-            stale = removals.STALE if include_running else removals.STALE_AT_REST
-            return (yield from counted(removals.count_heads(stale), values, batch_size, on_batch))
-        lock = removals.LOCK_STALE if include_running else removals.LOCK_STALE_AT_REST
+            stale = retention.STALE if include_running else retention.STALE_AT_REST
+            return (yield from counted(retention.count_heads(stale), values, batch_size, on_batch))
+        lock = retention.LOCK_STALE if include_running else retention.LOCK_STALE_AT_REST
         delete = partial(delete_batch, lock=lock, values=values)
         return (yield from in_batches(delete, batch_size, on_batch, behind=FIRST))
 
@@ -275,7 +276,7 @@ class SessionRepository:
         asked = time.perf_counter()
         db.execute(statements.PING).close()
         latency = time.perf_counter() - asked
-        return Health(revision, engines.serving(db, look=True).engine, latency)
+        return Health(revision, backends.serving(db, look=True).engine, latency)
 
 
 def _checked(query: object) -> SessionQuery:

@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from session_store import removals, statements
-from session_store.errors import InvalidQuery
-from session_store.repositories.batches import batch_limit, counted, told
-from session_store.repositories.rows import birth, fetch, metadata_from
-from session_store.validation import ago, identifier, moment, optional_identifier, state_word
-from session_store.values import ANY_TURN, IDLE, RUNNING, AnyTurn, SessionMetadata, SessionState
-from session_store.work import Access, Plan, Step, reads, writes_at_once
+from session_store.database.access import Access, Plan, Step, reads, writes_at_once
+from session_store.interface.errors import InvalidQuery
+from session_store.interface.values import ANY_TURN, IDLE, RUNNING, AnyTurn, SessionMetadata, SessionState
+from session_store.models.validation import ago, identifier, moment, optional_identifier, state_word
+from session_store.repositories import retention, statements
+from session_store.repositories.batching import batch_limit, counted, told
+from session_store.repositories.row_mapping import birth, fetch, metadata_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -159,7 +159,7 @@ class StateRepository:
         """
         values = {"before": moment(before, "before")}
         if dry_run:
-            return (yield from counted(removals.COUNT_ENDED, values, batch_size, on_batch))
+            return (yield from counted(retention.COUNT_ENDED, values, batch_size, on_batch))
         limit = batch_limit(batch_size)
         tell = told(on_batch)
         removed = 0
@@ -179,11 +179,11 @@ class StateRepository:
 
 
 def _ended(values: Mapping[str, Any], db: Connection) -> list[tuple[str, int]]:
-    return [(key, seq) for key, seq in fetch(db, removals.SOME_ENDED, values)]
+    return [(key, seq) for key, seq in fetch(db, retention.SOME_ENDED, values)]
 
 
 def _delete_ended(values: Mapping[str, Any], db: Connection) -> int:
-    return db.execute(removals.DELETE_ENDED, values).rowcount
+    return db.execute(retention.DELETE_ENDED, values).rowcount
 
 
 def _keys_of_stuck(values: Mapping[str, Any], db: Connection) -> list[str]:

@@ -27,18 +27,18 @@ from sqlalchemy import (
     table,
 )
 
-from session_store.models import MESSAGES
+from session_store.models.models import MESSAGES
 from session_store.search import like
-from session_store.search.indexed import Indexed
-from session_store.search.language import Meaning
-from session_store.search.proposals import CONTENT, FEW, Conditions, Proposals, doubted_text, text
+from session_store.search.candidates import CONTENT, FEW, Conditions, Proposals, doubted_text, text
+from session_store.search.index_query import Indexed
+from session_store.search.query import Meaning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from sqlalchemy import CTE, ColumnElement, Connection, Select
 
-    from session_store.search.language import Part, Query
+    from session_store.search.query import Part, Query
 
 ENGINE: Final = "fts5"
 TABLE: Final = "session_store_messages_search"

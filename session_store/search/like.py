@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import Float, and_, false, func, literal_column, not_, or_, select, true, type_coerce
 
-from session_store.dialects.sql import has_pattern, has_text, has_word
-from session_store.search import words
-from session_store.search.language import Meaning, Query, lower
-from session_store.search.proposals import CONTENT, MOST_GROUPS, MOST_PARTS, Conditions, Proposals, text
-from session_store.types import ESCAPE_DIGITS, SUB, escape
+from session_store.database.functions import has_pattern, has_text, has_word
+from session_store.models.types import ESCAPE_DIGITS, SUB, escape
+from session_store.search import tokens
+from session_store.search.candidates import CONTENT, MOST_GROUPS, MOST_PARTS, Conditions, Proposals, text
+from session_store.search.query import Meaning, Query, lower
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy import ColumnElement
 
-    from session_store.search.language import Group
+    from session_store.search.query import Group
 
 ENGINE: Final = "like"
 
@@ -83,7 +83,7 @@ def spelled(query: Query) -> Proposals:
 
 def spelling(word: str) -> Sought:
     """Return what a message must have that has a word, perhaps within another one, in whatever case."""
-    if word.isascii() and all(words.variants(char).isascii() for char in word):
+    if word.isascii() and all(tokens.variants(char).isascii() for char in word):
         return Sought(Kind.WORD, (word,))
     return _pattern(word)
 
@@ -167,11 +167,11 @@ def _substring(typed: str) -> Sought:
 
 def _is_plain(typed: str) -> bool:
     """Whether no pattern is needed to find a text in both cases."""
-    return typed.isascii() or all(len(words.variants(char)) == 1 for char in words.fold(typed))
+    return typed.isascii() or all(len(tokens.variants(char)) == 1 for char in tokens.fold(typed))
 
 
 def _pattern(typed: str) -> Sought:
-    sets = [words.variants(char) for char in words.fold(typed[:_LONGEST_PATTERN])]
+    sets = [tokens.variants(char) for char in tokens.fold(typed[:_LONGEST_PATTERN])]
     glob = "".join(f"[{same}]" if len(same) > 1 or same in "*?[" else same for same in sets)
     regular = "".join(f"[{same}]" if len(same) > 1 else f"\\{same}" if same in _SPECIAL else same for same in sets)
     return Sought(Kind.PATTERN, (f"*{glob}*", regular))

@@ -32,13 +32,13 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from session_store.dialects import places
-from session_store.models import MESSAGES
-from session_store.search import like, words
-from session_store.search.indexed import Indexed
-from session_store.search.language import Meaning
-from session_store.search.proposals import CONTENT, FEW, Conditions, Proposals, doubted_text
-from session_store.search.proposals import text as parameter
+from session_store.database import schemas
+from session_store.models.models import MESSAGES
+from session_store.search import like, tokens
+from session_store.search.candidates import CONTENT, FEW, Conditions, Proposals, doubted_text
+from session_store.search.candidates import text as parameter
+from session_store.search.index_query import Indexed
+from session_store.search.query import Meaning
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from sqlalchemy import CTE, ColumnElement, Connection, Engine, Select, TextClause
     from sqlalchemy.sql.compiler import SQLCompiler
 
-    from session_store.search.language import Part, Query
+    from session_store.search.query import Part, Query
 
 ENGINE: Final = "tsvector"
 INDEX: Final = "session_store_messages_search"
@@ -61,11 +61,11 @@ _NO_WORD: Final = (
 """What PostgreSQL takes for a part of a word and we do not: ASCII (in paths, hosts, numbers), characters without
 width, and letters in circles and squares."""
 
-_FOLDED: Final = f"replace({{}}, chr({ord(words.FINAL_SIGMA)}), chr({ord(words.SIGMA)}))"
+_FOLDED: Final = f"replace({{}}, chr({ord(tokens.FINAL_SIGMA)}), chr({ord(tokens.SIGMA)}))"
 _EXPRESSION: Final = f"to_tsvector('simple', regexp_replace({_FOLDED}, '[{_NO_WORD}]+', ' ', 'g'))".format(
-    f"left({{}}, {words.SEARCHED_CHARACTERS})"
+    f"left({{}}, {tokens.SEARCHED_CHARACTERS})"
 )
-_UNUSUAL: Final = rf"[^{words.USUAL}]|[0-9][eE][0-9]+[^\x01-\x40\x5b-\x60\x7b-\x7f]"
+_UNUSUAL: Final = rf"[^{tokens.USUAL}]|[0-9][eE][0-9]+[^\x01-\x40\x5b-\x60\x7b-\x7f]"
 """Within 6e35d56a PostgreSQL reads a number, and takes what is behind it for another word."""
 
 _LONGEST_WITH_ALL_PLACES: Final = 500
@@ -143,7 +143,7 @@ def _how(*, concurrently: bool) -> str:
 
 
 def _name(name: str, schema: str | None) -> str:
-    return name if schema is None else places.qualified(name, schema)
+    return name if schema is None else schemas.qualified(name, schema)
 
 
 class Found(NamedTuple):
@@ -156,7 +156,7 @@ class Found(NamedTuple):
 
 def find(db: Connection, schema: str | None) -> Found | None:
     """Return the index that is beside our tables; None if there is none."""
-    values = {"index": places.qualified(INDEX, schema), "table": places.qualified(MESSAGES.name, schema)}
+    values = {"index": schemas.qualified(INDEX, schema), "table": schemas.qualified(MESSAGES.name, schema)}
     row = db.execute(_FIND_INDEX, values).one_or_none()
     return None if row is None else Found(*row)
 
@@ -232,7 +232,7 @@ def _size(db: Connection, values: Mapping[str, str]) -> int:
 def _may_be_few(db: Connection, values: Mapping[str, str]) -> bool:
     # All of a word's list in the index is read before the first message of it is found: that of a frequent word is not
     # to be touched. Of the words that are not the most frequent ones PostgreSQL knows no more than that.
-    plan = db.scalar(_explain(places.of(db)), {"proposed": values["proposed"]})
+    plan = db.scalar(_explain(schemas.of(db)), {"proposed": values["proposed"]})
     found = _ROWS.search(str(plan))
     expected = 0 if found is None else int(found[1])
     return expected <= FEW or expected <= _LARGEST_GUESS * _number_of_messages(db)
@@ -240,11 +240,11 @@ def _may_be_few(db: Connection, values: Mapping[str, str]) -> bool:
 
 def _number_of_messages(db: Connection) -> float:
     """Return how many messages there are, about: what PostgreSQL found when it last looked, and we within a minute."""
-    schema = places.of(db)
+    schema = schemas.of(db)
     asked = _asked.setdefault(db.engine, {})
     number, asked_at = asked.get(schema, (0.0, -math.inf))
     if time.monotonic() - asked_at > _ASKED_EVERY_SECS:
-        number = db.scalar(_NUMBER, {"table": places.qualified(MESSAGES.name, schema)}) or 0.0
+        number = db.scalar(_NUMBER, {"table": schemas.qualified(MESSAGES.name, schema)}) or 0.0
         asked[schema] = (number, time.monotonic())
     return number
 
@@ -258,7 +258,7 @@ def _explain(schema: str | None) -> TextClause:
 
 def _spelled(part: Part, *, wanted: bool) -> str:
     # As what is proposed without an order: in a long text PostgreSQL does not know all places of a word.
-    pieces = [f"'{piece}'" for word in part.words for piece in words.pieces(word)]
+    pieces = [f"'{piece}'" for word in part.words for piece in tokens.pieces(word)]
     if part.prefix:
         pieces[-1] += ":*"
     return f"({(' <-> ' if wanted else ' & ').join(pieces)})"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from session_store.store import AsyncSessionStore, SessionStore
+from session_store.store.sync import AsyncSessionStore, SessionStore
 
 IN_MEMORY = "sqlite://"
 

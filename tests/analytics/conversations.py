@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from session_store import InvalidMessage
-from session_store.validation import json_value
+from session_store.models.validation import json_value
 from tests.analytics.figures import Conversations, Entry, Message, Session
 
 LISBON = "Europe/Lisbon"

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, delete, insert, select
 
-from session_store.models import MESSAGES, SESSIONS, STATES
-from session_store.types import minute_of
+from session_store.models.models import MESSAGES, SESSIONS, STATES
+from session_store.models.types import minute_of
 from tests.analytics.figures import Conversations, Entry, Message, Session
 
 T = TypeVar("T")

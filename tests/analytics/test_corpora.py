@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import pytest
 from sqlalchemy import Select, create_engine, make_url, text
 
-from session_store import analytics, migrations, search_index
+from session_store import analytics, migrations
+from session_store.search import index as search_index
 from tests.analytics import corpora, select_figures
 from tests.analytics.asking import every, expected, questions
 from tests.analytics.comparing import as_given, differences, in_order

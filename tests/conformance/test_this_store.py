@@ -2,7 +2,8 @@
 
 import pytest
 
-from session_store import ChatMessage, NewMessage, SessionStore, revisions
+from session_store import ChatMessage, NewMessage, SessionStore
+from session_store.database import revisions
 from session_store.testing.conformance.search import found
 from session_store.testing.conformance.talk import KEY, counts
 

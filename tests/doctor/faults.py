@@ -16,11 +16,12 @@ from datetime import timedelta
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from session_store import ChatMessage, Finding, SessionStore, Severity, search_index
+from session_store import ChatMessage, Finding, SessionStore, Severity
+from session_store.database.revisions import VERSION_TABLE
 from session_store.migrations import views_v1
-from session_store.revisions import VERSION_TABLE
 from session_store.search import fts5
-from session_store.store import utc_now
+from session_store.search import index as search_index
+from session_store.store.sync import utc_now
 from tests.conftest import Database
 
 KEY = "telegram_ann"

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from session_store import SessionStore, Severity, doctor, migrations, search_index, upkeep
+from session_store import SessionStore, Severity, doctor, maintenance, migrations
+from session_store.search import index as search_index
 from tests.conftest import POSTGRESQL_VERSION, Database, migrated
 from tests.doctor.faults import FAULTS, MIB, Fault, alarms, connection, fill, reader_of_the_log
 from tests.servers import DURABLE, start_postgresql, start_standby
@@ -26,15 +27,15 @@ def recover(database: Database) -> None:
 
 
 CALLS: dict[tuple[str, ...], Callable[[Database], object]] = {
-    ("mend", "heads"): lambda database: upkeep.mend_heads(database.url),
-    ("mend", "orphans"): lambda database: upkeep.delete_orphans(database.url),
+    ("mend", "heads"): lambda database: maintenance.mend_heads(database.url),
+    ("mend", "orphans"): lambda database: maintenance.delete_orphans(database.url),
     ("mend", "schema"): lambda database: migrations.restore(database.url),
-    ("mend", "pragmas"): lambda database: upkeep.mend_pragmas(database.url),
+    ("mend", "pragmas"): lambda database: maintenance.mend_pragmas(database.url),
     ("index", "create"): lambda database: search_index.create(database.url),
     ("index", "rebuild"): lambda database: search_index.rebuild(database.url),
     ("upgrade",): lambda database: migrations.upgrade(database.url),
-    ("vacuum",): lambda database: upkeep.vacuum(database.url),
-    ("vacuum", "--full"): lambda database: upkeep.vacuum(database.url, full=True),
+    ("vacuum",): lambda database: maintenance.vacuum(database.url),
+    ("vacuum", "--full"): lambda database: maintenance.vacuum(database.url, full=True),
     ("stuck", "--longer-than", "1h", "--recover"): recover,
 }
 """What each command calls."""

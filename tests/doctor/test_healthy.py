@@ -9,18 +9,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Connection, create_engine, event, text
 
-from session_store import (
-    ChatMessage,
-    Finding,
-    NewMessage,
-    SessionStore,
-    StoreUnavailable,
-    doctor,
-    migrations,
-    search_index,
-)
-from session_store.diagnosis import checks, files
-from session_store.store import utc_now
+from session_store import ChatMessage, Finding, NewMessage, SessionStore, StoreUnavailable, doctor, migrations
+from session_store.maintenance.doctor import runner, sqlite
+from session_store.search import index as search_index
+from session_store.store.sync import utc_now
 from tests.conftest import Database
 from tests.doctor.faults import KEY, alarms, connection, fill
 from tests.hosts import ASYNC_DRIVERS, SYNC_DRIVERS, async_host_engine, host_engine
@@ -282,7 +274,7 @@ def test_a_database_that_is_not_in_utf8(database: Database) -> None:
 @only_sqlite
 def test_a_disk_that_is_nearly_full(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk with less room than it should have is told, with what that comes to."""
-    monkeypatch.setattr(files, "_LEAST_ROOM", 2**62)
+    monkeypatch.setattr(sqlite, "_LEAST_ROOM", 2**62)
     (finding,) = alarms(doctor(database.url))
 
     assert (finding.check, finding.unit) == ("sqlite.disk", "bytes")
@@ -291,7 +283,7 @@ def test_a_disk_that_is_nearly_full(database: Database, monkeypatch: pytest.Monk
 @only_postgresql
 def test_a_table_that_is_locked(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """What somebody has locked is not waited for as long as they please; all else is looked at."""
-    monkeypatch.setattr(checks, "_PATIENCE_SECS", 0.05)
+    monkeypatch.setattr(runner, "_PATIENCE_SECS", 0.05)
     fill(database)
     with connection(database) as db:
         for statement in ("BEGIN", "LOCK TABLE session_store_states IN ACCESS EXCLUSIVE MODE"):

@@ -12,10 +12,16 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, update
 
 from session_store import ChatMessage, SessionStore, doctor
-from session_store.diagnosis.examination import Examination
-from session_store.diagnosis.findings import about_in_words, age_in_words, counted, size_in_words, typed
-from session_store.models import SESSIONS
-from session_store.store import utc_now
+from session_store.maintenance.doctor.context import Examination
+from session_store.maintenance.doctor.findings import (
+    about_in_words,
+    age_in_words,
+    counted,
+    size_in_words,
+    typed,
+)
+from session_store.models.models import SESSIONS
+from session_store.store.sync import utc_now
 from tests.conftest import Database, examples
 from tests.doctor.faults import alarms, connection
 from tests.doctor.test_mending import without_heads

@@ -18,13 +18,13 @@ from session_store import (
     StoreError,
     StoreUnavailable,
     doctor,
+    maintenance,
     migrations,
-    revisions,
-    upkeep,
 )
+from session_store.database import revisions
+from session_store.maintenance import Orphans, repair
 from session_store.migrations import views_v1
-from session_store.models import MESSAGES, SESSIONS, STATES
-from session_store.upkeep import Orphans
+from session_store.models.models import MESSAGES, SESSIONS, STATES
 from tests.conftest import Database
 from tests.doctor.faults import FAULTS, KEY, alarms, connection, fill
 from tests.hosts import contents, disagreements, host_engine
@@ -69,19 +69,19 @@ def test_a_head_is_mended_as_compact_does(database: Database, engine: Engine) ->
     with engine.begin() as db:
         db.execute(update(SESSIONS).where(SESSIONS.c.key == KEY).values(wrong))
 
-    assert upkeep.mend_heads(engine, dry_run=True) == 1
+    assert maintenance.mend_heads(engine, dry_run=True) == 1
     told: list[int] = []
-    assert upkeep.mend_heads(engine, on_progress=told.append) == 1
+    assert maintenance.mend_heads(engine, on_progress=told.append) == 1
     assert told == [3]
     assert rows(engine) == before
     assert SessionStore(engine).compact(KEY) == Compaction(0, head_repaired=False)
-    assert upkeep.mend_heads(database.url) == 0
+    assert maintenance.mend_heads(database.url) == 0
 
 
 def test_many_heads_are_mended(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many there are, all are gone through, whatever stands at the edge of a batch."""
-    monkeypatch.setattr(upkeep, "_HEADS_AT_ONCE", 3)
-    monkeypatch.setattr(upkeep, "_AT_ONCE", 2)
+    monkeypatch.setattr(repair, "_HEADS_AT_ONCE", 3)
+    monkeypatch.setattr(repair, "_AT_ONCE", 2)
     store = SessionStore(engine)
     for number in range(8):
         store.append(f"web_{number}", HELLO)
@@ -89,7 +89,7 @@ def test_many_heads_are_mended(engine: Engine, monkeypatch: pytest.MonkeyPatch) 
     with engine.begin() as db:
         db.execute(update(SESSIONS).where(SESSIONS.c.key != "web_3").values(message_count=99))
 
-    assert [upkeep.mend_heads(engine, dry_run=dry_run) for dry_run in (True, False, False)] == [10, 10, 0]
+    assert [maintenance.mend_heads(engine, dry_run=dry_run) for dry_run in (True, False, False)] == [10, 10, 0]
     assert rows(engine) == before
 
 
@@ -123,14 +123,14 @@ def test_heads_are_mended_while_writers_append(database: Database, engine: Engin
     writers = [threading.Thread(target=write, args=(number,)) for number in range(WRITERS)]
     for writer in writers:
         writer.start()
-    mended = upkeep.mend_heads(engine)
+    mended = maintenance.mend_heads(engine)
     while any(writer.is_alive() for writer in writers):
         spoil(engine, keys, chance)
-        mended += upkeep.mend_heads(engine)
+        mended += maintenance.mend_heads(engine)
     for writer in writers:
         writer.join()
     spoil(engine, keys, chance)
-    upkeep.mend_heads(engine)
+    maintenance.mend_heads(engine)
     with engine.connect() as db:
         said = {tuple(row) for row in db.execute(select(MESSAGES.c.session_key, MESSAGES.c.seq, MESSAGES.c.content))}
 
@@ -144,7 +144,7 @@ def test_heads_are_mended_while_writers_append(database: Database, engine: Engin
 def test_what_is_right_by_now_is_left_alone(engine: Engine) -> None:
     """A session that has gone since it was found wrong, or was mended by another one, is passed over."""
     with engine.begin() as db:
-        assert upkeep._mend([("gone",), (KEY,)], db) == 0
+        assert repair._mend([("gone",), (KEY,)], db) == 0
 
 
 # Orphans.
@@ -156,27 +156,27 @@ def test_orphans_are_deleted(database: Database, engine: Engine, batch_size: int
     without_heads(database, f"key <> '{KEY}'")
     with engine.connect() as db:
         left = [[row for row in table if row[0] == KEY] for table in contents(db)]
-    foreseen = upkeep.delete_orphans(engine, dry_run=True, batch_size=batch_size)
+    foreseen = maintenance.delete_orphans(engine, dry_run=True, batch_size=batch_size)
 
     assert foreseen == Orphans(messages=4, states=0)
-    assert upkeep.delete_orphans(engine, batch_size=batch_size) == foreseen
+    assert maintenance.delete_orphans(engine, batch_size=batch_size) == foreseen
     assert rows(engine) == left
-    assert upkeep.delete_orphans(database.url) == Orphans(0, 0)
+    assert maintenance.delete_orphans(database.url) == Orphans(0, 0)
 
 
 def test_orphans_are_adopted(database: Database, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their sessions are there again, with all that the logs tell, and can be written to."""
-    monkeypatch.setattr(upkeep, "_AT_ONCE", 2)
+    monkeypatch.setattr(repair, "_AT_ONCE", 2)
     _, *logs = rows(engine)
     told = SessionStore(engine).list_sessions_with_metadata()
     without_heads(database)
 
-    assert upkeep.adopt_orphans(engine) == 3
+    assert maintenance.adopt_orphans(engine) == 3
     assert rows(engine)[1:] == logs
     assert SessionStore(engine).list_sessions_with_metadata() == told
     assert alarms(doctor(database.url)) == []
     assert SessionStore(engine).append(KEY, HELLO).seq == 4
-    assert upkeep.adopt_orphans(database.url) == 0
+    assert maintenance.adopt_orphans(database.url) == 0
 
 
 def test_a_session_of_states_only_is_adopted(database: Database, engine: Engine) -> None:
@@ -186,7 +186,7 @@ def test_a_session_of_states_only_is_adopted(database: Database, engine: Engine)
         first, last = db.scalars(select(STATES.c.entered_at).order_by(STATES.c.seq)).all()
     without_heads(database, f"key = '{KEY}'")
 
-    assert upkeep.adopt_orphans(database.url) == 1
+    assert maintenance.adopt_orphans(database.url) == 1
     (session,) = (it for it in SessionStore(engine).list_sessions_with_metadata() if it.key == KEY)
     assert (session.message_count, session.created_at, session.last_activity) == (0, first, first)
     assert (session.state, session.state_entered_at) == ("idle", last)
@@ -199,7 +199,7 @@ def test_a_session_adopted_is_as_old_as_its_oldest_entry(database: Database, eng
         earlier = first - timedelta(days=1)
         db.execute(STATES.update().where(STATES.c.session_key == KEY, STATES.c.seq == 1).values(entered_at=earlier))
     without_heads(database, f"key = '{KEY}'")
-    upkeep.adopt_orphans(database.url)
+    maintenance.adopt_orphans(database.url)
     (session,) = (it for it in SessionStore(engine).list_sessions_with_metadata() if it.key == KEY)
 
     assert session.created_at == earlier
@@ -210,7 +210,7 @@ def test_a_session_adopted_is_as_old_as_its_oldest_entry(database: Database, eng
 def test_a_batch_that_is_none(batch_size: Any) -> None:
     """A size out of its range is refused before anything is looked for."""
     with pytest.raises(InvalidQuery, match="batch_size"):
-        upkeep.delete_orphans("none.db", batch_size=batch_size)
+        maintenance.delete_orphans("none.db", batch_size=batch_size)
 
 
 # The schema.
@@ -266,7 +266,7 @@ def test_orphans_are_in_the_way_of_a_reference(database: Database) -> None:
     with pytest.raises(StoreError, match="3 rows of session_store_messages have no session"):
         migrations.restore(database.url)
     assert {"schema.index", "schema.reference"} <= {finding.check for finding in alarms(doctor(database.url))}
-    upkeep.delete_orphans(database.url)
+    maintenance.delete_orphans(database.url)
 
     assert migrations.restore(database.url) == [
         "session_store_sessions_recency",
@@ -341,7 +341,7 @@ def test_pragmas_of_a_file(database: Database, by: str) -> None:
     engine = host_engine(database, tuned=False)
     bind = engine if by == "engine" else database.url
 
-    assert [upkeep.mend_pragmas(bind) for _ in range(2)] == [["journal_mode = WAL"], []]
+    assert [maintenance.mend_pragmas(bind) for _ in range(2)] == [["journal_mode = WAL"], []]
     engine.dispose()
 
 
@@ -353,7 +353,7 @@ def test_pragmas_of_a_file_in_use(database: Database) -> None:
         engine = host_engine(database, tuned=False, connect_args={"timeout": 0})
         db.exec_driver_sql("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailable, match="locked"):
-            upkeep.mend_pragmas(engine)
+            maintenance.mend_pragmas(engine)
         db.exec_driver_sql("ROLLBACK")
         assert db.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "delete"
     engine.dispose()
@@ -364,14 +364,14 @@ def test_a_full_vacuum_lets_a_file_know_its_free_pages(database: Database) -> No
     """A file that was made without a list of them has one afterwards, so that the next vacuum need not be full."""
     fault = next(fault for fault in FAULTS if fault.name == "free pages without a list")
     with fault.plant(database):
-        upkeep.vacuum(database.url, full=True)
+        maintenance.vacuum(database.url, full=True)
     with connection(database) as db:
         db.exec_driver_sql("INSERT INTO host_files VALUES (zeroblob(20000000))")
         db.exec_driver_sql("DELETE FROM host_files")
     (finding,) = alarms(doctor(database.url))
 
     assert finding.command == "session-store vacuum"
-    upkeep.vacuum(database.url)
+    maintenance.vacuum(database.url)
     assert alarms(doctor(database.url)) == []
 
 
@@ -379,10 +379,10 @@ def test_a_full_vacuum_lets_a_file_know_its_free_pages(database: Database) -> No
 def test_pragmas_are_those_of_sqlite(database: Database) -> None:
     """PostgreSQL has none."""
     with pytest.raises(InvalidQuery, match="postgresql"):
-        upkeep.mend_pragmas(database.url)
+        maintenance.mend_pragmas(database.url)
 
 
-MENDS: list[Callable[[Any], object]] = [upkeep.mend_heads, upkeep.delete_orphans, upkeep.adopt_orphans]
+MENDS: list[Callable[[Any], object]] = [maintenance.mend_heads, maintenance.delete_orphans, maintenance.adopt_orphans]
 
 
 @pytest.mark.parametrize("mend", MENDS)
@@ -408,7 +408,7 @@ def test_in_a_schema(database: Database) -> None:
             for schema in ("chat", "public"):
                 db.execute(text(f"UPDATE {schema}.session_store_sessions SET message_count = 9"))  # noqa: S608
                 db.execute(text(f"DROP INDEX {schema}.session_store_sessions_recency"))
-    assert upkeep.mend_heads(database.url, schema="chat") == 1
+    assert maintenance.mend_heads(database.url, schema="chat") == 1
     assert migrations.restore(database.url, schema="chat") == ["session_store_sessions_recency"]
 
     assert alarms(doctor(database.url, schema="chat")) == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from session_store import ChatMessage, SessionStore, StoreUnavailable
-from session_store.operations import Operations
+from session_store.store.operations import Operations
 from tests.conftest import Database
 from tests.test_errors import HELLO, KEY, READS, WRITES
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, bindparam, func, select, text
 from sqlalchemy.exc import DatabaseError
 
 from session_store import SessionStore
-from session_store.models import MESSAGES, SESSIONS
+from session_store.models.models import MESSAGES, SESSIONS
 from session_store.search import fts5, tsvector
 from tests.conftest import Database
 from tests.faults.writing import Writer, write

@@ -22,8 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from session_store import AsyncSessionStore, ChatMessage, SessionStore
-from session_store.dialects.failures import sqlstate
-from session_store.store import utc_now
+from session_store.database.driver_errors import sqlstate
+from session_store.store.sync import utc_now
 from session_store.testing import Blocking
 from tests.conftest import Database
 from tests.faults.fleet import PROCESSES, TASKS, Fleet, Notes, Told

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from session_store.models import MESSAGES, SESSIONS, STATES
-from session_store.store import utc_now
-from session_store.types import minute_of
+from session_store.models.models import MESSAGES, SESSIONS, STATES
+from session_store.models.types import minute_of
+from session_store.store.sync import utc_now
 from tests.faults.conftest import Scene, times
 from tests.faults.fleet import Audit, Notes, tokens
 from tests.faults.racing import Field, Racer, out_of_turn

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from session_store import Conflict
-from session_store.dialects.failures import sqlstate
+from session_store.database.driver_errors import sqlstate
 from tests.conftest import Database
 from tests.faults.conftest import Scene, times
 from tests.faults.fleet import Audit, Notes

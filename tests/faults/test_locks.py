@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from session_store import SessionStore
-from session_store.dialects.engines import BUSY_TIMEOUT_SECS
+from session_store.database.engines import BUSY_TIMEOUT_SECS
 from tests.conftest import Database
 from tests.faults.conftest import LEFT_OUT, SESSIONS, Scene, one_way, times
 from tests.faults.fleet import Fleet, written_though_refused

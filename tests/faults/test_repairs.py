@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import Connection, func, insert, select, update
 
 from session_store import StoreError
-from session_store.models import MESSAGES, SESSIONS, STATES
-from session_store.store import utc_now
-from session_store.types import minute_of
-from session_store.values import IDLE
+from session_store.interface.values import IDLE
+from session_store.models.models import MESSAGES, SESSIONS, STATES
+from session_store.models.types import minute_of
+from session_store.store.sync import utc_now
 from tests.faults.conftest import SESSIONS as KEYS
 from tests.faults.conftest import Scene, times
 from tests.faults.fleet import tokens

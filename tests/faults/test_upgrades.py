@@ -11,7 +11,8 @@ from alembic import command
 from sqlalchemy import Engine, NullPool
 from sqlalchemy.exc import OperationalError
 
-from session_store import migrations, revisions
+from session_store import migrations
+from session_store.database import revisions
 from tests.conftest import Database
 from tests.faults.conftest import LEFT_OUT, Scene, one_way, times
 from tests.faults.fleet import PROCESSES

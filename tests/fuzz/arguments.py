@@ -7,7 +7,7 @@ from typing import Any, Final
 from hypothesis import strategies as st
 
 from session_store import ChatMessage, InvalidKey, InvalidMessage, InvalidQuery, NewMessage, SessionQuery, StoreError
-from session_store.values import ANY_TURN
+from session_store.interface.values import ANY_TURN
 from tests.fuzz.allowed import (
     Allows,
     all_of,

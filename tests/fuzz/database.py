@@ -11,7 +11,7 @@ from typing import Any, Final
 import psycopg
 
 from session_store import ChatMessage, NewMessage, SessionStore
-from session_store.models import METADATA, SESSIONS
+from session_store.models.models import METADATA, SESSIONS
 from session_store.search import fts5
 from session_store.testing import Clock
 from tests.conftest import Database

@@ -15,7 +15,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from session_store import ChatMessage, MessageHit, NewMessage, SessionMetadata, SessionQuery, Snippet
-from session_store.values import ANY_TURN
+from session_store.interface.values import ANY_TURN
 
 HUGE: Final = 10**5000
 """A whole number Python cannot write in digits."""

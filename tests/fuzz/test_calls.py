@@ -33,7 +33,7 @@ from session_store import (
     StoreError,
     models,
 )
-from session_store.operations import AsyncOperations, Operations
+from session_store.store.operations import AsyncOperations, Operations
 from session_store.testing import Blocking, Clock
 from tests.conftest import Database
 from tests.fuzz.allowed import all_of, own_errors, plain

@@ -20,8 +20,8 @@ import pytest
 from hypothesis import strategies as st
 
 from session_store import ChatMessage, NewMessage, SessionStore
-from session_store.imports import BrokenLine, Imported, import_jsonl
 from session_store.testing import Clock
+from session_store.transfer import BrokenLine, Imported, import_jsonl
 from tests.command_line import Command, running_in
 from tests.conftest import Database
 from tests.fuzz.allowed import is_identifier as is_key

@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import orm, select
 
 from session_store import ChatMessage, NewMessage, SessionQuery, SessionStore, models
-from session_store.imports import import_jsonl
 from session_store.testing import Clock
+from session_store.transfer import import_jsonl
 from tests.conftest import Database
 from tests.test_sizes import PLANES, noise
 

@@ -25,10 +25,10 @@ from session_store import (
     StoreError,
     StoreUnavailable,
     migrations,
-    search_index,
 )
-from session_store.imports import import_jsonl
+from session_store.search import index as search_index
 from session_store.testing import Clock
+from session_store.transfer import import_jsonl
 from tests.conftest import Database
 from tests.fuzz.allowed import is_identifier, is_text, is_time, own_errors, plain
 from tests.fuzz.arguments import any_text, cursor, mixed

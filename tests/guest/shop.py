@@ -15,12 +15,7 @@ from sqlalchemy.orm import (
     relationship,
 )
 
-from session_store import (
-    AsyncSessionStore,
-    ChatMessage,
-    SessionStore,
-    models,
-)
+from session_store import AsyncSessionStore, ChatMessage, SessionStore, models
 from session_store.testing import Clock
 from tests.conftest import Database
 from tests.hosts import ORDERS, async_host_engine, host_engine

@@ -15,10 +15,7 @@ from sqlalchemy.orm import (
     selectinload,
 )
 
-from session_store import (
-    SessionStore,
-    models,
-)
+from session_store import SessionStore, models
 from session_store.testing import Clock
 from tests.conftest import Database
 from tests.guest.shop import (

@@ -12,12 +12,7 @@ from sqlalchemy.orm import (
     joinedload,
 )
 
-from session_store import (
-    ChatMessage,
-    SessionStore,
-    StoreError,
-    models,
-)
+from session_store import ChatMessage, SessionStore, StoreError, models
 from session_store.testing import Clock
 from tests.conftest import Database
 from tests.guest.shop import (

@@ -12,14 +12,7 @@ from sqlalchemy.orm import (
     Session,
 )
 
-from session_store import (
-    Conflict,
-    SchemaOutOfDate,
-    SessionStore,
-    StoreError,
-    StoreUnavailable,
-    models,
-)
+from session_store import Conflict, SchemaOutOfDate, SessionStore, StoreError, StoreUnavailable, models
 from session_store.testing import Clock
 from tests.conftest import Database
 from tests.guest.shop import (

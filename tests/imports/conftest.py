@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from session_store import SessionStore
-from session_store.imports.reports import BrokenLine, Imported, Mended, SkippedSession
+from session_store.transfer.results import BrokenLine, Imported, Mended, SkippedSession
 from tests.conftest import Database
 
 

@@ -8,16 +8,16 @@ import sys
 from sqlalchemy import event
 
 from session_store import SessionStore
-from session_store.imports import loading
-from session_store.imports.openai_agents import import_openai_agents
-from session_store.imports.zeroclaw import import_zeroclaw
+from session_store.transfer import bulk_load
+from session_store.transfer.sources.openai_agents import import_openai_agents
+from session_store.transfer.sources.zeroclaw import import_zeroclaw
 
 IMPORTS = {"zeroclaw": import_zeroclaw, "openai-agents": import_openai_agents}
 
 
 def main(name: str, url: str, place: str) -> None:
     """Import, statement by statement."""
-    loading.BATCH_LINES = 20
+    bulk_load.BATCH_LINES = 20
     with SessionStore(url) as store:
         store.check()
 

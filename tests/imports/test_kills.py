@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from session_store import SessionStore
-from session_store.imports.openai_agents import import_openai_agents
-from session_store.imports.reports import Imported
-from session_store.imports.zeroclaw import import_zeroclaw
+from session_store.transfer.results import Imported
+from session_store.transfer.sources.openai_agents import import_openai_agents
+from session_store.transfer.sources.zeroclaw import import_zeroclaw
 from tests.conftest import Database
 from tests.hosts import contents, disagreements
 from tests.imports.sources import agents, zeroclaw

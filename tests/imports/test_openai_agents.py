@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_store import ChatMessage, InvalidQuery, SessionMetadata, SessionStore, StoreError
-from session_store.imports.openai_agents import import_openai_agents, is_openai_agents, message_of
-from session_store.imports.reports import Imported
+from session_store.transfer.results import Imported
+from session_store.transfer.sources.openai_agents import import_openai_agents, is_openai_agents, message_of
 from tests.conftest import examples
 from tests.hosts import contents, disagreements
 from tests.imports.conftest import Told

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_store import ChatMessage, SessionMetadata, SessionState, SessionStore, StoreError
-from session_store.imports import foreign
-from session_store.imports.reports import Imported
-from session_store.imports.zeroclaw import import_zeroclaw
+from session_store.transfer.results import Imported
+from session_store.transfer.sources import sqlite_file
+from session_store.transfer.sources.zeroclaw import import_zeroclaw
 from tests.conftest import examples
 from tests.imports.ann import (
     ABOUT,
@@ -230,10 +230,10 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
         for name, data in files.items():
             Path(place, name).write_bytes(data)
         Path(place).chmod(0o555)
-        with as_nobody(), foreign.opened(Path(place, "whole.db")) as db:
+        with as_nobody(), sqlite_file.opened(Path(place, "whole.db")) as db:
             assert db.execute("SELECT count(*) FROM sessions").fetchone()[0] == 2
         with as_nobody(), pytest.raises(StoreError, match=r"cut.db' cannot be read: .*copy it"):
-            foreign.opened(Path(place, "cut.db")).__enter__()
+            sqlite_file.opened(Path(place, "cut.db")).__enter__()
 
         assert {path.name for path in Path(place).iterdir()} == set(files)
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_store import ChatMessage, InvalidQuery, SessionStore, StoreError
-from session_store.imports.reports import Imported
-from session_store.imports.zeroclaw import import_zeroclaw, is_zeroclaw
+from session_store.transfer.results import Imported
+from session_store.transfer.sources.zeroclaw import import_zeroclaw, is_zeroclaw
 from tests.conftest import examples
 from tests.imports.ann import (
     BARE,

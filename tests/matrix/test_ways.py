@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, NullPool, create_engine, inspect, text
 
 from session_store import ChatMessage, SessionStore, migrations
-from session_store.revisions import HEAD, VERSION_TABLE
+from session_store.database.revisions import HEAD, VERSION_TABLE
 from session_store.search import fts5
 from tests.conftest import Database
 from tests.documents import ROOT, Shell, follow, sections

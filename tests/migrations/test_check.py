@@ -3,13 +3,10 @@
 import pytest
 from sqlalchemy import Engine, inspect, text
 
-from session_store import (
-    StoreError,
-    migrations,
-    revisions,
-)
-from session_store.indexes import METADATA
+from session_store import StoreError, migrations
+from session_store.database import revisions
 from session_store.migrations import views_v1
+from session_store.models.indexes import METADATA
 from tests.conftest import Database
 
 

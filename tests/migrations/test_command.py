@@ -11,12 +11,8 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
-from session_store import (
-    InvalidQuery,
-    SessionStore,
-    migrations,
-    revisions,
-)
+from session_store import InvalidQuery, SessionStore, migrations
+from session_store.database import revisions
 from tests.conftest import Database
 from tests.hosts import host_engine
 from tests.migrations.steps import HELLO, KEY, ROOT

@@ -14,9 +14,10 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Engine, MetaData, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from session_store import ChatMessage, SchemaOutOfDate, SessionStore, StoreError, migrations, revisions
-from session_store.indexes import METADATA
+from session_store import ChatMessage, SchemaOutOfDate, SessionStore, StoreError, migrations
+from session_store.database import revisions
 from session_store.migrations import views_v1
+from session_store.models.indexes import METADATA
 from session_store.search import fts5
 from tests.conftest import Database
 from tests.hosts import HOST, NOTES, host_engine

@@ -8,15 +8,8 @@ import pytest
 from sqlalchemy import Engine, StaticPool, create_engine, orm, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from session_store import (
-    AsyncSessionStore,
-    InvalidQuery,
-    SessionStore,
-    StoreError,
-    migrations,
-    revisions,
-)
-from session_store.dialects import turns
+from session_store import AsyncSessionStore, InvalidQuery, SessionStore, StoreError, migrations
+from session_store.database import revisions, transactions
 from tests.conftest import Database
 from tests.hosts import statements_of
 from tests.migrations.steps import HELLO, KEY, OURS, tables
@@ -27,7 +20,7 @@ def test_a_database_as_it_should_be_is_only_read(database: Database, engine: Eng
     with engine.begin() as writer:
         SessionStore(engine).joined_to(writer).append(KEY, HELLO)
         if database.name == "postgresql":
-            turns.lock_for_migration(writer)
+            transactions.lock_for_migration(writer)
         for bind in (engine, database.url):
             migrations.upgrade(bind)
         with engine.connect() as db:

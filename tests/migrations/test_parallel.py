@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import NullPool, inspect, text
 
-from session_store import AsyncSessionStore, ChatMessage, SessionStore, migrations, revisions
-from session_store.models import METADATA
+from session_store import AsyncSessionStore, ChatMessage, SessionStore, migrations
+from session_store.database import revisions
+from session_store.models.models import METADATA
 from session_store.search import fts5
 from tests.conftest import Database
 from tests.hosts import async_host_engine, begins_by_event, host_engine

@@ -4,7 +4,8 @@ import hashlib
 
 import pytest
 
-from session_store import migrations, revisions
+from session_store import migrations
+from session_store.database import revisions
 
 pytestmark = pytest.mark.once
 

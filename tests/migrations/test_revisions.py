@@ -11,7 +11,9 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, event, text
 
-from session_store import ChatMessage, SessionStore, migrations, revisions, search_index
+from session_store import ChatMessage, SessionStore, migrations
+from session_store.database import revisions
+from session_store.search import index as search_index
 from tests.conftest import Database
 from tests.migrations.steps import configured
 

@@ -17,10 +17,9 @@ from session_store import (
     SessionStore,
     StoreError,
     StoreUnavailable,
-    gates,
     migrations,
-    revisions,
 )
+from session_store.database import locks, revisions
 from tests.conftest import Database
 from tests.hosts import ASYNC_DRIVERS, host_engine
 from tests.migrations.steps import HELLO, KEY, OURS, configured, tables
@@ -194,7 +193,7 @@ def test_a_thread_is_not_let_to_wait_for_itself(tmp_path: Path) -> None:
     """Called past the loop on its own thread, while one awaited is under way, it says so at once."""
 
     async def main() -> None:
-        with gates.process_turn():
+        with locks.process_turn():
             with pytest.raises(StoreError, match="await this one too"):
                 migrations.upgrade(tmp_path / "sync.db")
             opening = asyncio.create_task(AsyncSessionStore.open(tmp_path / "async.db")._migrated())

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from sqlalchemy import Engine, NullPool, create_engine
 
-from session_store.report import charts
+from session_store.maintenance.report import charts
 from tests.analytics import filling
 from tests.analytics.figures import Conversations
 from tests.conftest import Database

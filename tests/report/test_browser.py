@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from session_store.report import page
+from session_store.maintenance.report import page
 from tests.analytics.crowd import CROWD
 from tests.analytics.samples import NOTHING
 from tests.conftest import migrated

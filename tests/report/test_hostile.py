@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from session_store.report import page
-from session_store.report.figures import TOP
+from session_store.maintenance.report import page
+from session_store.maintenance.report.data import TOP
 from tests.analytics.figures import Conversations, Entry
 from tests.analytics.samples import NOON, head, said, with_payload
 from tests.conftest import examples

@@ -25,8 +25,8 @@ from session_store import (
     migrations,
 )
 from session_store.analytics import Price
-from session_store.report import page
-from session_store.report.axes import MOST_PERIODS
+from session_store.maintenance.report import page
+from session_store.maintenance.report.axes import MOST_PERIODS
 from tests.analytics import filling, select_figures
 from tests.analytics.conversations import EDGES
 from tests.analytics.crowd import CROWD, PARTS
@@ -477,7 +477,7 @@ def test_a_library_that_is_missing(
 @pytest.mark.once
 def test_libraries_are_imported_when_a_page_is_made() -> None:
     """Whoever imports the package, or this part of it, does not wait for them."""
-    program = "import sys, session_store.report; print({'jinja2', 'vl_convert'} & sys.modules.keys())"
+    program = "import sys, session_store.maintenance.report; print({'jinja2', 'vl_convert'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
 
     assert done.stdout == "set()\n"

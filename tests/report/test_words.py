@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from session_store.report import axes, words
-from session_store.report.axes import MOST_PERIODS, Periods
+from session_store.maintenance.report import axes, formatting
+from session_store.maintenance.report.axes import MOST_PERIODS, Periods
 from tests.conftest import examples
 
 pytestmark = pytest.mark.once
@@ -42,7 +42,7 @@ TO = "\N{EN DASH}"
 )
 def test_durations(seconds: float, text: str) -> None:
     """In the one or two largest units, and never as sixty of one."""
-    assert words.duration(seconds) == text
+    assert formatting.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_durations(seconds: float, text: str) -> None:
 )
 def test_sizes_and_large_numbers(number: int, size: str, short: str) -> None:
     """In units of a thousand, three digits, and never as a thousand of one."""
-    assert (words.size(number), words.short(number)) == (size, short)
+    assert (formatting.size(number), formatting.short(number)) == (size, short)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_sizes_and_large_numbers(number: int, size: str, short: str) -> None:
 )
 def test_shares(part: float, text: str) -> None:
     """In hundredths; some are not none, and nearly all is not all."""
-    assert words.share(part) == text
+    assert formatting.share(part) == text
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_shares(part: float, text: str) -> None:
 )
 def test_spans(first: str, last: str, text: str) -> None:
     """As briefly as it can be said."""
-    assert words.between(datetime.fromisoformat(first), datetime.fromisoformat(last)) == text
+    assert formatting.between(datetime.fromisoformat(first), datetime.fromisoformat(last)) == text
 
 
 def test_what_is_legible_can_be_drawn() -> None:
@@ -97,7 +97,7 @@ def test_what_is_legible_can_be_drawn() -> None:
     Source: https://www.w3.org/TR/xml/#charsets
     """
     every = "".join(map(chr, range(sys.maxunicode + 1)))
-    written = words.legible(every, longest=len(every) * 2)
+    written = formatting.legible(every, longest=len(every) * 2)
 
     assert re.findall("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", written) == []
     assert written.encode()
@@ -205,5 +205,5 @@ def test_a_time_of_year_9999() -> None:
     """The last time there is has no place on a clock that is ahead; it is shown by ours."""
     last = datetime.max.replace(tzinfo=UTC)
 
-    assert words.local(last, UTC) == last
-    assert words.local(last, ZoneInfo("Asia/Tokyo")) == last
+    assert formatting.local(last, UTC) == last
+    assert formatting.local(last, ZoneInfo("Asia/Tokyo")) == last

@@ -13,9 +13,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import URL, NullPool, create_engine, delete, make_url, text
 
-from session_store import ChatMessage, SessionStore, migrations, search_index
-from session_store.dialects.sql import AUTOCOMMIT
-from session_store.models import MESSAGES, SESSIONS, STATES
+from session_store import ChatMessage, SessionStore, migrations
+from session_store.database.functions import AUTOCOMMIT
+from session_store.models.models import MESSAGES, SESSIONS, STATES
+from session_store.search import index as search_index
 from session_store.testing import Clock
 from tests.search import search_reference
 from tests.servers import Server

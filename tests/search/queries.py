@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hypothesis import strategies as st
 
-from session_store.search.words import SEARCHED_CHARACTERS, has_no_spaces
+from session_store.search.tokens import SEARCHED_CHARACTERS, has_no_spaces
 from tests.search import search_reference
 
 WORDS = re.findall(

@@ -22,9 +22,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from session_store import ChatMessage, SessionQuery, SessionStore, search_index
-from session_store.imports import import_jsonl
-from session_store.search.words import has_no_spaces
+from session_store import ChatMessage, SessionQuery, SessionStore
+from session_store.search import index as search_index
+from session_store.search.tokens import has_no_spaces
+from session_store.transfer import import_jsonl
 from tests.documents import ROOT
 from tests.search import search_reference
 from tests.search.search_cases import CASES, LIKE_CASES

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from session_store import ChatMessage, MessageHit, NewMessage, SessionQuery, SessionStore, Snippet, search_index
-from session_store.repositories import finding
-from session_store.search import selects
+from session_store import ChatMessage, MessageHit, NewMessage, SessionQuery, SessionStore, Snippet
+from session_store.repositories import search, search_statements
+from session_store.search import index as search_index
 from tests.conftest import examples
 from tests.search import search_reference
 from tests.search.conftest import Searched
@@ -350,8 +350,8 @@ def test_many_and_few_matches(searched: Searched) -> None:
 @pytest.mark.parametrize("most_tested", [20_000, 500], ids=["tested", "asked of the index"])
 def test_old_messages_of_long_sessions(searched: Searched, monkeypatch: pytest.MonkeyPatch, most_tested: int) -> None:
     """Of a frequent word a session is found by its oldest message too, however much came behind that."""
-    monkeypatch.setattr(finding, "_MOST_TESTED", most_tested)
-    others = ["nothing"] * (selects.NEWEST + 30)
+    monkeypatch.setattr(search, "_MOST_TESTED", most_tested)
+    others = ["nothing"] * (search_statements.NEWEST + 30)
     sessions = {
         "long, with it": ["common", *others],
         **{f"session{number:02}": ["common"] * 100 for number in range(25)},

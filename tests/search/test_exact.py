@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DatabaseError
 
-from session_store import ChatMessage, NewMessage, SessionQuery, SessionStore, search_index
-from session_store.imports import import_jsonl
+from session_store import ChatMessage, NewMessage, SessionQuery, SessionStore
 from session_store.search import fts5, tsvector
+from session_store.search import index as search_index
 from session_store.testing import Clock
+from session_store.transfer import import_jsonl
 from tests.conftest import Database
 from tests.hosts import host_engine
 from tests.search.queries import finds_with

@@ -18,9 +18,9 @@ from session_store import (
     StoreError,
     StoreUnavailable,
     migrations,
-    search_index,
 )
 from session_store.search import fts5
+from session_store.search import index as search_index
 from tests.conftest import Database
 from tests.hosts import ASYNC_DRIVERS, async_host_engine, begins_by_event, host_engine
 from tests.search.test_exact import assert_exact
@@ -284,7 +284,7 @@ def test_a_running_store_notices(store: SessionStore, database: Database, by: st
         if by == "engine":
             getattr(search_index, name)(other)
         else:
-            program = f"import sys; from session_store import search_index; search_index.{name}(sys.argv[1])"
+            program = f"import sys; from session_store.search import index; index.{name}(sys.argv[1])"
             subprocess.run([sys.executable, "-c", program, str(database)], check=True)
         assert who_serves(store) == served
 

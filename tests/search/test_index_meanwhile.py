@@ -14,16 +14,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import URL, Engine, NullPool, QueuePool, create_engine, inspect, text
 
-from session_store import (
-    ChatMessage,
-    SessionQuery,
-    SessionStore,
-    StoreError,
-    migrations,
-    search_index,
-)
-from session_store.dialects.sql import AUTOCOMMIT
+from session_store import ChatMessage, SessionQuery, SessionStore, StoreError, migrations
+from session_store.database.functions import AUTOCOMMIT
 from session_store.search import fts5, tsvector
+from session_store.search import index as search_index
 from tests.conftest import Database
 from tests.hosts import host_engine
 from tests.search.test_exact import assert_exact

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_store import InvalidQuery
-from session_store.search.language import Meaning, parse
+from session_store.search.query import Meaning, parse
 from tests.conftest import examples
 from tests.search import search_reference
 from tests.search.queries import any_text, nasty, queries, texts

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from session_store import ChatMessage, SessionStore, search_index
-from session_store.imports import import_jsonl
+from session_store import ChatMessage, SessionStore
 from session_store.search import fts5
+from session_store.search import index as search_index
+from session_store.transfer import import_jsonl
 
 pytestmark = pytest.mark.once
 
@@ -29,8 +30,8 @@ def lines(number: int, start: int = 0) -> io.BytesIO:
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionStore]:
     """A store on SQLite for which an import is soon a long one."""
-    monkeypatch.setattr("session_store.imports.loading.LONG_LOAD", MANY)
-    monkeypatch.setattr("session_store.imports.loading.BATCH_LINES", MANY)
+    monkeypatch.setattr("session_store.transfer.bulk_load.LONG_LOAD", MANY)
+    monkeypatch.setattr("session_store.transfer.bulk_load.BATCH_LINES", MANY)
     with SessionStore.open(tmp_path / "sessions.db") as store:
         yield store
 

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, text
 
 from session_store import ChatMessage, SessionQuery, SessionStore
-from session_store.search.proposals import FEW
+from session_store.search.candidates import FEW
 from session_store.testing import Clock
 
 SESSIONS = 800

@@ -15,18 +15,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, MetaData, NullPool, inspect, text
 
-from session_store import (
-    ChatMessage,
-    SchemaOutOfDate,
-    SessionQuery,
-    SessionStore,
-    doctor,
-    migrations,
-    revisions,
-    search_index,
-)
-from session_store.cli.commands import run
+from session_store import ChatMessage, SchemaOutOfDate, SessionQuery, SessionStore, doctor, migrations
+from session_store.cli.app import run
+from session_store.database import revisions
 from session_store.search import fts5, tsvector
+from session_store.search import index as search_index
 from tests.conftest import Database
 from tests.hosts import host_engine
 from tests.migrations.steps import configured
@@ -102,7 +95,7 @@ def test_it_can_be_switched_off(
     migrations.upgrade(engine)
     (record,) = caplog.records
 
-    assert (record.name, record.levelno) == ("session_store.search_index", logging.WARNING)
+    assert (record.name, record.levelno) == ("session_store.search.index", logging.WARNING)
     assert "left out: SESSION_STORE_SEARCH_INDEX is off" in record.getMessage()
     assert "session-store index create" in record.getMessage()
     assert not has_index(engine)
@@ -142,7 +135,7 @@ def test_of_many_messages_it_is_left_to_somebody(
     (said,) = caplog.messages
     assert "left out: there are more than 100,000 messages" in said
     assert found(before, "umber 99999") == [100009]
-    assert "session_store.search_index.create(engine, concurrently=True)" in said
+    assert "session_store.search.index.create(engine, concurrently=True)" in said
     search_index.create(before, concurrently=True)
     assert search_index.status(before).engine == FULL_TEXT[before.dialect.name]
     assert (found(before, "umber 99999"), found(before, '"number 99999"')) == ([], [100009])

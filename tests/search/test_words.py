@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from sqlalchemy import Connection, Text, column, insert, text
 
-from session_store.models import MESSAGES, SESSIONS
+from session_store.models.models import MESSAGES, SESSIONS
 from session_store.search import fts5
+from session_store.search.tokens import fold, has_no_spaces, is_usual, spans, variants, words
 from session_store.search.tsvector import as_words
-from session_store.search.words import fold, has_no_spaces, is_usual, spans, variants, words
 from tests.conftest import examples
 from tests.search import search_reference
 from tests.search.conftest import Searched

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from session_store import ChatMessage, IdempotencyConflict, NewMessage, SessionStore
-from session_store.exports import export_jsonl
-from session_store.imports import BrokenLine, Imported, SkippedSession, import_jsonl
-from session_store.models import MESSAGES, SESSIONS, STATES
+from session_store.models.models import MESSAGES, SESSIONS, STATES
 from session_store.testing import Clock
+from session_store.transfer import BrokenLine, Imported, SkippedSession, export_jsonl, import_jsonl
 
 KEYS: Final = ["a", "b", "Ann", "é", "\U0001f600", 'said "b", twice\r\n', "\x1a\x01\x02\x03", "{\u2028}"]
 HARD: Final = [

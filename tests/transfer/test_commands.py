@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from session_store import ChatMessage, SessionStore, exports
+from session_store import ChatMessage, SessionStore, transfer
 from tests.command_line import Command, chats, fill, on_a_terminal, process, running_in
 from tests.conftest import Database
 from tests.transfer.stories import everything
@@ -215,7 +215,7 @@ def test_an_interrupt_leaves_what_can_be_gone_on_with(
     filled: Path, command: Command, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And says so; of Parquet nothing is left."""
-    export = getattr(exports, f"export_{kind}")
+    export = getattr(transfer, f"export_{kind}")
 
     def interrupt(*args: Any, **named: Any) -> Any:
         def told(session: Any) -> None:
@@ -227,7 +227,7 @@ def test_an_interrupt_leaves_what_can_be_gone_on_with(
     options = "export", "--db", filled, "--format", kind, "--out", "file"
     whole = command(*options[:-1], "whole")
     with monkeypatch.context() as patch:
-        patch.setitem(sys.modules["session_store.cli.exporting"]._WRITE, kind, interrupt)
+        patch.setitem(sys.modules["session_store.cli.export_command"]._WRITE, kind, interrupt)
         done = command(*options)
 
     assert (whole.code, done.code) == (0, 130)

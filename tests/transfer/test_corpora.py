@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from session_store import SessionStore
-from session_store.imports import import_jsonl
+from session_store.transfer import import_jsonl
 from tests.conftest import Database
 from tests.documents import ROOT
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_store import ChatMessage, SessionStore
-from session_store.imports import BrokenLine, SkippedSession, loading
 from session_store.testing import Clock
+from session_store.transfer import BrokenLine, SkippedSession, bulk_load
 from tests.conftest import examples
 from tests.transfer.stories import HARD, emptied, everything, exported, imported, lines_of
 
@@ -220,7 +220,7 @@ def test_a_trial_says_what_is_then_done(
     clock.advance(60)
     store.append("b", ChatMessage.user("since"))
     newer = exported(store).splitlines()
-    monkeypatch.setattr(loading, "BATCH_LINES", 5)
+    monkeypatch.setattr(bulk_load, "BATCH_LINES", 5)
     emptied(other)
 
     @examples(12)

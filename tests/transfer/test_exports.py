@@ -20,9 +20,9 @@ from session_store import (
     SessionQuery,
     SessionStore,
 )
-from session_store.exports import Exported, export_csv, export_jsonl, export_parquet
-from session_store.repositories import copies
+from session_store.repositories import bulk_copy
 from session_store.testing import Clock
+from session_store.transfer import Exported, export_csv, export_jsonl, export_parquet
 from tests.conftest import Database, examples
 from tests.transfer.stories import Happening, emptied, exported, happen, lines_of, stories
 
@@ -103,8 +103,8 @@ def test_it_is_the_same_by_any_pages(store: SessionStore, clock: Clock) -> None:
         happen(story, store, clock)
         expected = exported(store)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(copies, "PAGE", page)
-            patch.setattr("session_store.exports.walking.PAGE", page)
+            patch.setattr(bulk_copy, "PAGE", page)
+            patch.setattr("session_store.transfer.session_reader.PAGE", page)
             assert exported(store) == expected
 
     example()
@@ -112,7 +112,7 @@ def test_it_is_the_same_by_any_pages(store: SessionStore, clock: Clock) -> None:
 
 def test_what_comes_meanwhile_waits(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each session is as its head said when that was read: what is appended then is left to the next export."""
-    monkeypatch.setattr(copies, "PAGE", 2)
+    monkeypatch.setattr(bulk_copy, "PAGE", 2)
     for key in "ab":
         store.append_many(key, [ChatMessage.user("x")] * 5)
     store.set_session_state("b", "running", "t")
@@ -148,7 +148,7 @@ def test_no_connection_is_held_while_a_file_is_written(
     store: SessionStore, clock: Clock, connections: set[object], export: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may be written slowly."""
-    monkeypatch.setattr(copies, "PAGE", 2)
+    monkeypatch.setattr(bulk_copy, "PAGE", 2)
     fill(store, clock)
     file = Watching(connections)
     export(store, file)
@@ -225,8 +225,8 @@ def test_memory_does_not_grow_with_what_there_is(
     store: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither many sessions nor a long one are held: a few pages are, a small part of what is written."""
-    monkeypatch.setattr(copies, "PAGE", 20)
-    monkeypatch.setattr("session_store.exports.walking.PAGE", 20)
+    monkeypatch.setattr(bulk_copy, "PAGE", 20)
+    monkeypatch.setattr("session_store.transfer.session_reader.PAGE", 20)
     store.append_many("a", [ChatMessage.user(f"{number} " + "x" * 4000) for number in range(600)])
     for number in range(300):
         store.create_session(f"b{number}", attributes={"x": "x" * 8000})

@@ -18,9 +18,9 @@ KILLED = """
 import os, signal, sys
 from sqlalchemy import event
 from session_store import SessionStore
-from session_store.imports import import_jsonl, loading
+from session_store.transfer import bulk_load, import_jsonl
 
-loading.BATCH_LINES = 30
+bulk_load.BATCH_LINES = 30
 left = int(sys.argv[3])
 
 def count(*_):

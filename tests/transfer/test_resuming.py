@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_store import ChatMessage, InvalidQuery, SessionStore
-from session_store.exports import export_csv, export_jsonl, resume_csv, resume_jsonl, resuming
 from session_store.testing import Clock
+from session_store.transfer import export_csv, export_jsonl, resume_csv, resume_jsonl, resuming
 from tests.command_line import Command, running_in
 from tests.conftest import examples
 from tests.processes import ROOT

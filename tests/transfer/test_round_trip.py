@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 
 from session_store import ChatMessage, SessionStore
-from session_store.exports import export_csv
 from session_store.testing import Clock
+from session_store.transfer import export_csv
 from tests.conftest import Database, examples
 from tests.transfer.stories import Happening, emptied, everything, exported, grown, happen, imported, lines_of, stories
 

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import event
 
 from session_store import ChatMessage, SessionStore
-from session_store.imports import SkippedSession, loading
-from session_store.imports.loading import Load
-from session_store.imports.sessions import MessageCopy, SessionCopy, StateEntry, Writer
+from session_store.transfer import SkippedSession, bulk_load
+from session_store.transfer.bulk_load import Load
+from session_store.transfer.session_importer import MessageCopy, SessionCopy, StateEntry, Writer
 from tests.transfer.stories import everything
 
 pytestmark = pytest.mark.once
@@ -201,7 +201,7 @@ def test_fewer_messages_than_counted_are_a_beginning(store: SessionStore) -> Non
 
 def test_small_sessions_share_a_transaction(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as fit; none is parted."""
-    monkeypatch.setattr(loading, "BATCH_LINES", 10)
+    monkeypatch.setattr(bulk_load, "BATCH_LINES", 10)
     begun: list[int] = []
     event.listen(store.engine, "commit", lambda _: begun.append(1))
     sizes = [3, 3, 3, 5, 1, 0, 0, 9, 2]
@@ -213,7 +213,7 @@ def test_small_sessions_share_a_transaction(store: SessionStore, monkeypatch: py
 
 def test_an_end_of_a_transaction_by_bytes(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long messages are committed before there are many."""
-    monkeypatch.setattr(loading, "BATCH_BYTES", 1000)
+    monkeypatch.setattr(bulk_load, "BATCH_BYTES", 1000)
     begun: list[int] = []
     event.listen(store.engine, "commit", lambda _: begun.append(1))
     write(store, (head(), [], [message(n, "x" * 600) for n in range(1, 7)]))
@@ -233,7 +233,7 @@ def failing(messages: list[MessageCopy], after: int) -> Iterator[MessageCopy]:
 
 def test_a_long_session_comes_in_parts_each_a_beginning(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it ends, what is there is whole as far as it goes; again completes it, as if nothing had happened."""
-    monkeypatch.setattr(loading, "BATCH_LINES", 4)
+    monkeypatch.setattr(bulk_load, "BATCH_LINES", 4)
     states = [StateEntry(n, "running", f"t{n}", BEGUN + n * SECOND) for n in (2, 3, 5, 8, 9)]
     states.append(StateEntry(10, "idle", None, BEGUN + 10 * SECOND))
     messages = several(1, 2, 5, 6, 7, 8, 11, 12, 13)
@@ -277,7 +277,7 @@ def test_a_source_that_fails_keeps_what_came_before(store: SessionStore) -> None
 
 def test_two_at_once(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each message is there once, whoever came first; neither waits for the other for ever."""
-    monkeypatch.setattr(loading, "BATCH_LINES", 20)
+    monkeypatch.setattr(bulk_load, "BATCH_LINES", 20)
     sessions = [(head(f"k{n}"), [StateEntry(1, "running", "t", BEGUN)], several(*range(1, 8))) for n in range(12)]
     done: list[Writer] = []
     threads = [
@@ -306,8 +306,8 @@ def test_beside_a_writer_of_the_same_session(store: SessionStore) -> None:
 
 def test_a_trial_writes_nothing(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its figures are those of what is then done, though a session comes twice and in parts."""
-    monkeypatch.setattr(loading, "BATCH_LINES", 4)
-    monkeypatch.setattr(loading, "LONG_LOAD", 4)
+    monkeypatch.setattr(bulk_load, "BATCH_LINES", 4)
+    monkeypatch.setattr(bulk_load, "LONG_LOAD", 4)
     write(store, (head("b"), [], several(1)))
     before = everything(store)
     sessions: list[Session] = [

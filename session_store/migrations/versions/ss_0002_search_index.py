@@ -1,7 +1,7 @@
 """The search index, unless it is left out.
 
 It holds nothing that the messages do not, and is made and removed in one place, as it has to be today: what
-`session_store.search_index` does by hand, this revision does when the tables are made.
+`session_store.search.index` does by hand, this revision does when the tables are made.
 
 Revision ID: ss_0002
 Revises: ss_0001
@@ -9,7 +9,7 @@ Revises: ss_0001
 
 from alembic import op
 
-from session_store import search_index
+from session_store.search import index as search_index
 
 revision = "ss_0002"
 down_revision = "ss_0001"

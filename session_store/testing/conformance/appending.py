@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from session_store.errors import IdempotencyConflict
-from session_store.protocols import SessionBackend
+from session_store.interface.errors import IdempotencyConflict
+from session_store.interface.protocols import SessionBackend
+from session_store.interface.values import ChatMessage, NewMessage, StoredMessage
 from session_store.testing.clock import Clock
 from session_store.testing.conformance.talk import HELLO, KEY, LONG_AGO, OTHER, counts, head, last_activity, said, say
-from session_store.values import ChatMessage, NewMessage, StoredMessage
 
 
 def test_seq_counts_from_one(store: SessionBackend) -> None:

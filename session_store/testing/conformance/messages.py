@@ -2,7 +2,8 @@
 
 import pytest
 
-from session_store.protocols import SessionBackend
+from session_store.interface.protocols import SessionBackend
+from session_store.interface.values import ChatMessage, NewMessage
 from session_store.testing.clock import Clock
 from session_store.testing.conformance.talk import (
     HELLO,
@@ -16,7 +17,6 @@ from session_store.testing.conformance.talk import (
     say,
     seqs,
 )
-from session_store.values import ChatMessage, NewMessage
 
 
 def test_an_unknown_session_is_empty(store: SessionBackend) -> None:

@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import pytest
 
-from session_store.errors import InvalidKey, InvalidQuery
-from session_store.protocols import SessionBackend
+from session_store.interface.errors import InvalidKey, InvalidQuery
+from session_store.interface.protocols import SessionBackend
+from session_store.interface.values import ChatMessage, SessionQuery
 from session_store.testing.clock import Clock
 from session_store.testing.conformance.talk import head, say
-from session_store.values import ChatMessage, SessionQuery
 
 
 def found(store: SessionBackend, keyword: str | None) -> list[str]:

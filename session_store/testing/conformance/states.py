@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from session_store.protocols import SessionBackend
+from session_store.interface.protocols import SessionBackend
+from session_store.interface.values import SessionState
 from session_store.testing.clock import Clock
 from session_store.testing.conformance.talk import HELLO, KEY, head, say
-from session_store.values import SessionState
 
 
 def state(store: SessionBackend, key: str = KEY) -> SessionState:

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from session_store.protocols import SessionBackend
-from session_store.values import ChatMessage, SessionMetadata, StoredMessage
+from session_store.interface.protocols import SessionBackend
+from session_store.interface.values import ChatMessage, SessionMetadata, StoredMessage
 
 KEY = "telegram_ann"
 HELLO = ChatMessage.user("hello")

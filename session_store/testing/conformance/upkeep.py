@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from session_store.errors import InvalidQuery
-from session_store.protocols import SessionBackend
+from session_store.interface.errors import InvalidQuery
+from session_store.interface.protocols import SessionBackend
+from session_store.interface.values import ChatMessage, Compaction
 from session_store.testing.clock import Clock
 from session_store.testing.conformance.talk import HELLO, KEY, OTHER, counts, head, said, say, seqs
-from session_store.values import ChatMessage, Compaction
 
 HOUR = 3600
 

@@ -1,0 +1,153 @@
+"""What a question is about: which sessions and which time, and by which hours, days, weeks or months."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, TypedDict, get_args
+
+from sqlalchemy import BigInteger, Double, Text, bindparam, case, cast, func, literal, select
+
+from session_store.analytics.views import MESSAGES_V1, SESSIONS_V1
+from session_store.database import time_functions
+from session_store.database.functions import has_attributes
+from session_store.database.time_functions import Unit
+from session_store.interface.errors import InvalidQuery
+from session_store.models.types import dump_json
+from session_store.models.validation import attribute_filter, identifier, moment, not_a
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement, Label, Select, Subquery, Table
+
+_HUNDREDTHS: Final = 100
+
+
+class Filters(TypedDict, total=False):
+    """Which sessions, and from when until when; all that is given must hold.
+
+    ``owner``: of this owner; ``attributes``: with these values, strings, numbers or booleans, at the top level;
+    ``since``, ``until``: aware times, the first one included, the last one not.
+    """
+
+    owner: str | None
+    attributes: Mapping[str, Any] | None
+    since: datetime | None
+    until: datetime | None
+
+
+def of_sessions(filters: Filters) -> list[ColumnElement[bool]]:
+    """Return the conditions on a session itself.
+
+    Raises:
+        TypeError: There is no such filter: a word misspelled must not choose everything.
+    """
+    unknown = filters.keys() - Filters.__annotations__.keys()
+    if unknown:
+        problem = f"there is no filter {', '.join(sorted(unknown))}"
+        raise TypeError(problem)
+    conditions: list[ColumnElement[bool]] = []
+    owner, attributes = filters.get("owner"), filters.get("attributes")
+    if owner is not None:
+        conditions.append(SESSIONS_V1.c.owner == identifier(owner, "owner"))
+    if attributes is not None:
+        wanted = bindparam(None, dump_json(attribute_filter(attributes)), type_=Text())
+        conditions.append(has_attributes(SESSIONS_V1.c.attributes, wanted))
+    return conditions
+
+
+def in_time(time: ColumnElement[datetime], filters: Filters) -> list[ColumnElement[bool]]:
+    """Return the conditions on a time, and on its day, which the indexes by day know."""
+    day = time_functions.period(time, "day", "UTC")
+    conditions: list[ColumnElement[bool]] = []
+    since, until = filters.get("since"), filters.get("until")
+    if since is not None:
+        since = moment(since, "since")
+        conditions += [time >= since, day >= since.date()]
+    if until is not None:
+        until = moment(until, "until")
+        conditions += [time < until, day <= until.date()]
+    return conditions
+
+
+def period_of(time: ColumnElement[datetime], by: Unit | None, tz: str) -> list[Label[Any]]:
+    """Return the column ``period``, or none where nothing is parted.
+
+    Raises:
+        InvalidQuery: There is no such period, or no such time zone.
+    """
+    if not isinstance(tz, str):
+        raise InvalidQuery(not_a(tz, "tz", "the name of a time zone"))
+    try:
+        time_functions.zone(tz)
+    except ValueError:
+        raise InvalidQuery(not_a(tz, "tz", "the name of a time zone")) from None
+    return [] if by is None else [time_functions.period(time, unit(by), tz).label("period")]
+
+
+def unit(by: object) -> Unit:
+    """Return by what time is parted.
+
+    Raises:
+        InvalidQuery: There is no such period.
+    """
+    for known in get_args(Unit):
+        if by == known:
+            return known  # type: ignore[no-any-return]
+    raise InvalidQuery(not_a(by, "by", " or ".join(map(repr, get_args(Unit)))))
+
+
+def rows(
+    source: Table, time: ColumnElement[datetime], columns: Sequence[ColumnElement[Any]], filters: Filters
+) -> Select[Any]:
+    """Select columns of what happened in the sessions and the time that were chosen."""
+    chosen = select(*columns).select_from(source).where(*in_time(time, filters))
+    conditions = of_sessions(filters)
+    if conditions:
+        chosen = chosen.join(SESSIONS_V1, SESSIONS_V1.c.session_key == source.c.session_key).where(*conditions)
+    return chosen
+
+
+def messages(columns: Sequence[ColumnElement[Any]], by: Unit | None, tz: str, filters: Filters) -> Select[Any]:
+    """Select columns of the messages that were chosen, their period first."""
+    time = MESSAGES_V1.c.created_at
+    return rows(MESSAGES_V1, time, [*period_of(time, by, tz), *columns], filters)
+
+
+def its_period(source: Subquery) -> list[ColumnElement[Any]]:
+    """Return the period of rows that have one."""
+    return [source.c.period] if "period" in source.c else []
+
+
+def total(number: ColumnElement[Any], name: str) -> Label[int]:
+    """Return a sum as a whole number: PostgreSQL would make a decimal of it."""
+    return cast(func.coalesce(func.sum(number), 0), BigInteger).label(name)
+
+
+def times_that(condition: ColumnElement[bool], name: str) -> Label[int]:
+    """Return for how many rows a condition holds."""
+    return total(case((condition, 1), else_=0), name)
+
+
+def ranked(source: Subquery) -> Subquery:
+    """Number the rows of each period by their ``seconds``, and count those that have any: what `percentile` reads."""
+    period = its_period(source)
+    return select(
+        *source.c,
+        func.row_number().over(partition_by=period, order_by=source.c.seconds.nulls_last()).label("place"),
+        func.count(source.c.seconds).over(partition_by=period).label("ended"),
+    ).subquery()
+
+
+def percentile(source: Subquery, hundredths: int) -> Label[float]:
+    """Return a percentile of the seconds, between two of them by how far it is from the first one.
+
+    As numpy has it by default and as ``percentile_cont`` has it, spelled so that both databases compute the same.
+    """
+    place = (source.c.ended - 1) * hundredths
+    first = place // _HUNDREDTHS
+    low, high = (func.max(case((source.c.place == number, source.c.seconds))) for number in (first + 1, first + 2))
+    between = cast(func.max(place - first * _HUNDREDTHS), Double) / literal(float(_HUNDREDTHS), Double)
+    name = "median_seconds" if hundredths == _HUNDREDTHS // 2 else f"p{hundredths}_seconds"
+    return (low + between * (func.coalesce(high, low) - low)).label(name)

@@ -1,0 +1,195 @@
+"""The commands of whoever keeps a database: doctor, backup, vacuum, upgrade, and those of the search index."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from session_store import analytics, migrations
+from session_store.cli import json_output, terminal_output
+from session_store.cli.options import (
+    DEFAULT_DATABASE,
+    Database,
+    Json,
+    Schema,
+    age,
+    checked,
+    opened,
+    read,
+    waiting,
+)
+from session_store.cli.prompts import progress
+from session_store.database import engines
+from session_store.database.revisions import HEAD
+from session_store.maintenance import backups, repair
+from session_store.maintenance.doctor import Severity
+from session_store.maintenance.doctor import doctor as diagnose
+from session_store.search import index as search_index
+from session_store.search.index import SearchIndex
+
+_HOUR: Final = timedelta(hours=1)
+
+Concurrently = Annotated[
+    bool, typer.Option("--concurrently", help="Let writers go on meanwhile (PostgreSQL); it takes longer.")
+]
+Analytics = Annotated[bool, typer.Option("--analytics", help="The two indexes for analysts instead.")]
+
+
+def doctor(
+    *,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out what reads every row.")] = False,
+    stuck_after: Annotated[
+        timedelta | None,
+        typer.Option(metavar="TIME", parser=age, help="How long a turn may take.", show_default="1h"),
+    ] = None,
+    json: Json = False,
+    db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
+) -> None:
+    """Look for what is wrong with a database, and say what mends it; nothing is changed.
+
+    The exit code is 1 where something was found that is not well.
+    """
+    stuck_secs = (_HOUR if stuck_after is None else stuck_after).total_seconds()
+    with waiting("looking"):
+        findings = diagnose(checked(db), schema=schema, quick=quick, stuck_secs=stuck_secs)
+    if json:
+        json_output.write_all(map(json_output.finding, findings))
+    else:
+        terminal_output.print_findings(terminal_output.output(), findings)
+    if any(finding.severity > Severity.INFO for finding in findings):
+        raise typer.Exit(1)
+
+
+def upgrade(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
+    """Bring the tables to the revision this version needs, making them if need be."""
+    with opened(db, schema, make=True) as store, waiting("bringing the tables to the newest revision"):
+        made = engines.missing_file(store.engine) is not None
+        before = None if made else migrations.current(store.engine, schema=schema)
+        migrations.upgrade(store.engine, schema=schema)
+    if json:
+        json_output.write({"before": before, "revision": HEAD})
+    else:
+        terminal_output.say(f"the schema is at {HEAD}")
+
+
+def backup(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file to make.")],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    json: Json = False,
+    db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
+) -> None:
+    """Copy a SQLite database while others use it; for PostgreSQL, print the command that does, with exit code 1."""
+    with read(db, schema) as store:
+        if not engines.is_sqlite(store.engine):
+            command = backups.pg_dump(store.engine, file, schema=schema)
+            if json:
+                json_output.write({"file": None, "command": command})
+            else:
+                where = "" if schema is None else f", where a schema {schema!r} has been made"
+                terminal_output.remark(f"nothing was copied; this does it, and pg_restore brings it back{where}:")
+                terminal_output.say(command)
+            raise typer.Exit(1)
+        with progress("copying", None) as advance:
+            done = 0
+
+            def on_progress(pages: int, _all: int) -> None:
+                nonlocal done
+                advance(pages - done)
+                done = pages
+
+            size = backups.backup(store.engine, file, overwrite=force, on_progress=on_progress)
+    if json:
+        json_output.write({"file": str(Path(file).resolve()), "bytes": size})
+    else:
+        terminal_output.say(f"{file}: {terminal_output.size(size)}")
+
+
+def vacuum(
+    *,
+    full: Annotated[
+        bool, typer.Option("--full", help="Write all anew, so that no byte of what was deleted is left.")
+    ] = False,
+    json: Json = False,
+    db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
+) -> None:
+    """Give back to the disk what deleted messages took.
+
+    With --full writers wait meanwhile, and on PostgreSQL readers too.
+    """
+    with opened(db, schema) as store, waiting("vacuuming"):
+        done = repair.vacuum(store.engine, full=full, schema=schema)
+    if json:
+        json_output.write(done._asdict())
+    else:
+        terminal_output.say(f"{terminal_output.size(done.before)} before, {terminal_output.size(done.after)} after")
+    if not done.complete:
+        terminal_output.complain(
+            "somebody reads an old state of the database: what was deleted may still be in its log"
+        )
+        raise typer.Exit(1)
+
+
+def status(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
+    """Say which engine finds words, why, and what the index takes."""
+    with read(db, schema) as store:
+        _print(search_index.status(store.engine, schema=schema), json=json)
+
+
+def create(
+    *,
+    concurrently: Concurrently = False,
+    for_analysts: Analytics = False,
+    json: Json = False,
+    db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
+) -> None:
+    """Make the index from the messages; nothing happens where one serves already."""
+    with opened(db, schema) as store, waiting("making the index"):
+        if for_analysts:
+            names = analytics.create_indexes(store.engine, schema=schema)
+        else:
+            made = search_index.create(store.engine, concurrently=concurrently, schema=schema)
+    if not for_analysts:
+        _print(made, json=json)
+    elif json:
+        json_output.write({"indexes": names})
+    else:
+        terminal_output.say(f"there are {' and '.join(names)}")
+
+
+def rebuild(
+    *,
+    concurrently: Concurrently = False,
+    json: Json = False,
+    db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
+) -> None:
+    """Make the index anew, after somebody bypassed its triggers or it was damaged."""
+    with opened(db, schema) as store, waiting("making the search index anew"):
+        made = search_index.rebuild(store.engine, concurrently=concurrently, schema=schema)
+    _print(made, json=json)
+
+
+def drop(
+    *,
+    for_analysts: Analytics = False,
+    json: Json = False,
+    db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
+) -> None:
+    """Remove the index; words are then found by looking at every message."""
+    with opened(db, schema) as store:
+        (analytics.drop_indexes if for_analysts else search_index.drop)(store.engine, schema=schema)
+        _print(search_index.status(store.engine, schema=schema), json=json)
+
+
+def _print(index: SearchIndex, *, json: bool) -> None:
+    if json:
+        json_output.write(index._asdict())
+    else:
+        terminal_output.print_index(terminal_output.output(), index)

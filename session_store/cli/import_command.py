@@ -1,0 +1,185 @@
+"""The command that brings sessions from files: import."""
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from session_store import migrations
+from session_store.cli import json_output, terminal_output
+from session_store.cli.options import DEFAULT_DATABASE, PIPE, Database, DryRun, Json, Schema, opened, waiting
+from session_store.database import engines
+from session_store.interface.errors import SchemaOutOfDate
+from session_store.store.sync import SessionStore
+from session_store.transfer import BrokenLine, Imported, SkippedSession, import_jsonl
+from session_store.transfer.results import Mended
+from session_store.transfer.sources.openai_agents import import_openai_agents, is_openai_agents
+from session_store.transfer.sources.zeroclaw import import_zeroclaw, is_zeroclaw
+
+
+class Source(StrEnum):
+    """What wrote a file that is imported."""
+
+    JSONL = "jsonl"
+    ZEROCLAW = "zeroclaw"
+    OPENAI_AGENTS = "openai-agents"
+
+
+_FOREIGN: Final[dict[Source, Callable[..., Imported]]] = {
+    Source.ZEROCLAW: import_zeroclaw,
+    Source.OPENAI_AGENTS: import_openai_agents,
+}
+
+
+def import_(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="What to import; - is JSON Lines piped in.")],
+    *,
+    source: Annotated[
+        Source | None, typer.Option("--from", help="What wrote it; without this a look at it decides.")
+    ] = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+    db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
+) -> None:
+    """Import messages and sessions; the database is made and migrated if need be.
+
+    JSON Lines, plain or gzip: what session-store export wrote, or lines that have session_key, role, content and, if
+    wanted, created_at (ISO 8601 with a time zone) and payload. Of zeroclaw its folder or a file of it; of the OpenAI
+    Agents SDK its SQLite file.
+
+    What is there already is not added again. A broken line, and a session that differs from what is there, is reported
+    with its reason, the others are kept, and the exit code is then 1.
+    """
+    kinds = [(_kind(file, source), file) for file in files]
+    every: list[Imported] = []
+    with (_stand_in if dry_run else _migrated)(db, schema) as store:
+        for kind, several in groupby(kinds, key=lambda each: each[0]):
+            paths = [file for _, file in several]
+            if kind is Source.JSONL:
+                every.append(_of_jsonl(store, paths, dry_run=dry_run))
+            else:
+                every += _foreign(store, _FOREIGN[kind], paths, dry_run=dry_run)
+    total = Imported(*map(sum, zip(*every, strict=True)))
+    if json:
+        json_output.write({**total._asdict(), "dry_run": dry_run})
+    else:
+        _print(total, dry_run=dry_run)
+    if total.broken or total.skipped:
+        raise typer.Exit(1)
+
+
+def _print(total: Imported, *, dry_run: bool) -> None:
+    mended = f", {total.mended:,} mended" if total.mended else ""
+    skipped = f", {total.skipped:,} skipped" if total.skipped else ""
+    terminal_output.output().print(
+        f"{total.lines:,} lines: {total.added:,} messages added, {total.already_there:,} already there, "
+        f"{total.broken:,} broken{mended}; {total.sessions:,} sessions{skipped}"
+        f"{'; a trial: nothing was written' if dry_run else ''}",
+        soft_wrap=True,
+    )
+
+
+def _kind(file: str, source: Source | None) -> Source:
+    """Return what wrote a file, and refuse what cannot be read as that."""
+    path = Path(file)
+    piped = file == PIPE
+    if not piped and not path.exists():
+        problem = f"there is no file {file!r}"
+    elif piped and source in _FOREIGN:
+        problem = f"of {source} a file is imported, not what is piped in"
+    elif path.is_dir() and source is not Source.ZEROCLAW and (source is not None or not is_zeroclaw(path)):
+        problem = f"{file!r} is a directory"
+    else:
+        return source or _recognised(path)
+    raise typer.BadParameter(problem, param_hint="FILE")
+
+
+def _recognised(path: Path) -> Source:
+    # Not a pipe: what was looked at would be gone.
+    if path.is_file() and is_openai_agents(path):
+        return Source.OPENAI_AGENTS
+    if (path.is_file() or path.is_dir()) and is_zeroclaw(path):
+        return Source.ZEROCLAW
+    return Source.JSONL
+
+
+@contextmanager
+def _migrated(db: str, schema: str | None) -> Iterator[SessionStore]:
+    with opened(db, schema, make=True) as store:
+        migrations.upgrade(store.engine, schema=schema)
+        yield store
+
+
+@contextmanager
+def _stand_in(db: str, schema: str | None) -> Iterator[SessionStore]:
+    """Open a database for a trial; where there is none, or nothing of ours in it, an empty one stands in."""
+    with opened(db, schema, make=True) as store:
+        if _has_tables(store):
+            yield store
+            return
+    with tempfile.TemporaryDirectory() as folder, SessionStore.open(Path(folder) / "trial.db") as store:
+        yield store
+
+
+def _has_tables(store: SessionStore) -> bool:
+    if engines.missing_file(store.engine) is not None:
+        return False
+    try:
+        store.check()
+    except SchemaOutOfDate as outdated:
+        if outdated.current is not None:
+            raise
+        return False
+    return True
+
+
+def _on_line(line: BrokenLine | Mended) -> None:
+    _tell(f"{line.file}:{line.line}" if line.line else line.file, line.reason)
+
+
+def _on_skipped(session: SkippedSession) -> None:
+    _tell(f"session {session.session_key}", session.reason)
+
+
+def _tell(where: str, reason: str) -> None:
+    line = Text.assemble((terminal_output.in_a_line(f"{where}: "), "bold"), terminal_output.in_a_line(reason))
+    terminal_output.messages_to_user().print(line, soft_wrap=True)
+
+
+def _foreign(
+    store: SessionStore, read: Callable[..., Imported], files: Sequence[str], *, dry_run: bool
+) -> Iterator[Imported]:
+    with waiting("importing"):
+        for file in files:
+            yield read(store, file, dry_run=dry_run, on_broken=_on_line, on_skipped=_on_skipped, on_mended=_on_line)
+
+
+def _of_jsonl(store: SessionStore, files: Sequence[str], *, dry_run: bool) -> Imported:
+    console = terminal_output.messages_to_user()
+    columns = TextColumn("importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task("importing", total=_size(files))
+        return import_jsonl(
+            store,
+            (sys.stdin.buffer if file == PIPE else file for file in files),
+            dry_run=dry_run,
+            on_broken=_on_line,
+            on_skipped=_on_skipped,
+            on_read=lambda size: progress.advance(task, size),
+        )
+
+
+def _size(files: Sequence[str]) -> int | None:
+    """Return how many bytes there are to read, as far as it is known beforehand."""
+    if not all(Path(file).is_file() for file in files):
+        return None
+    return sum(Path(file).stat().st_size for file in files)

@@ -1,0 +1,72 @@
+"""What the commands say to programs: a JSON object in each line, in ASCII, so that it goes through any pipe."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from session_store.interface.values import MessageHit, SessionMetadata, StoredMessage
+    from session_store.maintenance.doctor import Finding
+
+
+def write(record: Mapping[str, Any], *, file: IO[str] | None = None) -> None:
+    """Write an object, to the standard output unless another file is named."""
+    (file or sys.stdout).write(json.dumps(record, default=_as_json) + "\n")
+
+
+def write_all(records: Iterable[Mapping[str, Any]]) -> None:
+    """Write objects as they come."""
+    for record in records:
+        write(record)
+
+
+def session(metadata: SessionMetadata) -> dict[str, Any]:
+    """Return a session as an object: the fields of `SessionMetadata`, its key as ``session_key``."""
+    fields = metadata._asdict()
+    return {"session_key": fields.pop("key"), **fields, "cursor": metadata.cursor}
+
+
+def found(metadata: SessionMetadata, hits: Sequence[MessageHit]) -> dict[str, Any]:
+    """Return a session and those of its messages that a search found."""
+    return {**session(metadata), "hits": [hit(each) for each in hits]}
+
+
+def hit(found: MessageHit) -> dict[str, Any]:
+    """Return a message that a search found; ``matches`` are places in ``text``, start and end."""
+    return {
+        "session_key": found.key,
+        "seq": found.seq,
+        "role": found.role,
+        "created_at": found.created_at,
+        "rank": found.rank,
+        "text": found.snippet.text,
+        "matches": found.snippet.matches,
+        "cursor": found.cursor,
+    }
+
+
+def message(key: str, stored: StoredMessage) -> dict[str, Any]:
+    """Return a message as an object, of the shape in which `session_store.transfer.import_jsonl` takes one."""
+    return {
+        "session_key": key,
+        "seq": stored.seq,
+        "created_at": stored.created_at,
+        "turn_id": stored.turn_id,
+        **stored.message._asdict(),
+    }
+
+
+def finding(found: Finding) -> dict[str, Any]:
+    """Return what the doctor found as an object; its severity is ``info``, ``warning`` or ``error``."""
+    return {**found._asdict(), "severity": found.severity.name.lower()}
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(type(value).__name__)

@@ -1,0 +1,94 @@
+"""The command that makes a page to look at: report."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from session_store.analytics import Price
+from session_store.cli import json_output, terminal_output
+from session_store.cli.options import DEFAULT_DATABASE, PIPE, Database, Json, Owner, Schema, checked, time, waiting
+from session_store.maintenance.backups import replaced_when_whole
+from session_store.maintenance.report import page
+
+
+def priced(text: str) -> tuple[str, Price]:
+    """Return the name of a model and what a million tokens cost that it takes, and that it gives."""
+    model, sign, said = text.rpartition("=")
+    try:
+        taken, given = map(float, said.split("/"))
+    except ValueError:
+        sign = ""
+    if not sign:
+        problem = f"{text!r} is not MODEL=INPUT/OUTPUT, such as small=0.15/0.60"
+        raise typer.BadParameter(problem)
+    return model, Price(taken, given)
+
+
+Prices = Annotated[
+    list[Any] | None,
+    typer.Option(
+        "--price",
+        metavar="MODEL=INPUT/OUTPUT",
+        parser=priced,
+        help="What a million tokens of a model cost; may be given several times.",
+    ),
+]
+Since = Annotated[datetime | None, typer.Option(metavar="TIME", parser=time, help="From when on: ISO 8601, or 30d.")]
+Until = Annotated[datetime | None, typer.Option(metavar="TIME", parser=time, help="Until when: ISO 8601, or 1d.")]
+
+
+def report(
+    *,
+    out: Annotated[str, typer.Option(metavar="FILE", help="The page to make; - is the standard output.")],
+    since: Since = None,
+    until: Until = None,
+    tz: Annotated[str, typer.Option(metavar="ZONE", help="The time zone of its days, such as Europe/Lisbon.")] = "UTC",
+    owner: Owner = None,
+    title: Annotated[str, typer.Option(help="What stands on top.")] = "Conversations",
+    price: Prices = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    json: Json = False,
+    db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
+) -> None:
+    """Make a page of charts for a browser: activity, lengths, turns, errors, response times, tools, tokens, storage.
+
+    It is one file without anything outside of it. It has the keys, names and owners of the busiest sessions.
+    """
+    place = None if out == PIPE else Path(out)
+    if place is not None and place.exists() and not force:
+        problem = f"{out!r} is there: --force replaces it"
+        raise typer.BadParameter(problem, param_hint="--out")
+    with waiting("making the page"):
+        html = page(
+            checked(db),
+            since=since,
+            until=until,
+            tz=tz,
+            title=title,
+            schema=schema,
+            owner=owner,
+            prices=dict(price) if price else None,
+        )
+    size = _write(html.encode(), place)
+    said = terminal_output.messages_to_user() if place is None else terminal_output.output()
+    if json:
+        json_output.write({"file": None if place is None else str(place.resolve()), "bytes": size}, file=said.file)
+    elif place is not None:
+        terminal_output.say(f"{out}: {terminal_output.size(size)}")
+
+
+def _write(html: bytes, place: Path | None) -> int:
+    """Write the page, and where a file is replaced do so when the new one is whole; return its size."""
+    if place is None:
+        sys.stdout.buffer.write(html)
+    elif place.exists() and not place.is_file():
+        # A device, which is written to and not replaced.
+        place.write_bytes(html)
+    else:
+        with replaced_when_whole(place) as unfinished:
+            Path(unfinished).write_bytes(html)
+    return len(html)

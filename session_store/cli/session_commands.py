@@ -1,0 +1,160 @@
+"""The commands that change what a session has beside its messages: state, rename, owner, label, stuck."""
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+import typer
+
+from session_store.cli import json_output, terminal_output
+from session_store.cli.options import (
+    DEFAULT_DATABASE,
+    Database,
+    DryRun,
+    Json,
+    Key,
+    Schema,
+    Yes,
+    age,
+    attribute,
+    known,
+    opened,
+    read,
+    waiting,
+)
+from session_store.cli.prompts import agreed, show, tell
+from session_store.interface.errors import StoreError
+from session_store.interface.values import ANY_TURN
+from session_store.maintenance.doctor.findings import counted
+from session_store.store.sync import SessionStore
+
+LongerThan = Annotated[timedelta, typer.Option(metavar="TIME", parser=age, help="For how long, such as 5m.")]
+Nobody = Annotated[bool, typer.Option("--none", help="Let it be nobody's.")]
+
+
+def state(
+    key: Key,
+    to: Annotated[
+        str | None, typer.Argument(metavar="[STATE]", help="The state it gets; without it, say which.")
+    ] = None,
+    *,
+    turn: Annotated[str | None, typer.Option(help="The turn that begins or goes on.")] = None,
+    if_turn: Annotated[str | None, typer.Option(help="Only while this turn is current.")] = None,
+    json: Json = False,
+    db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
+) -> None:
+    """Say what a session is doing, or set it: idle, running, error, or a word of your own."""
+    if to is None and (turn, if_turn) != (None, None):
+        problem = "--turn and --if-turn go with a state to set"
+        raise typer.BadParameter(problem)
+    with (read if to is None else opened)(db, schema) as store:
+        known(store, key)
+        if to is not None and not store.set_session_state(
+            key, to, turn, if_turn=ANY_TURN if if_turn is None else if_turn
+        ):
+            problem = f"session {key!r} is not in turn {if_turn!r}: its state stays"
+            raise StoreError(problem)
+        _print(store, key, json=json)
+
+
+def rename(
+    key: Key,
+    name: Annotated[str, typer.Argument(help="Its name; '' takes it away.")],
+    *,
+    json: Json = False,
+    db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
+) -> None:
+    """Give a session a name."""
+    with opened(db, schema) as store:
+        known(store, key)
+        store.set_session_name(key, name)
+        _print(store, key, json=json)
+
+
+def owner(
+    key: Key,
+    to: Annotated[str | None, typer.Argument(metavar="OWNER", help="Whose it is from now on.")] = None,
+    *,
+    nobody: Nobody = False,
+    json: Json = False,
+    db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
+) -> None:
+    """Give a session an owner, or with --none take it away."""
+    if (to is None) != nobody:
+        problem = "name an owner, or --none"
+        raise typer.BadParameter(problem)
+    with opened(db, schema) as store:
+        known(store, key)
+        store.set_session_owner(key, to)
+        _print(store, key, json=json)
+
+
+def label(
+    key: Key,
+    attributes: Annotated[
+        list[str], typer.Argument(metavar="NAME=VALUE", help="An attribute to set; NAME= takes it away.")
+    ],
+    *,
+    json: Json = False,
+    db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
+) -> None:
+    """Set attributes of a session; the others stay.
+
+    A VALUE that is a number, true, false or a text in quotes in JSON is that, anything else is a text.
+    """
+    changes: dict[str, Any] = {}
+    for text in attributes:
+        name, value = attribute(text)
+        changes[name] = None if text == f"{name}=" else value
+    with opened(db, schema) as store:
+        known(store, key)
+        store.set_session_attributes(key, changes)
+        _print(store, key, json=json)
+
+
+def stuck(
+    *,
+    longer_than: LongerThan,
+    recover: Annotated[bool, typer.Option("--recover", help="Move them on, so that they can work again.")] = False,
+    to: Annotated[str, typer.Option(metavar="STATE", help="The state they get.")] = "error",
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+    db: Database = DEFAULT_DATABASE,
+    schema: Schema = None,
+) -> None:
+    """List the sessions whose turn has been running for so long, oldest first; with --recover, move them on.
+
+    A turn that ends meanwhile is left alone.
+    """
+    if not recover and (yes or dry_run or to != "error"):
+        problem = "--yes, --dry-run and --to go with --recover"
+        raise typer.BadParameter(problem)
+    seconds = longer_than.total_seconds()
+    with (opened if recover and not dry_run else read)(db, schema) as store:
+        sessions = store.list_stuck_sessions(seconds)
+        if not recover:
+            if json:
+                json_output.write_all(map(json_output.session, sessions))
+            else:
+                terminal_output.print_sessions(terminal_output.output(), sessions)
+                terminal_output.remark("no session" if not sessions else "--recover moves them on")
+            return
+        show(sessions, len(sessions), json=json)
+        moved = len(sessions)
+        if not dry_run and sessions:
+            seconds += agreed(f"Move {counted(len(sessions), 'session')} to {to!r}?", yes=yes)
+            with waiting("moving them on"):
+                moved = len(store.recover_stuck(seconds, to=to))
+    tell({"session": moved}, f"moved to {to!r}", dry_run=dry_run, json=json)
+
+
+def _print(store: SessionStore, key: str, *, json: bool) -> None:
+    session = known(store, key)
+    if json:
+        json_output.write(json_output.session(session))
+    else:
+        terminal_output.print_head(terminal_output.output(), session)

@@ -1,0 +1,310 @@
+"""Text that others wrote, on a terminal: as text, whatever is in it.
+
+Markup is not interpreted, and what would steer the terminal or the reader's eye is written out: control characters,
+lone surrogates, and the characters that turn the direction of writing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+from rich.text import Text
+
+from session_store.interface.values import IDLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from session_store.interface.values import MessageHit, SessionMetadata, Snippet, StoredMessage
+    from session_store.maintenance.doctor import Finding
+    from session_store.maintenance.statistics import Stats
+    from session_store.search.index import SearchIndex
+
+_STEERING: Final = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff"
+_IN_A_LINE: Final = re.compile(f"[{_STEERING}]")
+_IN_A_BLOCK: Final = re.compile(rf"(?![\n\t])[{_STEERING}]")
+_CREDENTIALS: Final = re.compile(r":/.*@", re.DOTALL)
+"""As a path a URL has one slash."""
+_PASSWORD: Final = re.compile(r"(password|passfile)=[^&\s'\"]*", re.IGNORECASE)
+
+_STYLES: Final = {"user": "bold green", "assistant": "bold cyan", "tool": "bold yellow", "system": "bold magenta"}
+_SEVERITIES: Final = {"info": "dim", "warning": "bold yellow", "error": "bold red"}
+_STATE_STYLES: Final = {IDLE: "dim", "running": "green", "error": "red"}
+
+
+def in_a_line(text: str) -> str:
+    r"""Return the text in one line that steers nothing: an escape is ``\x1b``, a line feed ``\n``."""
+    return _IN_A_LINE.sub(_written_out, text)
+
+
+def in_a_block(text: str) -> str:
+    """Return the text so that it steers nothing; its lines and tabs stay."""
+    return _IN_A_BLOCK.sub(_written_out, text)
+
+
+def without_password(text: str) -> str:
+    """Return the text without whatever could be the credentials of a URL in it."""
+    return _PASSWORD.sub(r"\1=***", _CREDENTIALS.sub("://***@", text))
+
+
+def output() -> Console:
+    """Return the console of what was asked for."""
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def messages_to_user() -> Console:
+    """Return the console of what is said about it, which does not go into a pipe."""
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def say(done: str) -> None:
+    """Say in one line what was done."""
+    output().print(in_a_line(done), soft_wrap=True)
+
+
+def remark(what: str) -> None:
+    """Say in one line something beside what was asked for."""
+    messages_to_user().print(in_a_line(what), style="dim", soft_wrap=True)
+
+
+def complain(problem: str) -> None:
+    """Say in one line what could not be done."""
+    line = Text.assemble(("error: ", "bold red"), in_a_line(without_password(problem)))
+    messages_to_user().print(line, soft_wrap=True)
+
+
+def print_sessions(console: Console, sessions: Sequence[SessionMetadata]) -> None:
+    """Print sessions: as a table on a terminal, else as lines of fields parted by tabs, nothing cut off."""
+    if not console.is_terminal:
+        for session in sessions:
+            _write(console, _fields(session))
+        return
+    if not sessions:
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("session", overflow="fold", min_width=12)
+    table.add_column("name", overflow="fold")
+    table.add_column("owner", overflow="fold")
+    table.add_column("state", overflow="fold")
+    table.add_column("messages", justify="right")
+    table.add_column("last activity (UTC)", no_wrap=True)
+    for session in sessions:
+        table.add_row(
+            Text(in_a_line(session.key), style="bold"),
+            Text(in_a_line(session.name or "")),
+            Text(in_a_line(session.owner or "")),
+            Text(in_a_line(session.state), style=_STATE_STYLES.get(session.state, "")),
+            Text(f"{session.message_count:,}"),
+            Text(_when(session.last_activity)),
+        )
+    console.print(table)
+
+
+def print_found(
+    console: Console, sessions: Sequence[SessionMetadata], found: Mapping[str, Sequence[MessageHit]]
+) -> None:
+    """Print sessions with the pieces of their messages in which something was found, the matches in bold.
+
+    Not on a terminal each line is that of `print_sessions`, and as its last field the first piece.
+    """
+    for session in sessions:
+        hits = [hit for hit in found.get(session.key, ()) if hit.snippet.matches]
+        if not console.is_terminal:
+            piece = in_a_line(hits[0].snippet.text) if hits else ""
+            _write(console, f"{_fields(session)}\t{piece}")
+            continue
+        name = f"  {in_a_line(session.name)}" if session.name else ""
+        about = f"  {session.message_count:,} messages, {_when(session.last_activity)}"
+        console.print(Text.assemble((in_a_line(session.key), "bold"), name, (about, "dim")), soft_wrap=True)
+        for hit in hits:
+            line = Text.assemble((f"{hit.seq:>6}  ", "dim"), (in_a_line(hit.role), _style(hit.role)), "  ")
+            console.print(line.append_text(_marked(hit.snippet)), soft_wrap=True)
+
+
+def print_hits(console: Console, hits: Iterable[MessageHit]) -> None:
+    """Print messages with the piece of each in which something was found, the matches in bold."""
+    for hit in hits:
+        if not console.is_terminal:
+            fields = hit.key, str(hit.seq), hit.role, hit.created_at.isoformat(), hit.snippet.text
+            _write(console, "\t".join(map(in_a_line, fields)))
+            continue
+        line = Text.assemble(
+            (in_a_line(hit.key), "bold"),
+            (f"{hit.seq:>6}  ", "dim"),
+            (in_a_line(hit.role), _style(hit.role)),
+            (f"  {_when(hit.created_at)}  ", "dim"),
+        )
+        console.print(line.append_text(_marked(hit.snippet)), soft_wrap=True)
+
+
+def print_stats(console: Console, stats: Stats, index: SearchIndex) -> None:
+    """Print how much there is, a figure a line."""
+    times = [_when(time) for time in (stats.first_created_at, stats.last_activity) if time is not None]
+    states = ", ".join(f"{in_a_line(state)} {number:,}" for state, number in stats.states.items())
+    figures = {
+        "sessions": f"{stats.sessions:,}",
+        "messages": f"{stats.messages:,}",
+        "states": states,
+        "activity": f"{' to '.join(times)} (UTC)" if times else "",
+        "search": _index(index),
+        "size": decimal(stats.size),
+    }
+    width = max(map(len, figures)) + 2
+    for name, figure in figures.items():
+        if figure:
+            console.print(Text.assemble((f"{name:<{width}}", "dim"), figure), soft_wrap=True)
+
+
+def print_findings(console: Console, findings: Sequence[Finding]) -> None:
+    """Print what is wrong first, the worst before the rest, each with what mends it; then what is well."""
+    for finding in sorted(findings, key=lambda finding: -finding.severity):
+        severity = finding.severity.name.lower()
+        message = in_a_line(finding.message)
+        if not console.is_terminal:
+            _write(console, "\t".join((severity, finding.check, message, finding.command or "")))
+            continue
+        console.print(Text.assemble((f"{severity:<9}", _SEVERITIES[severity]), message), soft_wrap=True)
+        if finding.command is not None:
+            console.print(Text.assemble(" " * 9, (in_a_line(finding.command), "bold")), soft_wrap=True)
+
+
+def print_index(console: Console, index: SearchIndex) -> None:
+    """Print which engine finds words, why, and what the index takes."""
+    console.print(_index(index), soft_wrap=True)
+
+
+def print_head(console: Console, session: SessionMetadata) -> None:
+    """Print what a session has beside its messages, a fact a line."""
+    turn = "" if session.turn_id is None else f", turn {session.turn_id}"
+    since = "" if session.state_entered_at is None else f", since {_when(session.state_entered_at)}"
+    facts = {
+        "session": session.key,
+        "name": session.name,
+        "owner": session.owner,
+        "attributes": _as_json(session.attributes) if session.attributes else None,
+        "state": f"{session.state}{turn}{since}",
+        "messages": f"{session.message_count:,}, {_when(session.created_at)} to {_when(session.last_activity)} (UTC)",
+    }
+    for name, fact in facts.items():
+        if fact is not None:
+            console.print(Text.assemble((f"{name:<12}", "dim"), in_a_line(fact)), soft_wrap=True)
+
+
+def print_messages(console: Console, messages: Iterable[StoredMessage]) -> None:
+    """Print messages one by one: seq, role, time and turn in a line, then the text, then the payload as JSON."""
+    for seq, created_at, turn_id, message in messages:
+        line = Text.assemble(
+            "\n",
+            (f"{seq:>4}  ", "dim"),
+            (in_a_line(message.role), _style(message.role)),
+            (f"  {_when(created_at)}", "dim"),
+            (f"  turn {in_a_line(turn_id)}" if turn_id is not None else "", "dim"),
+        )
+        console.print(line, soft_wrap=True)
+        content = in_a_block(message.content)
+        if content and console.is_terminal:
+            console.print(Text(content))
+        elif content:
+            _write(console, content)
+        if message.payload is not None:
+            console.print(Text(in_a_line(_as_json(message.payload)), style="dim"), soft_wrap=True)
+
+
+@contextmanager
+def paged(console: Console) -> Iterator[Console]:
+    """Give a console that writes into the user's pager, as it comes, or the same one where it is no terminal."""
+    pager = shlex.split(os.environ.get("PAGER", "less"))
+    if not console.is_terminal or not pager or shutil.which(pager[0]) is None:
+        yield console
+        return
+    process = subprocess.Popen(  # noqa: S603 - the command is the user's own
+        pager,
+        stdin=subprocess.PIPE,
+        encoding=console.encoding,
+        errors="backslashreplace",
+        # Unless the user says otherwise: colours, no pager for what fits the screen, and the text stays there.
+        env={"LESS": "FRX", **os.environ},
+    )
+    # In this order: leaving the process closes its input, which writes the rest.
+    with suppress(BrokenPipeError), process:
+        yield _Paged(
+            file=process.stdin, force_terminal=True, width=console.width, highlight=False, markup=False, emoji=False
+        )
+
+
+class _Paged(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        # Whoever leaves the pager has read enough; rich would exit with code 1.
+        raise BrokenPipeError
+
+
+def size(number: int) -> str:
+    """Return bytes as people say them: ``1.2 MB``."""
+    return decimal(number)
+
+
+def duration(time: timedelta) -> str:
+    """Return how long something is, as people say it: ``30 days``, ``1 hour 30 minutes``."""
+    minutes, seconds = divmod(time.seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = {"day": time.days, "hour": hours, "minute": minutes, "second": seconds}
+    said = [f"{number:,} {name}{'' if number == 1 else 's'}" for name, number in parts.items() if number]
+    return " ".join(said) or f"{time.total_seconds():g} seconds"
+
+
+def _index(index: SearchIndex) -> str:
+    return f"{index.engine}: {index.reason}{'' if index.size is None else f'; {decimal(index.size)}'}"
+
+
+def _fields(session: SessionMetadata) -> str:
+    fields = (
+        session.key,
+        session.name or "",
+        session.owner or "",
+        session.state,
+        str(session.message_count),
+        session.last_activity.isoformat(),
+    )
+    return "\t".join(map(in_a_line, fields))
+
+
+def _style(role: str) -> str:
+    return _STYLES.get(role, "bold")
+
+
+def _marked(snippet: Snippet) -> Text:
+    shown = Text()
+    done = 0
+    for start, end in snippet.matches:
+        shown.append(in_a_line(snippet.text[done:start]))
+        shown.append(in_a_line(snippet.text[start:end]), "bold red")
+        done = end
+    return shown.append(in_a_line(snippet.text[done:]))
+
+
+def _write(console: Console, text: str) -> None:
+    # Rich would turn tabs into spaces.
+    console.file.write(f"{text}\n")
+
+
+def _written_out(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _when(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,69 @@
+"""Many rows into a table at once.
+
+As so many sets of parameters SQLAlchemy would prepare each row by itself, which takes as long as writing it. To
+PostgreSQL they travel as one text of JSON, to SQLite through the driver's own loop.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sqlalchemy import JSON, Text, bindparam, cast, column, func, insert, select, text
+
+from session_store.database.functions import as_json
+from session_store.models.types import ExactJson, UtcDateTime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import ColumnElement, Connection, Insert, Table
+
+_COUNTED: Final = {"preserve_rowcount": True}
+_ROWS: Final = cast(bindparam("rows", type_=Text()), JSON)
+
+
+class Bulk(NamedTuple):
+    """An INSERT of many rows, each a sequence of values as they are stored: times as text, JSON as text."""
+
+    together: Insert
+    each: str
+    """The INSERT of one row, in SQLite's own words."""
+    names: Sequence[str]
+
+    def run(self, db: Connection, rows: Sequence[Sequence[Any]]) -> int:
+        """Insert the rows and say how many have been."""
+        if not rows:
+            return 0
+        if db.dialect.name == "postgresql":
+            entries = [dict(zip(self.names, row, strict=True)) for row in rows]
+            values = {"rows": json.dumps(entries, ensure_ascii=False)}
+            return db.execute(self.together, values, execution_options=_COUNTED).rowcount
+        return db.exec_driver_sql(self.each, [tuple(row) for row in rows]).rowcount
+
+
+def bulk(table: Table, names: Sequence[str], on_conflict: str = "") -> Bulk:
+    """Return the INSERT of many rows into these columns of a table.
+
+    Args:
+        table: Where to.
+        names: The columns of a row.
+        on_conflict: What becomes of a row that is there already.
+    """
+    columns = [table.c[name] for name in names]
+    rows = func.json_to_recordset(_ROWS).table_valued(*(column(it.name, _travels_as(it)) for it in columns))
+    new = rows.render_derived(name="new", with_types=True)
+    values: Iterable[ColumnElement[Any]] = (
+        as_json(new.c[it.name]) if isinstance(it.type, ExactJson) else new.c[it.name] for it in columns
+    )
+    chosen = select(*values)
+    marks = ", ".join("?" for _ in names)
+    return Bulk(
+        together=insert(table).from_select(names, chosen.suffix_with(text(on_conflict)) if on_conflict else chosen),
+        each=f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks}) {on_conflict}",  # noqa: S608
+        names=names,
+    )
+
+
+def _travels_as(it: ColumnElement[Any]) -> Any:
+    return it.type if isinstance(it.type, UtcDateTime) or not isinstance(it.type, Text | ExactJson) else Text()

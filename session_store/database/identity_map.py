@@ -1,0 +1,62 @@
+"""A host's ORM session that holds our `Session` objects sees what a joined write made of them.
+
+The values are set as committed: nothing is expired, so no attribute read does I/O behind an ``await``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event, inspect, orm, select
+from sqlalchemy.orm.attributes import set_committed_value
+
+from session_store.models.models import SESSIONS, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection, RowMapping
+
+
+def refresh(host: orm.Session, db: Connection, key: str | None) -> None:
+    """Bring the `Session` object of this key (None: all of them) up to date, if the host holds it."""
+    held = dict(_held(host, key))
+    if not held:
+        return
+    heads = db.execute(select(SESSIONS).where(SESSIONS.c.key.in_(list(held)))).mappings()
+    rows = {row["key"]: row for row in heads}
+    for held_key, head in held.items():
+        if held_key in rows:
+            _set_committed(host, head, rows[held_key])
+        else:
+            host.expunge(head)
+
+
+def bind_arguments() -> dict[str, Any]:
+    """Return what lets a session with several engines find the one our tables are on."""
+    return {"mapper": inspect(Session)}
+
+
+def _held(host: orm.Session, key: str | None) -> Iterator[tuple[str, Any]]:
+    if key is None:
+        for held in host.identity_map.values():
+            identity = inspect(held).identity if isinstance(held, Session) else None
+            if identity is not None:
+                yield identity[0], held
+    else:
+        held = host.identity_map.get(inspect(Session).identity_key_from_primary_key((key,)))
+        if held is not None:
+            yield key, held
+
+
+def _set_committed(host: orm.Session, held: Session, row: RowMapping) -> None:
+    if not event.contains(host, "after_soft_rollback", _forget):
+        event.listen(host, "after_soft_rollback", _forget)
+    for name, value in row.items():
+        set_committed_value(held, name, value)
+
+
+def _forget(host: orm.Session, _ended: orm.SessionTransaction) -> None:
+    # SQLAlchemy expires what a savepoint's rollback undid, but only objects it saw change.
+    for _, held in list(_held(host, None)):
+        host.expire(held)

@@ -1,0 +1,235 @@
+"""The store's own transactions on one engine, and the border at which drivers' errors become ours.
+
+All of it is written for code that blocks. The asynchronous store runs it in a greenlet, where SQLAlchemy turns the
+waiting into awaiting; only how to sleep differs, and is given.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from session_store.database import engines, identity_map, revisions, schemas, transactions
+from session_store.database.access import Access
+from session_store.database.driver_errors import Failure, driver_errors, meaning, refused_by
+from session_store.database.functions import commits_itself
+from session_store.interface.errors import Conflict, SchemaOutOfDate, SessionInUse, StoreError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Engine, orm
+
+    from session_store.database.access import Work
+
+R = TypeVar("R")
+
+_ATTEMPTS: Final = 10
+_FIRST_PAUSE_SECS: Final = 0.002
+_LONGEST_PAUSE_SECS: Final = 0.25
+
+
+class Transactions:
+    """Runs work in transactions of its own: committed if it returns, rolled back if it raises."""
+
+    def __init__(
+        self, engine: Engine, schema: str | None = None, sleep: Callable[[float], object] = time.sleep
+    ) -> None:
+        self._engine = schemas.in_schema(engine, schema)
+        self._autocommit = engines.autocommit(self._engine)
+        self._transactional = engines.transactional(self._engine)
+        self._sleep = sleep
+        # Where one statement does not commit itself, a write is a transaction even if it is one statement.
+        self._plain = {Access.READ} if engines.is_sqlite(engine) else {Access.READ, Access.AT_ONCE}
+
+    def run(self, work: Work[R], access: Access) -> R:
+        """Run work in a transaction, again where the database gave up on it in favour of another one.
+
+        Raises:
+            Conflict: It gave up every time.
+            StoreUnavailable: It cannot serve, or was locked for too long.
+            SchemaOutOfDate: The tables are missing or old.
+        """
+        patience_ends = time.monotonic() + engines.BUSY_TIMEOUT_SECS
+        attempt = 1
+        while True:
+            try:
+                return self._attempt(work, access)
+            except _reasons_to_run_again() as error:
+                failure = Failure.GAVE_WAY if isinstance(error, Conflict) else meaning(error)
+                patient = time.monotonic() < patience_ends if failure is Failure.LOCKED else attempt < _ATTEMPTS
+                if not (patient and _may_run_again(failure, error)):
+                    raise self._told(error) from _driver_error(error)
+            self._sleep(random.uniform(0, min(_FIRST_PAUSE_SECS * 2**attempt, _LONGEST_PAUSE_SECS)))  # noqa: S311
+            attempt += 1
+
+    def rest(self, held_secs: float) -> bool:
+        """Leave the database to others after having held its lock for so long; False if that was not long enough."""
+        pause = engines.rest_after(self._engine, held_secs)
+        if pause:
+            self._sleep(pause)
+        return pause > 0
+
+    @contextmanager
+    def begin(self) -> Iterator[Joined]:
+        """Begin a transaction that will write; never run again.
+
+        Only what is done here is translated: an error that the caller's own code raises within stays as it is.
+        If the database gave up on the transaction, that is raised at the end even if the caller went on: the
+        COMMIT would be a rollback that says nothing.
+        """
+        with self._border():
+            connection = engines.connect(self._engine, self._transactional)
+        with connection as db:
+            with self._border():
+                transactions.begin_writing(db)
+            joined = Joined(db)
+            yield joined
+            if joined.failure is not None:
+                raise joined.failure
+            with self._border():
+                transactions.commit(db)
+
+    def _attempt(self, work: Work[R], access: Access) -> R:
+        if access in self._plain:
+            with engines.connect(self._engine, self._autocommit) as db:
+                return work(db)
+        with engines.connect(self._engine, self._transactional) as db:
+            transactions.begin(db)
+            result = work(db)
+            transactions.commit(db)
+            return result
+
+    @contextmanager
+    def _border(self) -> Iterator[None]:
+        try:
+            yield
+        except driver_errors() as error:
+            raise self._told(error) from _driver_error(error)
+
+    def _told(self, error: BaseException) -> StoreError:
+        if isinstance(error, DBAPIError) and meaning(error) is Failure.SCHEMA:
+            try:
+                with engines.connect(self._engine) as db:
+                    return told(error, ask=db)
+            except _reasons_not_to_ask():
+                return StoreUnavailable(_said(error))
+        return told(error, ours=True)
+
+
+class Joined:
+    """Runs work within a transaction that somebody else ends: the host, or `Transactions.begin`."""
+
+    def __init__(self, host: orm.Session | Connection, schema: str | None = None) -> None:
+        self._host = host
+        self._schema = schema
+        self.failure: StoreError | None = None
+        """What made the database give up on the transaction, whether or not the caller noticed."""
+
+    def run(self, work: Work[R], access: Access, key: str | None) -> R:
+        """Run work on the session of this key (None: on several); what a host's ORM session holds follows."""
+        db = self._connection()
+        with schemas.translated(db, self._schema):
+            try:
+                result = work(db)
+                if not isinstance(self._host, Connection) and access is not Access.READ:
+                    identity_map.refresh(self._host, db, key)
+            except driver_errors() as error:
+                self.failure = told(error, ask=db)
+                raise self.failure from _driver_error(error)
+            return result
+
+    def _connection(self) -> Connection:
+        if isinstance(self._host, Connection):
+            db = self._host
+        else:
+            # SQLAlchemy 2.0 flushes before a query, but not before the INSERT or UPDATE of Core.
+            self._host.flush()
+            db = self._host.connection(bind_arguments=identity_map.bind_arguments())
+        problem = None
+        if db.closed:
+            problem = "this transaction has ended, and its connection was closed"
+        elif commits_itself(db):
+            problem = "a joined call needs a transaction, and on this connection each statement commits itself"
+        if problem is not None:
+            raise StoreError(problem)
+        return db
+
+
+def told(error: BaseException, *, ours: bool = False, ask: Connection | None = None) -> StoreError:
+    """Return our error for one of the driver's.
+
+    Args:
+        error: What came out of the call.
+        ours: The transaction was ours, so nobody else can run it again.
+        ask: A connection that may still know the revision of the tables.
+    """
+    if isinstance(error, StoreError):
+        return error
+    match meaning(error):
+        case Failure.LOCKED if ours:
+            problem: StoreError = StoreUnavailable(f"locked for too long: {_said(error)}")
+        case Failure.LOCKED | Failure.GAVE_WAY:
+            problem = Conflict(f"run the transaction again: {_said(error)}")
+        case Failure.DUPLICATE if _is_idempotency_race(error):
+            problem = Conflict(f"the same idempotency key was appended meanwhile: {_said(error)}")
+        case Failure.DUPLICATE:
+            problem = StoreError(f"a session's head disagrees with its log, compact(key) mends it: {_said(error)}")
+        case Failure.REFERRED_TO:
+            problem = SessionInUse()
+        case Failure.UNAVAILABLE:
+            problem = StoreUnavailable(_said(error))
+        case Failure.SCHEMA:
+            problem = (ask and _outdated(ask)) or StoreError(_said(error))
+        case Failure.OTHER:
+            problem = StoreError(_said(error))
+    return problem
+
+
+def _outdated(db: Connection) -> SchemaOutOfDate | None:
+    try:
+        if revisions.require(db) is not None:
+            return None
+    except SchemaOutOfDate as outdated:
+        return outdated
+    except driver_errors():
+        # A transaction that PostgreSQL gave up on answers nothing any more: what the tables are at stays unknown.
+        pass
+    return SchemaOutOfDate(None, revisions.HEAD, schemas.of(db))
+
+
+def _reasons_to_run_again() -> tuple[type[Exception], ...]:
+    return (*driver_errors(), Conflict)
+
+
+def _reasons_not_to_ask() -> tuple[type[Exception], ...]:
+    return (*driver_errors(), StoreUnavailable)
+
+
+def _may_run_again(failure: Failure, error: BaseException) -> bool:
+    if failure is Failure.DUPLICATE:
+        return _is_idempotency_race(error)
+    return failure in {Failure.LOCKED, Failure.GAVE_WAY}
+
+
+def _is_idempotency_race(error: BaseException) -> bool:
+    return isinstance(error, DBAPIError) and refused_by(
+        error, "session_store_messages_idempotency", "session_store_messages.idempotency_key"
+    )
+
+
+def _driver_error(error: BaseException) -> BaseException | None:
+    if isinstance(error, StoreError):
+        return error.__cause__
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _said(error: BaseException) -> str:
+    cause = _driver_error(error) or error
+    lines = str(cause).splitlines() or [""]
+    return f"{type(cause).__name__}: {lines[0]}"

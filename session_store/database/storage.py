@@ -1,0 +1,117 @@
+"""What the tables take on the disk, and giving back what deleted rows took."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import text
+
+from session_store.database import schemas
+from session_store.interface.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Connection
+
+_PAGES_AT_ONCE: Final = 500
+_SIZE_OF_TABLE: Final = text("SELECT pg_total_relation_size(to_regclass(:name))")
+_OWNER: Final = """
+    SELECT pg_has_role(made.relowner, 'USAGE')
+        OR pg_has_role((SELECT datdba FROM pg_database WHERE datname = current_database()), 'USAGE') {more}
+    FROM pg_class AS made WHERE made.oid = to_regclass(:name)
+"""
+_OWNS: Final = text(_OWNER.format(more=""))
+_MAY_MAINTAIN: Final = text(_OWNER.format(more="OR has_table_privilege(made.oid, 'MAINTAIN')"))
+_WITH_MAINTAIN: Final = (17,)
+_SIZES_IN_FILE: Final = text("""
+    SELECT made.tbl_name, sum(taken.pgsize) FROM dbstat AS taken JOIN sqlite_master AS made ON made.name = taken.name
+    WHERE taken.aggregate = 1 GROUP BY made.tbl_name
+""")
+
+
+def size(db: Connection, tables: Iterable[str], schema: str | None) -> int:
+    """Return the bytes on the disk: of the tables with their indexes, on SQLite of the file and its log."""
+    if db.dialect.name == "postgresql":
+        names = [schemas.qualified(table, schema) for table in tables]
+        return sum(db.scalar(_SIZE_OF_TABLE, {"name": name}) or 0 for name in names)
+    file = file_of(db)
+    if file is None:
+        return pragma(db, "page_count") * pragma(db, "page_size")
+    return sum(path.stat().st_size for path in (Path(file), Path(f"{file}-wal")) if path.exists())
+
+
+def sizes(db: Connection, tables: Iterable[str], schema: str | None) -> dict[str, int]:
+    """Return the bytes of each table with its indexes; of none where this SQLite was built without ``dbstat``.
+
+    SQLite reads all pages for it.
+    """
+    if db.dialect.name == "postgresql":
+        return {table: size(db, [table], schema) for table in tables}
+    if not db.exec_driver_sql("SELECT 1 FROM pragma_module_list WHERE name = 'dbstat'").all():
+        return {}
+    found = {row[0]: int(row[1]) for row in db.execute(_SIZES_IN_FILE)}
+    return {table: found.get(table, 0) for table in tables}
+
+
+def file_of(db: Connection) -> str | None:
+    """Return the path of a SQLite database; None of one in memory."""
+    return next((row[2] for row in db.exec_driver_sql("PRAGMA database_list") if row[1] == "main"), "") or None
+
+
+def give_back(db: Connection, tables: Iterable[str], schema: str | None, *, full: bool) -> bool:
+    """Free what deleted rows took, outside of any transaction, and say whether nothing of it is left behind.
+
+    Args:
+        db: A connection whose statements commit themselves.
+        tables: Those of PostgreSQL; SQLite frees its file as a whole.
+        schema: The PostgreSQL schema of the tables.
+        full: Write everything anew.
+    """
+    if db.dialect.name == "postgresql":
+        tables = list(tables)
+        _require_right(db, [schemas.qualified(table, schema) for table in tables])
+        for table in tables:
+            options = "FULL, ANALYZE" if full else "ANALYZE"
+            db.exec_driver_sql(f"VACUUM ({options}) {schemas.qualified(table, schema)}")
+        return True
+    if full:
+        # From then on the file knows its free pages, and those of later deletions can be cut off without this.
+        db.exec_driver_sql("PRAGMA auto_vacuum = INCREMENTAL")
+        db.exec_driver_sql("VACUUM")
+    elif pragma(db, "auto_vacuum"):
+        _cut_off_free_pages(db)
+    busy, *_ = db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+    return not busy
+
+
+def _require_right(db: Connection, names: Iterable[str]) -> None:
+    # PostgreSQL passes over a table of somebody else's with a warning, and all would look as if it were done.
+    may = _MAY_MAINTAIN if (db.dialect.server_version_info or ()) >= _WITH_MAINTAIN else _OWNS
+    for name in names:
+        if not db.scalar(may, {"name": name}):
+            problem = f"this role may not vacuum {name}: that is for its owner"
+            raise StoreError(problem)
+
+
+def has_log(db: Connection) -> bool:
+    """Whether SQLite writes through a log, or has no file to write to."""
+    return db.exec_driver_sql("PRAGMA journal_mode").scalar_one() in {"wal", "memory"}
+
+
+def _cut_off_free_pages(db: Connection) -> None:
+    before, free = None, pragma(db, "freelist_count")
+    while free and free != before:
+        # By pieces, for it holds the write lock; and page by page, for some drivers cut off one, however many are asked
+        # for, before they are asked for the next row.
+        db.exec_driver_sql("BEGIN IMMEDIATE")
+        for _ in range(min(free, _PAGES_AT_ONCE)):
+            db.exec_driver_sql("PRAGMA incremental_vacuum(1)").close()
+        db.exec_driver_sql("COMMIT")
+        before, free = free, pragma(db, "freelist_count")
+
+
+def pragma(db: Connection, name: str) -> int:
+    """Return the number a pragma of SQLite has."""
+    return int(db.exec_driver_sql(f"PRAGMA {name}").scalar_one())

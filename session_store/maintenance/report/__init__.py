@@ -1,0 +1,90 @@
+"""How the conversations go, as one page to be looked at: key figures, charts, and the table behind each.
+
+The page is one file of HTML without any script, and asks for nothing outside of itself. Jinja2 and vl-convert, which
+draws the charts as SVG, come with the extra ``report`` and are imported only here, when a page is made.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from session_store.analytics.filters import period_of
+from session_store.analytics.views import MESSAGES_V1
+from session_store.database.connections import reading
+from session_store.interface.errors import InvalidQuery, StoreError
+from session_store.maintenance.report import data, rendering
+from session_store.models.validation import identifier, moment, not_a
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from session_store.analytics import Price
+    from session_store.database.connections import Bind
+
+__all__ = ["page"]
+
+
+def page(  # noqa: PLR0913 - no other names than these
+    bind: Bind,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    tz: str = "UTC",
+    title: str = "Conversations",
+    schema: str | None = None,
+    owner: str | None = None,
+    prices: Mapping[str, Price] | None = None,
+    made_at: datetime | None = None,
+) -> str:
+    """Return the page about the messages of a time, or of all times.
+
+    Only reads, and all as of one moment where the transaction is ours: a read-only database, or file, will do. The
+    same data and arguments make the same page. It holds the keys, names and owners of the busiest sessions.
+
+    Args:
+        bind: A connection, an engine, or a URL or the path of a SQLite file.
+        since: From when on, aware and included; None: from the first message.
+        until: Until when, aware and not included; None: to the last message.
+        tz: The time zone whose hours, days, weeks and months these are, such as ``"Europe/Lisbon"``.
+        title: What stands on top.
+        schema: The PostgreSQL schema that holds the tables; None: where the server's search path finds them.
+        owner: Only sessions of this owner.
+        prices: What a million tokens cost, by the name of the model; None: no costs.
+        made_at: The time of the page, aware; None: now.
+
+    Raises:
+        InvalidKey: The owner cannot be one.
+        InvalidQuery: An argument is not of its kind, or the time ends before it begins.
+        SchemaOutOfDate: The tables are missing or old.
+        StoreError: There is no Jinja2 or no vl-convert.
+        StoreUnavailable: The database cannot be reached.
+    """
+    if not isinstance(title, str):
+        raise InvalidQuery(not_a(title, "title", "a str"))
+    period_of(MESSAGES_V1.c.created_at, None, tz)
+    about = data.About(
+        since=None if since is None else moment(since, "since"),
+        until=None if until is None else moment(until, "until"),
+        tz=tz,
+        owner=None if owner is None else identifier(owner, "owner"),
+        prices=prices,
+    )
+    if about.since is not None and about.until is not None and about.since >= about.until:
+        problem = f"since must be before until: {about.since.isoformat()} is not before {about.until.isoformat()}"
+        raise InvalidQuery(problem)
+    made = datetime.now(UTC) if made_at is None else moment(made_at, "made_at")
+    _require("jinja2", "Jinja2")
+    _require("vl_convert", "vl-convert-python")
+    with reading(bind, schema) as db:
+        found = data.read(db, about)
+    return rendering.rendered(found, about, title, made)
+
+
+def _require(module: str, library: str) -> None:
+    try:
+        import_module(module)
+    except ImportError as error:
+        problem = f"a report needs {library}, which comes with the extra `report`: pip install 'session-store[report]'"
+        raise StoreError(problem) from error

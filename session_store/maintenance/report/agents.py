@@ -1,0 +1,168 @@
+"""What is told of the agents: how long users wait, what fails, which tools are called, and which models take what."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
+
+from session_store.maintenance.report import axes, formatting
+from session_store.maintenance.report.charts import Series
+from session_store.maintenance.report.data import COLOURS
+from session_store.maintenance.report.view_models import (
+    NOTHING,
+    Section,
+    Table,
+    cost,
+    count,
+    duration,
+    foreign,
+    name,
+    ranking,
+    share,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Row
+
+    from session_store.analytics import Price
+    from session_store.maintenance.report.data import Figures
+    from session_store.maintenance.report.timeline import Timeline
+
+_NO_TURNS: Final = "No turn has ended: nobody set the state of a session to running, and then to another one."
+
+
+def turns(found: Figures, over: Timeline) -> Section:
+    """Tell how long turns take."""
+    rows = found.turns
+    if not found.all_turns.ended:
+        return Section("turns", "Turns", _NO_TURNS, [])
+    table = over.table(
+        rows,
+        {
+            "turns": lambda row: count(row.turns),
+            "ended": lambda row: count(row.ended),
+            "median": lambda row: duration(row.median_seconds),
+            "95 of 100": lambda row: duration(row.p95_seconds),
+        },
+    )
+    chart = over.percentiles("How long turns took, by when they started", rows, found.all_turns.median_seconds, table)
+    return Section("turns", "Turns", f"Half of them ended {_within(found.all_turns)}.", [chart])
+
+
+def responses(found: Figures, over: Timeline) -> Section:
+    """Tell how long users wait."""
+    rows = found.responses
+    if not rows:
+        return Section("responses", "Response times", "No message of a user was answered by an assistant.", [])
+    table = over.table(
+        rows,
+        {
+            "answers": lambda row: count(row.answers),
+            "median": lambda row: duration(row.median_seconds),
+            "95 of 100": lambda row: duration(row.p95_seconds),
+        },
+    )
+    chart = over.percentiles(
+        "From a user's message to the next one of an assistant", rows, found.all_responses.median_seconds, table
+    )
+    return Section("responses", "Response times", f"Half of them {_within(found.all_responses)}.", [chart])
+
+
+def errors(found: Figures, over: Timeline) -> Section:
+    """Tell how many turns fail."""
+    rows, every = found.turns, found.all_turns
+    if not every.ended:
+        return Section("errors", "Errors", _NO_TURNS, [])
+    ended = f"the {formatting.count(every.ended)} turns that ended"
+    if not every.errors:
+        return Section("errors", "Errors", f"None of {ended} failed.", [])
+    table = over.table(
+        rows,
+        {
+            "ended": lambda row: count(row.ended),
+            "failed": lambda row: count(row.errors),
+            "rate": lambda row: share(row.error_rate),
+        },
+    )
+    failed = [Series("failed", "bad", over.values(rows, attrgetter("errors")))]
+    rate = [Series("rate", "bad", over.values(rows, attrgetter("error_rate")))]
+    drawn = [
+        over.bars("Turns that failed", failed, axes.counted, table),
+        over.bars("Share of those that ended", rate, axes.shared, table),
+    ]
+    return Section("errors", "Errors", f"{formatting.count(every.errors)} of {ended} did so in state error.", drawn)
+
+
+def tokens(found: Figures, over: Timeline, prices: Mapping[str, Price] | None) -> Section:
+    """Tell which models took and gave how many tokens."""
+    models = found.models
+    if not models.rows:
+        return Section("tokens", "Tokens", "No payload says how many tokens were used.", [])
+    names = [_model(row) for row in models.rows[:COLOURS]]
+    colours = [f"series-{number}" for number in range(1, COLOURS + 1)][: len(names)]
+    if models.names > len(names):
+        names.append(formatting.number(models.names - len(names), "other"))
+        colours.append("series-other")
+    series = [
+        Series(model, colour, over.values([row for row in found.tokens if row.place == place], _tokens_of))
+        for place, (model, colour) in enumerate(zip(names, colours, strict=True))
+    ]
+    over_time = over.bars("Tokens, taken and given", series, axes.counted, over.table_of(series, found.tokens))
+    rows = [(_model(row), _tokens_of(row), formatting.short(_tokens_of(row))) for row in models.rows]
+    by_model = ranking("Tokens by model", rows, "series-1", _table_of_models(found, prices), models)
+    says = f"{formatting.number(models.amount, 'token')} of {formatting.number(models.names, 'model')}."
+    return Section("tokens", "Tokens", says, [over_time, by_model])
+
+
+def _table_of_models(found: Figures, prices: Mapping[str, Price] | None) -> Table:
+    models = found.models
+    rows = [
+        [
+            name("not named") if row.model is None else foreign(row.model),
+            *map(count, (row.messages, row.input_tokens, row.output_tokens)),
+            *([] if prices is None else [cost(row.cost)]),
+        ]
+        for row in models.rows
+    ]
+    others = models.names - len(rows)
+    if others:
+        left = [_sum(found.tokens, which) - _sum(models.rows, which) for which in ("input_tokens", "output_tokens")]
+        costs = [] if prices is None else [NOTHING]
+        rows.append([name(formatting.number(others, "other")), NOTHING, *map(count, left), *costs])
+    columns = ["model", "messages", "tokens in", "tokens out", *([] if prices is None else ["cost"])]
+    return Table(columns, rows)
+
+
+def tools(found: Figures) -> Section:
+    """Tell which tools are called."""
+    called = found.tools
+    if not called.rows:
+        return Section("tools", "Tools", "No tool was called.", [])
+    rows = [[foreign(row.name), count(row.calls), count(row.sessions)] for row in called.rows]
+    others = called.names - len(rows)
+    if others:
+        rows.append(
+            [name(formatting.number(others, "other")), count(called.amount - _sum(called.rows, "calls")), NOTHING]
+        )
+    drawn = [(formatting.legible(row.name), row.calls, formatting.count(row.calls)) for row in called.rows]
+    chart = ranking("Calls by tool", drawn, "series-3", Table(["tool", "calls", "sessions"], rows), called)
+    says = f"{formatting.number(called.amount, 'call')} of {formatting.number(called.names, 'tool')}."
+    return Section("tools", "Tools", says, [chart])
+
+
+def _within(row: Row[Any]) -> str:
+    return f"within {formatting.duration(row.median_seconds)}, 95 of 100 within {formatting.duration(row.p95_seconds)}"
+
+
+def _model(row: Row[Any]) -> str:
+    return "not named" if row.model is None else formatting.legible(row.model)
+
+
+def _tokens_of(row: Row[Any]) -> int:
+    return int(row.input_tokens + row.output_tokens)
+
+
+def _sum(rows: Sequence[Row[Any]], column: str) -> int:
+    return sum(map(attrgetter(column), rows))

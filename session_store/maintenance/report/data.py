@@ -1,0 +1,157 @@
+"""What the page is about and what the selects say to it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sqlalchemy import BigInteger, case, cast, func, null, select
+
+from session_store import analytics
+from session_store.analytics.filters import total
+from session_store.database import revisions, schemas
+from session_store.database import storage as disk
+from session_store.database.functions import bytewise
+from session_store.models.models import METADATA
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection, Row, Select
+
+    from session_store.analytics import Filters, Price
+    from session_store.database.time_functions import Unit
+
+TOP: Final = 20
+"""How many tools, models and sessions are told apart; the others are together."""
+
+COLOURS: Final = 6
+"""How many models are told apart in a chart."""
+
+_UNITS: Final[tuple[tuple[timedelta, Unit], ...]] = (
+    (timedelta(days=3), "hour"),
+    (timedelta(days=100), "day"),
+    (timedelta(days=1100), "week"),
+)
+"""Up to how long a time is parted by what; a longer one by months."""
+
+
+class About(NamedTuple):
+    """What was asked for, checked."""
+
+    since: datetime | None
+    until: datetime | None
+    tz: str
+    owner: str | None
+    prices: Mapping[str, Price] | None
+
+    @property
+    def filters(self) -> Filters:
+        """For the selects."""
+        return {"since": self.since, "until": self.until, "owner": self.owner}
+
+
+class Top(NamedTuple):
+    """The rows with most; how many there are of others too, what they have together and what all of that costs."""
+
+    rows: Sequence[Row[Any]]
+    names: int
+    amount: int
+    cost: float | None = None
+
+
+class Figures(NamedTuple):
+    """The rows of each select; those by period are of the unit, and ``all_`` what it says of everything."""
+
+    unit: Unit
+    first_at: datetime
+    last_at: datetime
+    size: int
+    all_activity: Row[Any]
+    activity: Sequence[Row[Any]]
+    owners: Sequence[Row[Any]]
+    lengths: Sequence[Row[Any]]
+    all_turns: Row[Any]
+    turns: Sequence[Row[Any]]
+    all_responses: Row[Any]
+    responses: Sequence[Row[Any]]
+    tools: Top
+    models: Top
+    tokens: Sequence[Row[Any]]
+    busiest: Sequence[Row[Any]]
+    storage: Sequence[Row[Any]]
+
+
+def read(db: Connection, about: About) -> Figures | None:
+    """Ask everything; None if nothing was said.
+
+    Raises:
+        SchemaOutOfDate: The tables are missing or old.
+        InvalidQuery: A price is none.
+    """
+    filters, tz = about.filters, about.tz
+    models = analytics.tokens(prices=about.prices, **filters)
+    revisions.require(db)
+    first_at, last_at = db.execute(analytics.span(**filters)).one()
+    if first_at is None:
+        return None
+    by = unit_of(last_at - first_at)
+    top_models = _top(db, models, "input_tokens", "output_tokens")
+    return Figures(
+        unit=by,
+        first_at=first_at,
+        last_at=last_at,
+        size=disk.size(db, METADATA.tables, schemas.of(db)),
+        all_activity=db.execute(analytics.activity(None, **filters)).one(),
+        activity=db.execute(analytics.activity(by, tz=tz, **filters)).all(),
+        owners=db.execute(analytics.owners(by, tz=tz, **filters)).all(),
+        lengths=db.execute(analytics.session_lengths(**filters)).all(),
+        all_turns=db.execute(analytics.turns(**filters)).one(),
+        turns=db.execute(analytics.turns(by, tz=tz, **filters)).all(),
+        all_responses=db.execute(analytics.response_times(**filters)).one(),
+        responses=db.execute(analytics.response_times(by, tz=tz, **filters)).all(),
+        tools=_top(db, analytics.tools(**filters), "calls"),
+        models=top_models,
+        tokens=db.execute(_tokens(by, about, [row.model for row in top_models.rows[:COLOURS]])).all(),
+        busiest=db.execute(analytics.busiest_sessions(TOP, **filters)).all(),
+        storage=db.execute(analytics.storage(by, tz=tz, **filters)).all(),
+    )
+
+
+def unit_of(span: timedelta) -> Unit:
+    """Return by what a time of this length is parted."""
+    return next((unit for longest, unit in _UNITS if span <= longest), "month")
+
+
+def _top(db: Connection, made: Select[Any], *amounts: str) -> Top:
+    """Return the rows of a select that have most, by its first column where they have the same."""
+    every = made.subquery()
+    name, *_ = every.c
+    amount = reduce(add, (every.c[each] for each in amounts))
+    totals = [func.count().over().label("all_names"), cast(func.sum(amount).over(), BigInteger).label("all_amounts")]
+    if "cost" in every.c:
+        totals.append(func.sum(every.c.cost).over().label("all_costs"))
+    most = select(*every.c, *totals).order_by(amount.desc(), bytewise(name).nulls_last()).limit(TOP)
+    rows = db.execute(most).all()
+    if not rows:
+        return Top([], 0, 0)
+    return Top(rows, rows[0].all_names, rows[0].all_amounts, getattr(rows[0], "all_costs", None))
+
+
+def _tokens(by: Unit, about: About, models: Sequence[str | None]) -> Select[Any]:
+    """Select the tokens of each period by the place of the model among these; any other has the place behind them."""
+    every = analytics.tokens(by, tz=about.tz, **about.filters).subquery()
+    is_named = [every.c.model.is_(None) if model is None else every.c.model == model for model in models]
+    place = case(*((named, place) for place, named in enumerate(is_named)), else_=len(models)) if models else null()
+    placed = select(every.c.period, place.label("place"), every.c.input_tokens, every.c.output_tokens).subquery()
+    return (
+        select(
+            placed.c.period,
+            placed.c.place,
+            *(total(placed.c[name], name) for name in ("input_tokens", "output_tokens")),
+        )
+        .group_by(placed.c.period, placed.c.place)
+        .order_by(placed.c.period, placed.c.place)
+    )

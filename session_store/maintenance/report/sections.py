@@ -1,0 +1,195 @@
+"""What is told of the conversations: how many, whose, how long, which were busiest, and the room they take."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from session_store.database import time_functions
+from session_store.maintenance.report import agents, axes, charts, formatting
+from session_store.maintenance.report.charts import Bar, Series
+from session_store.maintenance.report.key_figures import keys
+from session_store.maintenance.report.timeline import Timeline
+from session_store.maintenance.report.view_models import (
+    Chart,
+    Section,
+    Table,
+    count,
+    foreign,
+    name,
+    ranking,
+    size,
+    time,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import tzinfo
+
+    from sqlalchemy import Row
+
+    from session_store.maintenance.report.data import About, Figures
+
+
+def of(found: Figures, about: About) -> dict[str, Any]:
+    """Return what the template needs of the figures."""
+    over, zone = Timeline.of(found), time_functions.zone(about.tz)
+    sections = list(_sections(found, about, over))
+    left_out = over.left_out and f"{formatting.number(over.left_out, found.unit)} at the beginning are not drawn."
+    return {
+        "span": formatting.between(formatting.local(found.first_at, zone), formatting.local(found.last_at, zone)),
+        "left_out": left_out,
+        "keys": keys(found, about),
+        "sections": [section for section in sections if section.charts],
+        "missing": [section for section in sections if not section.charts],
+    }
+
+
+def _sections(found: Figures, about: About, over: Timeline) -> Iterator[Section]:
+    yield activity(found, over)
+    if about.owner is None:
+        yield owners(found, over)
+    yield lengths(found)
+    yield agents.turns(found, over)
+    yield agents.responses(found, over)
+    yield agents.errors(found, over)
+    yield agents.tokens(found, over, about.prices)
+    yield agents.tools(found)
+    yield busiest(found, time_functions.zone(about.tz))
+    yield storage(found, over)
+
+
+def activity(found: Figures, over: Timeline) -> Section:
+    """Tell how much was said."""
+    rows = found.activity
+    messages = over.bars(
+        "Messages",
+        [
+            Series("users", "series-1", over.values(rows, attrgetter("user_messages"))),
+            Series("assistants", "series-2", over.values(rows, attrgetter("assistant_messages"))),
+            Series("others", "series-other", over.values(rows, _by_others)),
+        ],
+        axes.counted,
+        over.table(
+            rows,
+            {
+                "messages": lambda row: count(row.messages),
+                "by users": lambda row: count(row.user_messages),
+                "by assistants": lambda row: count(row.assistant_messages),
+                "by others": lambda row: count(_by_others(row)),
+            },
+        ),
+    )
+    sessions = over.bars(
+        "Sessions with a message",
+        [Series("sessions", "series-4", over.values(rows, attrgetter("sessions")))],
+        axes.counted,
+        over.table(rows, {"sessions": lambda row: count(row.sessions), "their owners": lambda row: count(row.owners)}),
+    )
+    return Section("activity", "Activity", "How much was said, and in how many sessions.", [messages, sessions])
+
+
+def owners(found: Figures, over: Timeline) -> Section:
+    """Tell who came, and who came back."""
+    rows = found.owners
+    if not rows:
+        return Section("owners", "Owners", "None of the sessions has an owner.", [])
+    chart = over.bars(
+        "Owners with a message",
+        [
+            Series("been there before", "series-1", over.values(rows, attrgetter("returning_owners"))),
+            Series("new", "series-2", over.values(rows, attrgetter("new_owners"))),
+        ],
+        axes.counted,
+        over.table(
+            rows,
+            {
+                "owners": lambda row: count(row.active_owners),
+                "new": lambda row: count(row.new_owners),
+                "been there before": lambda row: count(row.returning_owners),
+            },
+        ),
+    )
+    return Section("owners", "Owners", "Who came for the first time, and who came back.", [chart])
+
+
+def lengths(found: Figures) -> Section:
+    """Tell how many sessions are how long."""
+    rows = found.lengths
+    if not rows:
+        return Section("lengths", "Length of sessions", "No session began in this time.", [])
+    table = Table(
+        ["length", "sessions", "messages"],
+        [[name(_step(row.at_least)), count(row.sessions), count(row.messages)] for row in rows],
+    )
+    steps = [Bar(_step(row.at_least), row.sessions, formatting.count(row.sessions), "series-4") for row in rows]
+    chart = Chart("Sessions by how many messages they have now", charts.ranking(steps), [], table)
+    return Section("lengths", "Length of sessions", "Of the sessions that began in this time.", [chart])
+
+
+def busiest(found: Figures, zone: tzinfo) -> Section:
+    """Tell which sessions have the most messages."""
+    rows = found.busiest
+    table = Table(
+        ["session", "name", "owner", "messages", "first", "last"],
+        [
+            [
+                *map(foreign, (row.session_key, row.name, row.owner)),
+                count(row.messages),
+                *(time(when, zone) for when in (row.first_at, row.last_at)),
+            ]
+            for row in rows
+        ],
+    )
+    drawn = [
+        (formatting.legible(row.name or row.session_key), row.messages, formatting.count(row.messages)) for row in rows
+    ]
+    chart = ranking("Messages by session", drawn, "series-1", table)
+    return Section("busiest", "Busiest sessions", "Those with the most messages in this time.", [chart])
+
+
+def storage(found: Figures, over: Timeline) -> Section:
+    """Tell what room the messages take."""
+    rows, place = found.storage, over.periods.place
+    written = over.bars(
+        "Bytes of text and payloads",
+        [
+            Series("text", "series-1", over.values(rows, attrgetter("content_bytes"))),
+            Series("payloads", "series-3", over.values(rows, attrgetter("payload_bytes"))),
+        ],
+        axes.sized,
+        over.table(
+            rows,
+            {
+                "messages": lambda row: count(row.messages),
+                "text": lambda row: size(row.content_bytes),
+                "payloads": lambda row: size(row.payload_bytes),
+            },
+        ),
+    )
+    sums = dict(zip([place(row.period) for row in rows], accumulate(map(_bytes_of, rows)), strict=True))
+    before = max((amount for where, amount in sums.items() if where < 0), default=0)
+    _, *grown = accumulate(range(over.periods.number), lambda last, where: sums.get(where, last), initial=before)
+    added_up = Chart(
+        "All of them, added up",
+        charts.lines([Series("bytes", "series-1", dict(enumerate(grown)))], over.periods, axes.sized(grown[-1])),
+        [],
+        over.table(rows, {"added up": lambda row: size(grown[place(row.period)])}),
+    )
+    says = f"The database takes {formatting.size(found.size)} on the disk, with its indexes."
+    return Section("storage", "Storage", says, [written, added_up])
+
+
+def _step(at_least: int) -> str:
+    if at_least < 2:  # noqa: PLR2004 - steps of one length each
+        return formatting.number(at_least, "message")
+    return f"{formatting.count(at_least)} {formatting.NONE} {formatting.count(2 * at_least - 1)}"
+
+
+def _by_others(row: Row[Any]) -> int:
+    return int(row.messages - row.user_messages - row.assistant_messages)
+
+
+def _bytes_of(row: Row[Any]) -> int:
+    return int(row.content_bytes + row.payload_bytes)

@@ -1,0 +1,120 @@
+"""Making again what somebody dropped beside our tables, and which of it is missing.
+
+What holds rows is not made here: it would be empty.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import inspect
+from sqlalchemy.schema import AddConstraint
+
+from session_store.database import introspection, revisions, schemas
+from session_store.database.connections import connected, locked
+from session_store.interface.errors import StoreError
+from session_store.migrations import views_v1
+from session_store.migrations.compare import differences
+from session_store.models.models import METADATA
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, ForeignKeyConstraint, Index, Table
+
+    from session_store.database.connections import Bind
+
+
+def restore(bind: Bind, *, schema: str | None = None) -> list[str]:
+    """Make the indexes and views of ours that are missing and return their names; references and version table too.
+
+    Writers wait while an index is made: some two seconds for a million messages. An index that PostgreSQL has, and
+    does not use because its making was broken off, is made anew. Of the search index `session_store.search.index`
+    takes care.
+
+    Args:
+        bind: A connection, whose own transaction is joined, an engine, or a URL or the path of a SQLite file.
+        schema: The PostgreSQL schema that holds the tables; None: where the server's search path finds them.
+
+    Raises:
+        SchemaOutOfDate: The tables are missing, or older than this package needs: upgrade them.
+        StoreError: No version table is left, and the tables are not as this version needs them; or a reference is
+            missing, and there are messages or states without a session.
+        StoreUnavailable: The database cannot be reached, or was locked for too long.
+    """
+    with connected(bind, schema) as db, locked(db), schemas.search_path(db, schema or schemas.of(db)):
+        revisions.require(db)
+        is_unrecorded = revisions.is_unrecorded(db)
+        if is_unrecorded:
+            _require_no_other_difference(db)
+        used = introspection.indexes(db, METADATA.tables, None)
+        made = missing_indexes(db, None)
+        indexes = _indexes(db)
+        views = views_v1.statements(db.dialect.name)
+        for name in made:
+            if name in used:
+                db.exec_driver_sql(f"DROP INDEX {name}")
+            if name in indexes:
+                indexes[name].create(db)
+            else:
+                db.exec_driver_sql(views[name])
+        for name in missing_views(db, None):
+            db.exec_driver_sql(views[name])
+            made.append(name)
+        for reference in missing_references(db, None):
+            _require_no_orphans(db, reference.table)
+            db.execute(AddConstraint(reference))
+            made.append(str(reference.name))
+        if is_unrecorded:
+            revisions.record(db)
+            made.append(revisions.VERSION_TABLE)
+        return made
+
+
+def missing_indexes(db: Connection, schema: str | None) -> list[str]:
+    """Return the names of the indexes that are not there, or not used."""
+    used = introspection.indexes(db, METADATA.tables, schema)
+    needed = [*_indexes(db)]
+    if db.dialect.name == "postgresql":
+        needed += [name for name, _, _ in views_v1.DAY_INDEXES]
+    return [name for name in needed if not used.get(name)]
+
+
+def missing_views(db: Connection, schema: str | None) -> list[str]:
+    """Return the names of the views that are not there, those first that others read."""
+    views = set(inspect(db).get_view_names(schema))
+    return [name for name in views_v1.NAMES if name not in views]
+
+
+def missing_references(db: Connection, schema: str | None) -> list[ForeignKeyConstraint]:
+    """Return the references to sessions that are not there and can be made: SQLite makes one with its table only."""
+    if db.dialect.name != "postgresql":
+        return []
+    look = inspect(db)
+    referring = [table for table in METADATA.tables.values() if table.foreign_key_constraints]
+    logs = [log for log in referring if look.has_table(log.name, schema)]
+    there = {key["name"] for log in logs for key in look.get_foreign_keys(log.name, schema)}
+    return [key for log in logs for key in log.foreign_key_constraints if key.name not in there]
+
+
+def _require_no_orphans(db: Connection, log: Table) -> None:
+    # Statements that only mending needs are not made when a store is imported.
+    from session_store.repositories.consistency import COUNT_ORPHANS  # noqa: PLC0415
+
+    number = db.execute(COUNT_ORPHANS[log]).first()
+    if number and number[0]:
+        problem = f"{number[0]:,} rows of {log.name} have no session: mend the orphans before the reference to sessions"
+        raise StoreError(problem)
+
+
+def _require_no_other_difference(db: Connection) -> None:
+    for difference in differences(db, strangers=False):
+        if difference.kind not in {"index", "view", "fk"}:
+            problem = f"nobody knows the revision of the tables, and it is not this one's: {difference.in_words}"
+            raise StoreError(problem)
+
+
+def _indexes(db: Connection) -> dict[str, Index]:
+    from session_store.models import indexes  # noqa: PLC0415 - an option of PostgreSQL's loads all its drivers
+
+    elsewhere = set() if db.dialect.name == "postgresql" else {str(index.name) for index in indexes.POSTGRESQL_INDEXES}
+    every = {str(index.name): index for table in indexes.METADATA.tables.values() for index in table.indexes}
+    return {name: every[name] for name in sorted(every.keys() - elsewhere)}

@@ -1,0 +1,240 @@
+"""What may be stored and asked for; everything is checked here before any SQL runs.
+
+The limits on identifiers keep every indexed combination below the 2,704 bytes of a PostgreSQL index row, past
+which the append itself would fail.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from session_store.interface.errors import InvalidKey, InvalidMessage, InvalidQuery, StoreError, shown
+from session_store.interface.values import ChatMessage, NewMessage
+from session_store.models.types import dump_json, escape
+
+MAX_IDENTIFIER_BYTES: Final = 512
+MAX_WORD_BYTES: Final = 64
+MAX_NAME_CHARACTERS: Final = 1024
+MAX_SCHEMA_BYTES: Final = 63
+"""PostgreSQL cuts a longer name short, and two of them may then be one."""
+MAX_JSON_DEPTH: Final = 100
+MAX_INTEGER_BITS: Final = 13_000
+"""Python writes and reads whole numbers of up to 4,300 digits, which is 14,284 bits."""
+
+MAX_BIGINT: Final = 2**63 - 1
+EXACT_FLOAT: Final = 1e16
+"""From here on Python writes floats with an exponent, and JSONB gives them back as whole numbers."""
+
+_AS_IT_IS: Final = frozenset({str, bool})
+"""Exactly these, for one that inherits from `str` may say something else of itself."""
+_USUAL_ROLES: Final = frozenset({"user", "assistant", "system", "tool"})
+
+FIRST_MOMENT: Final = datetime(1, 1, 2, tzinfo=UTC)
+_LAST_MOMENT: Final = datetime(9999, 12, 30, tzinfo=UTC)
+"""Within a day of what Python can say: drivers read a time in the server's zone before we turn it to UTC."""
+
+
+def identifier(value: object, what: str, limit: int = MAX_IDENTIFIER_BYTES) -> str:
+    """Return the value if it can be an identifier of 1 to ``limit`` bytes.
+
+    Raises:
+        InvalidKey: It is not a `str`, is empty or too long, or has a NUL or a lone surrogate.
+    """
+    return _short_text(value, what, limit, InvalidKey)
+
+
+def optional_identifier(value: object, what: str) -> str | None:
+    """Return the value if it is None or can be an identifier."""
+    return None if value is None else identifier(value, what)
+
+
+def schema_name(value: object) -> str:
+    """Return the value if it can be the name of a PostgreSQL schema.
+
+    Raises:
+        InvalidQuery: It is not a `str`, not of 1 to 63 bytes, or has a NUL or a lone surrogate.
+    """
+    return _short_text(value, "schema", MAX_SCHEMA_BYTES, InvalidQuery)
+
+
+def state_word(value: object) -> str:
+    """Return the value if it can be the name of a state, of 1 to 64 bytes."""
+    return identifier(value, "state", MAX_WORD_BYTES)
+
+
+def session_name(value: object) -> str:
+    """Return the value if it can be a session's name, of up to 1,024 characters."""
+    if not isinstance(value, str):
+        raise InvalidQuery(not_a(value, "name", "a str"))
+    if len(value) > MAX_NAME_CHARACTERS:
+        message = f"name has {len(value)} characters, at most {MAX_NAME_CHARACTERS} are allowed: {shown(value)}"
+        raise InvalidQuery(message)
+    return str.__str__(value)
+
+
+def chat_message(value: object) -> tuple[ChatMessage, str, str | None]:
+    """Return the message as it will come back, and its content and payload as they are stored.
+
+    Raises:
+        InvalidMessage: It is no `ChatMessage`, or its role, content or payload cannot be stored.
+    """
+    if not isinstance(value, ChatMessage):
+        raise InvalidMessage(not_a(value, "message", "a ChatMessage"))
+    role, content, payload = value
+    if type(role) is not str or role not in _USUAL_ROLES:
+        role = _short_text(role, "role", MAX_WORD_BYTES, InvalidMessage)
+    if not isinstance(content, str):
+        message = f"content must be a str, not {type(content).__name__}"
+        raise InvalidMessage(message)
+    content = str.__str__(content)
+    if payload is None:
+        return ChatMessage(role, content), escape(content), None
+    payload = json_value(payload, "payload", InvalidMessage)
+    return ChatMessage(role, content, payload), escape(content), dump_json(payload)
+
+
+def new_message(value: object) -> tuple[object, object, object]:
+    """Return the parts of a `NewMessage`, which a `ChatMessage` is the first of."""
+    if isinstance(value, ChatMessage):
+        return value, None, None
+    if isinstance(value, NewMessage):
+        return value.message, value.created_at, value.idempotency_key
+    raise InvalidMessage(not_a(value, "message", "a ChatMessage or a NewMessage"))
+
+
+def moment(value: object, what: str, error: type[StoreError] = InvalidQuery) -> datetime:
+    """Return an aware time in UTC."""
+    if not isinstance(value, datetime):
+        raise error(not_a(value, what, "a datetime"))
+    try:
+        offset = value.utcoffset()
+    except (TypeError, ValueError) as wrong:
+        message = f"{what} has a time zone that is none: {wrong}"
+        raise error(message) from None
+    if offset is None:
+        message = f"{what} must have a time zone: {value.isoformat()}"
+        raise error(message)
+    try:
+        time = value.astimezone(UTC)
+    except OverflowError:
+        time = datetime.min.replace(tzinfo=UTC)
+    if not FIRST_MOMENT <= time <= _LAST_MOMENT:
+        message = f"{what} must be between {FIRST_MOMENT} and {_LAST_MOMENT}: {value.isoformat()}"
+        raise error(message)
+    return time
+
+
+def whole_number(value: object, what: str, least: int = 0, most: int = MAX_BIGINT) -> int:
+    """Return the value if it is an `int` of the range given."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidQuery(not_a(value, what, "an int"))
+    if not least <= value <= most:
+        message = f"{what} must be {least} to {most}: {shown(value)}"
+        raise InvalidQuery(message)
+    return int(value)
+
+
+def optional_number(value: object, what: str) -> int | None:
+    """Return the value if it is None or an `int` of 0 or more."""
+    return None if value is None else whole_number(value, what)
+
+
+def ago(now: datetime, age: object, what: str, unit: timedelta) -> datetime:
+    """Return the time that was ``age`` units ago; the first of all times where that is longer ago."""
+    if isinstance(age, bool) or not isinstance(age, int | float):
+        raise InvalidQuery(not_a(age, what, "a number"))
+    if not 0 <= age < math.inf:
+        message = f"{what} must be 0 or more and finite: {shown(age)}"
+        raise InvalidQuery(message)
+    try:
+        return now - age * unit
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
+
+
+def session_attributes(value: object) -> dict[str, Any]:
+    """Return a mapping as attributes; None in it stays, and means: without this one."""
+    if not isinstance(value, Mapping):
+        raise InvalidQuery(not_a(value, "attributes", "a mapping"))
+    plain: dict[str, Any] = json_value(dict(value), "attributes", InvalidQuery)
+    return plain
+
+
+def attribute_filter(value: object) -> dict[str, str | int | float | bool]:
+    """Return a mapping of attributes to the strings, numbers or booleans they must have."""
+    wanted = session_attributes(value)
+    for name, item in wanted.items():
+        scalar = isinstance(item, str | bool | float) or (isinstance(item, int) and abs(item) <= MAX_BIGINT)
+        if not scalar:
+            message = f"attribute {shown(name)} can be asked for by a str, bool, float or 64-bit int: {shown(item)}"
+            raise InvalidQuery(message)
+    return wanted
+
+
+def json_value(value: object, what: str, error: type[StoreError], depth: int = 0) -> Any:
+    """Return a JSON value spelled as both databases give it back.
+
+    Tuples become lists. A float too large to have a fraction becomes the whole number JSONB would make of it,
+    and minus zero becomes zero, which is all JSONB knows.
+    """
+    if value is None or type(value) in _AS_IT_IS or (type(value) is int and value.bit_length() <= MAX_INTEGER_BITS):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int | float):
+        return _number(value, what, error)
+    if depth >= MAX_JSON_DEPTH:
+        message = f"{what} is nested deeper than {MAX_JSON_DEPTH} levels"
+        raise error(message)
+    if isinstance(value, dict):
+        for name in value:
+            if not isinstance(name, str):
+                raise error(not_a(name, f"a key in {what}", "a str"))
+        return {
+            str.__str__(name): item if type(item) in _AS_IT_IS else json_value(item, what, error, depth + 1)
+            for name, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [json_value(item, what, error, depth + 1) for item in value]
+    raise error(not_a(value, what, "JSON"))
+
+
+def _number(value: float, what: str, error: type[StoreError]) -> int | float:
+    if isinstance(value, int):
+        if value.bit_length() > MAX_INTEGER_BITS:
+            message = f"{what} holds a whole number of {value.bit_length()} bits, at most {MAX_INTEGER_BITS}"
+            raise error(message)
+        return int(value)
+    if not math.isfinite(value):
+        message = f"{what} holds {value}, which is not JSON"
+        raise error(message)
+    if abs(value) >= EXACT_FLOAT:
+        return int(Decimal(repr(float(value))))
+    return float(value) or 0.0
+
+
+def _short_text(value: object, what: str, limit: int, error: type[StoreError]) -> str:
+    if not isinstance(value, str):
+        raise error(not_a(value, what, "a str"))
+    try:
+        size = len(value) if value.isascii() else len(value.encode())
+    except UnicodeEncodeError:
+        message = f"{what} holds a lone surrogate: {shown(value)}"
+        raise error(message) from None
+    if not 1 <= size <= limit:
+        message = f"{what} must be 1 to {limit} bytes of UTF-8, not {size}: {shown(value)}"
+        raise error(message)
+    if "\0" in value:
+        message = f"{what} holds a NUL character: {shown(value)}"
+        raise error(message)
+    # Not str(value), which is the name of a member where an Enum of strings is given.
+    return str.__str__(value)
+
+
+def not_a(value: object, what: str, kind: str) -> str:
+    """Return what is wrong with a value of another kind."""
+    return f"{what} must be {kind}, not {shown(value)}"

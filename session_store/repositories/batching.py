@@ -1,0 +1,119 @@
+"""Removing much by batches, each of them whole: whoever is interrupted calls again and goes on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sqlalchemy.exc import DBAPIError
+
+from session_store.database.access import Access, Plan, Step
+from session_store.database.driver_errors import Failure, meaning
+from session_store.database.functions import check_references_at_once
+from session_store.interface.errors import InvalidQuery
+from session_store.models.validation import not_a, whole_number
+from session_store.repositories import retention
+from session_store.repositories.row_mapping import fetch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sqlalchemy import Connection, Executable
+    from sqlalchemy.sql.dml import ReturningUpdate
+
+    OnBatch = Callable[[int], object] | None
+
+FIRST: Final = (datetime.min.replace(tzinfo=UTC), "")
+"""Behind this are all sessions."""
+
+_MOST_IN_A_BATCH: Final = 10_000
+
+
+class Batch(NamedTuple):
+    """How many were removed, and the last one looked at: None when there are no more."""
+
+    removed: int
+    last: Any
+
+
+def batch_limit(batch_size: object) -> int:
+    """Return the size of a batch if it can be one."""
+    return whole_number(batch_size, "batch_size", 1, _MOST_IN_A_BATCH)
+
+
+def told(on_batch: OnBatch) -> Callable[[int], object]:
+    """Return what is called after each batch.
+
+    Raises:
+        InvalidQuery: It cannot be called.
+    """
+    if on_batch is None or callable(on_batch):
+        return on_batch or _nobody_is_told
+    raise InvalidQuery(not_a(on_batch, "on_batch", "a function, or None"))
+
+
+def in_batches(
+    remove: Callable[..., Batch], batch_size: object, on_batch: OnBatch, *, behind: Any, key: str | None = None
+) -> Plan[int]:
+    """Remove one batch after the other, each in a transaction of its own, and return how many there were.
+
+    Args:
+        remove: Removes up to ``limit`` behind the one called ``behind``.
+        batch_size: As the caller gave it.
+        on_batch: As the caller gave it.
+        behind: Where the first batch begins.
+        key: The session all of this is about, if it is one.
+    """
+    limit = batch_limit(batch_size)
+    tell = told(on_batch)
+    removed = 0
+    while behind is not None:
+        batch: Batch = yield Step(partial(remove, behind=behind, limit=limit), key=key)
+        removed += batch.removed
+        tell(batch.removed)
+        behind = batch.last
+    return removed
+
+
+def counted(count: Executable, values: Mapping[str, Any], batch_size: object, on_batch: OnBatch) -> Plan[int]:
+    """Return what a SELECT counts, for a dry run: its arguments are checked as if it were none."""
+    batch_limit(batch_size)
+    told(on_batch)
+    number: int = yield Step(lambda db: int(fetch(db, count, values)[0][0]), Access.READ)
+    return number
+
+
+def delete_batch(
+    db: Connection, *, lock: ReturningUpdate[Any], values: Mapping[str, Any], behind: tuple[datetime, str], limit: int
+) -> Batch:
+    """Delete the next sessions that a statement locks; those that another table refers to stay."""
+    place = {"behind_minute": behind[0], "behind_key": behind[1]}
+    minutes = {row.key: row.active_minute for row in db.execute(lock, {**values, **place, "limit": limit})}
+    keys = sorted(minutes)
+    # One that is referred to must not keep the others; only then they are taken one by one.
+    whole = not keys or delete_locked(db, keys)
+    deleted = len(keys) if whole else sum(delete_locked(db, [key]) for key in keys)
+    if len(keys) < limit:
+        return Batch(deleted, None)
+    last = max(minutes.values())
+    return Batch(deleted, (last, next(key for key in keys if minutes[key] == last)))
+
+
+def delete_locked(db: Connection, keys: Sequence[str]) -> bool:
+    """Delete sessions that are locked; False, and nothing is deleted, if another table refers to one."""
+    # By name, not by cascade: a host's SQLite engine may have foreign keys off.
+    try:
+        with db.begin_nested():
+            check_references_at_once(db)
+            for statement in (retention.DELETE_STATES, retention.DELETE_MESSAGES, retention.DELETE_HEADS):
+                db.execute(statement, {"keys": keys})
+    except DBAPIError as error:
+        if meaning(error) is Failure.REFERRED_TO:
+            return False
+        raise
+    return True
+
+
+def _nobody_is_told(_removed: int) -> None:
+    pass

@@ -1,0 +1,259 @@
+"""Whole sessions, written with the numbers and times they have elsewhere.
+
+What is written of a session in one transaction is a `Part`: mostly all of it. A session that is not there is one with
+nothing in it yet, so the first part of a copy, the next one, and what is new in a source that has grown are written in
+the same way: what has a number above those taken is added, what has one of those must be there already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+from session_store.interface.errors import Conflict
+from session_store.interface.values import IDLE, SessionCopy, StateEntry
+from session_store.models.types import as_utc, dump_json, escape, load_json, minute_of, same_json, utc_text
+from session_store.models.validation import MAX_BIGINT
+from session_store.repositories import bulk_copy_statements
+from session_store.repositories.row_mapping import fetch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sqlalchemy import Connection, Executable
+
+Item = TypeVar("Item")
+Read = Callable[["Executable", Mapping[str, Any]], Sequence[Any]]
+"""Returns the rows of a statement."""
+
+PAGE: Final = 1_000
+"""Rows read at once."""
+
+SEQ: Final = 1
+"""Where the number is in a row of a log; before it is the session's key."""
+
+
+class MessageRow(NamedTuple):
+    """A message as it is stored, its time as text; in the order of `copies.NEW_MESSAGES`."""
+
+    session_key: str
+    seq: int
+    turn_id: str | None
+    role: str
+    content: str
+    payload: str | None
+    idempotency_key: str | None
+    created_at: str
+
+
+@dataclass(slots=True)
+class Part:
+    """What is written of a session in one transaction; ``is_whole`` where it ends with it and nothing is missing."""
+
+    head: SessionCopy
+    states: list[StateEntry] = field(default_factory=list)
+    messages: list[MessageRow] = field(default_factory=list)
+    is_whole: bool = False
+
+    @property
+    def key(self) -> str:
+        """The session."""
+        return self.head.key
+
+
+class Written(NamedTuple):
+    """What became of the messages of a part, and why the session was left as it is, if it was."""
+
+    added: int
+    already_there: int
+    problem: str | None = None
+
+
+class _Counted(NamedTuple):
+    """What a head counts, its times as text; in the order of `copies.COUNTED`."""
+
+    last_activity: str
+    active_minute: str
+    message_count: int
+    last_seq: int
+    state: str
+    turn_id: str | None
+    state_entered_at: str | None
+    state_seq: int
+
+
+def grouped(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """Put together what is small, so that it can be read at once; what is more than a page stays alone."""
+    group: list[Item] = []
+    total = 0
+    for item in items:
+        if group and total + size(item) > PAGE:
+            yield group
+            group, total = [], 0
+        group.append(item)
+        total += size(item)
+    if group:
+        yield group
+
+
+def rows_of(read: Read, statement: Executable, keys: Sequence[str], after: int = 0) -> Iterator[Any]:
+    """Read the rows of a group of sessions in the order of their keys and numbers; those of a single one by pages."""
+    limit = PAGE if len(keys) == 1 else MAX_BIGINT
+    while page := read(statement, {"keys": keys, "after": after, "limit": limit}):
+        yield from page
+        if len(page) < limit:
+            return
+        after = page[-1][SEQ]
+
+
+def write_parts(db: Connection, parts: Iterable[Part]) -> dict[str, Written]:
+    """Write parts of different sessions and return what became of each, by the session's key.
+
+    Raises:
+        Conflict: One of the sessions was made meanwhile.
+    """
+    # By key, so that two copies never wait for each other in a ring.
+    parts = sorted(parts, key=lambda part: part.key)
+    heads = _locked(db, [part.key for part in parts])
+    different = _different(db, parts, heads)
+    taken = _taken(db, parts, heads)
+    written: dict[str, Written] = {}
+    new, changed = [], []
+    states: list[tuple[Any, ...]] = []
+    messages: list[MessageRow] = []
+    for part in parts:
+        before = heads.get(part.key) or _born(part.head)
+        added = [message for message in part.messages if message.seq > before.last_seq]
+        there = len(part.messages) - len(added)
+        if part.key in different:
+            written[part.key] = different[part.key]
+            continue
+        if part.key in taken:
+            written[part.key] = Written(0, there, taken[part.key])
+            continue
+        entries = [entry for entry in part.states if entry.seq > before.state_seq]
+        after = _after(before, part, entries, added)
+        if part.key not in heads:
+            new.append((*_described(part.head), *after))
+        elif after != before:
+            changed.append((*_described(part.head), *after))
+        states += ((part.key, *entry[:-1], utc_text(entry.entered_at)) for entry in entries)
+        messages += added
+        written[part.key] = Written(len(added), there)
+    if bulk_copy_statements.NEW_HEADS.run(db, new) < len(new):
+        problem = "a session that is being copied was made meanwhile"
+        raise Conflict(problem)
+    bulk_copy_statements.CHANGED_HEADS.run(db, changed)
+    bulk_copy_statements.NEW_STATES.run(db, states)
+    bulk_copy_statements.NEW_MESSAGES.run(db, messages)
+    return written
+
+
+def _locked(db: Connection, keys: Sequence[str]) -> dict[str, _Counted]:
+    heads = {}
+    for key, *row in fetch(db, bulk_copy_statements.LOCK_HEADS, {"keys": keys}):
+        head = _Counted(*row)
+        heads[key] = head._replace(
+            last_activity=_as_text(head.last_activity),
+            active_minute=_as_text(head.active_minute),
+            state_entered_at=None if head.state_entered_at is None else _as_text(head.state_entered_at),
+        )
+    return heads
+
+
+def _different(db: Connection, parts: Sequence[Part], heads: Mapping[str, _Counted]) -> dict[str, Written]:
+    """Return the sessions that have other messages under numbers that are taken, or have them no more."""
+    different = {}
+    there = [part for part in parts if part.messages and part.messages[0].seq <= _last_seq(heads, part)]
+    for group in grouped(there, lambda part: heads[part.key].message_count):
+        first = group[0].messages[0].seq if len(group) == 1 else 1
+        rows = rows_of(partial(fetch, db), bulk_copy_statements.SOME_MESSAGES, [part.key for part in group], first - 1)
+        row = next(rows, None)
+        for part in group:
+            for equal, message in enumerate(part.messages):
+                if message.seq > _last_seq(heads, part):
+                    break
+                while row is not None and tuple(row[: SEQ + 1]) < message[: SEQ + 1]:
+                    row = next(rows, None)
+                problem = _difference(message, row)
+                if problem is not None:
+                    different[part.key] = Written(0, equal, problem)
+                    break
+    return different
+
+
+def _difference(message: MessageRow, row: Any) -> str | None:
+    if row is None or tuple(row[: SEQ + 1]) != message[: SEQ + 1]:
+        return f"message {message.seq} is there no more"
+    there = MessageRow(*row)
+    if (there.role, there.content) == (message.role, message.content) and _is_same(there.payload, message.payload):
+        return None
+    return f"message {message.seq} is another one there"
+
+
+def _is_same(one: str | None, other: str | None) -> bool:
+    return one == other or (one is not None and other is not None and same_json(load_json(one), load_json(other)))
+
+
+def _taken(db: Connection, parts: Iterable[Part], heads: Mapping[str, _Counted]) -> dict[str, str]:
+    """Return the sessions that would have two messages under one idempotency key, and of which."""
+    named = [
+        message
+        for part in parts
+        for message in part.messages
+        if message.idempotency_key is not None and message.seq > _last_seq(heads, part)
+    ]
+    keys = {message.session_key for message in named if message.session_key in heads}
+    asked = {"keys": list(keys), "idempotency_keys": [message.idempotency_key for message in named]}
+    used = {tuple(row) for row in fetch(db, bulk_copy_statements.IDEMPOTENCY_KEYS, asked)} if keys else set()
+    taken: dict[str, str] = {}
+    for message in named:
+        place = (message.session_key, message.idempotency_key)
+        if place in used:
+            taken.setdefault(message.session_key, f"message {message.seq} has the idempotency key of an earlier one")
+        used.add(place)
+    return taken
+
+
+def _last_seq(heads: Mapping[str, _Counted], part: Part) -> int:
+    head = heads.get(part.key)
+    return 0 if head is None else head.last_seq
+
+
+def _born(head: SessionCopy) -> _Counted:
+    return _Counted(utc_text(head.created_at), utc_text(minute_of(head.created_at)), 0, 0, IDLE, None, None, 0)
+
+
+def _after(before: _Counted, part: Part, entries: Sequence[StateEntry], added: Sequence[MessageRow]) -> _Counted:
+    """Return what a head counts when entries and messages have been added."""
+    counted = before._replace(
+        last_activity=max([before.last_activity, *(message.created_at for message in added)]),
+        message_count=before.message_count + len(added),
+        last_seq=added[-1].seq if added else before.last_seq,
+    )
+    if entries:
+        seq, state, turn_id, entered_at = entries[-1]
+        counted = counted._replace(state=state, turn_id=turn_id, state_entered_at=utc_text(entered_at), state_seq=seq)
+    if part.is_whole:
+        head = part.head
+        counted = counted._replace(
+            last_activity=max(counted.last_activity, utc_text(head.last_activity)),
+            last_seq=max(counted.last_seq, head.last_seq),
+        )
+        if head.state_seq > counted.state_seq:
+            entered = None if head.state_entered_at is None else utc_text(head.state_entered_at)
+            counted = counted._replace(
+                state=head.state, turn_id=head.turn_id, state_entered_at=entered, state_seq=head.state_seq
+            )
+    return counted._replace(active_minute=utc_text(minute_of(as_utc(counted.last_activity))))
+
+
+def _described(head: SessionCopy) -> tuple[Any, ...]:
+    name = None if head.name is None else escape(head.name)
+    return head.key, name, head.owner, dump_json(head.attributes), utc_text(head.created_at)
+
+
+def _as_text(time: Any) -> str:
+    return utc_text(as_utc(time))

@@ -1,0 +1,94 @@
+"""The SQL of what is copied: whole sessions, with the numbers and times they have elsewhere.
+
+Heads are locked first, and in the order of their keys, so that of two copies neither waits for the other in a ring.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Text, bindparam, cast, select, type_coerce
+
+from session_store.database.bulk_insert import bulk
+from session_store.models.models import MESSAGES, SESSIONS, STATES
+from session_store.repositories.statements import KEYS, METADATA, a_number, a_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement, Select
+
+COUNTED: Final = (
+    "last_activity",
+    "active_minute",
+    "message_count",
+    "last_seq",
+    "state",
+    "turn_id",
+    "state_entered_at",
+    "state_seq",
+)
+_HEAD: Final = ("key", "name", "owner", "attributes", "created_at", *COUNTED)
+
+LOCK_HEADS: Final = (
+    select(SESSIONS.c.key, *(SESSIONS.c[name] for name in COUNTED))
+    .where(SESSIONS.c.key.in_(KEYS))
+    .order_by(SESSIONS.c.key)
+    .with_for_update()
+)
+"""Lock those of some sessions that are there."""
+
+NEW_HEADS: Final = bulk(SESSIONS, _HEAD, "ON CONFLICT (key) DO NOTHING")
+"""Make sessions; who finds fewer rows written than given has been overtaken."""
+
+CHANGED_HEADS: Final = bulk(
+    SESSIONS,
+    _HEAD,
+    f"ON CONFLICT (key) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in COUNTED)}",
+)
+"""Set what is counted of sessions that are locked."""
+
+NEW_STATES: Final = bulk(STATES, ("session_key", "seq", "state", "turn_id", "entered_at"))
+NEW_MESSAGES: Final = bulk(
+    MESSAGES, ("session_key", "seq", "turn_id", "role", "content", "payload", "idempotency_key", "created_at")
+)
+
+
+def heads(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    """Select the next sessions behind a key for which all conditions hold, as they are now."""
+    return (
+        select(*METADATA, SESSIONS.c.state_seq)
+        .where(*conditions, SESSIONS.c.key > a_text("behind"))
+        .order_by(SESSIONS.c.key)
+        .limit(a_number("limit"))
+    )
+
+
+SOME_MESSAGES: Final = (
+    select(
+        MESSAGES.c.session_key,
+        MESSAGES.c.seq,
+        MESSAGES.c.turn_id,
+        MESSAGES.c.role,
+        type_coerce(MESSAGES.c.content, Text()).label("content"),
+        cast(MESSAGES.c.payload, Text).label("payload"),
+        MESSAGES.c.idempotency_key,
+        MESSAGES.c.created_at,
+    )
+    .where(MESSAGES.c.session_key.in_(KEYS), MESSAGES.c.seq > a_number("after"))
+    .order_by(MESSAGES.c.session_key, MESSAGES.c.seq)
+    .limit(a_number("limit"))
+)
+"""Messages of some sessions behind a number: of many sessions all, of one a page."""
+
+SOME_STATES: Final = (
+    select(STATES.c.session_key, STATES.c.seq, STATES.c.state, STATES.c.turn_id, STATES.c.entered_at)
+    .where(STATES.c.session_key.in_(KEYS), STATES.c.seq > a_number("after"))
+    .order_by(STATES.c.session_key, STATES.c.seq)
+    .limit(a_number("limit"))
+)
+
+IDEMPOTENCY_KEYS: Final = select(MESSAGES.c.session_key, MESSAGES.c.idempotency_key).where(
+    MESSAGES.c.session_key.in_(KEYS),
+    MESSAGES.c.idempotency_key.in_(bindparam("idempotency_keys", type_=Text(), expanding=True)),
+)

@@ -1,0 +1,152 @@
+"""The SQL that finds heads which disagree with their logs, and entries of logs that have no head.
+
+What is told of a head comes from one statement, so that whoever appends meanwhile makes none look wrong. To mend them
+the same is asked of a range of keys, and again of each session under its lock.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Integer, and_, bindparam, case, cast, delete, exists, func, or_, select, tuple_
+
+from session_store.database.time_functions import minute_of_time
+from session_store.models.models import MESSAGES, SESSIONS, STATES
+from session_store.repositories.statements import a_number, a_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import ColumnElement, Delete, Executable, Select, Subquery, Table
+
+# Heads.
+
+_IN_RANGE: Final = {
+    table: and_(column > a_text("behind"), column <= a_text("up_to"))
+    for table, column in (
+        (SESSIONS, SESSIONS.c.key),
+        (MESSAGES, MESSAGES.c.session_key),
+        (STATES, STATES.c.session_key),
+    )
+}
+
+
+def _told_by_logs(*, in_range: bool) -> tuple[Subquery, Subquery]:
+    messages = select(
+        MESSAGES.c.session_key,
+        func.count().label("number"),
+        func.max(MESSAGES.c.seq).label("last_seq"),
+        func.max(MESSAGES.c.created_at).label("newest"),
+    ).group_by(MESSAGES.c.session_key)
+    last = select(STATES.c.session_key, func.max(STATES.c.seq).label("seq")).group_by(STATES.c.session_key)
+    if in_range:
+        messages, last = messages.where(_IN_RANGE[MESSAGES]), last.where(_IN_RANGE[STATES])
+    of_last = last.subquery("last")
+    states = select(STATES).join(
+        of_last, and_(STATES.c.session_key == of_last.c.session_key, STATES.c.seq == of_last.c.seq)
+    )
+    return messages.subquery("told"), states.subquery("entry")
+
+
+def _wrong(told: Subquery, entry: Subquery) -> Mapping[str, ColumnElement[bool]]:
+    """Return what is wrong with a head, by the name of what it says."""
+    return {
+        "message_count": SESSIONS.c.message_count != func.coalesce(told.c.number, 0),
+        "last_seq": SESSIONS.c.last_seq < func.coalesce(told.c.last_seq, 0),
+        "last_activity": and_(told.c.newest.is_not(None), SESSIONS.c.last_activity < told.c.newest),
+        "active_minute": SESSIONS.c.active_minute != minute_of_time(SESSIONS.c.last_activity),
+        "state_seq": and_(entry.c.seq.is_not(None), SESSIONS.c.state_seq != entry.c.seq),
+        "state": and_(
+            entry.c.seq.is_not(None),
+            or_(
+                SESSIONS.c.state != entry.c.state,
+                SESSIONS.c.turn_id.is_distinct_from(entry.c.turn_id),
+                SESSIONS.c.state_entered_at.is_distinct_from(entry.c.entered_at),
+            ),
+        ),
+    }
+
+
+def _beside_logs(statement: Select[Any], told: Subquery, entry: Subquery) -> Select[Any]:
+    return statement.select_from(
+        SESSIONS.outerjoin(told, told.c.session_key == SESSIONS.c.key).outerjoin(
+            entry, entry.c.session_key == SESSIONS.c.key
+        )
+    )
+
+
+def _count_wrong() -> Select[Any]:
+    told, entry = _told_by_logs(in_range=False)
+    figures: list[ColumnElement[Any]] = []
+    for name, is_wrong in _wrong(told, entry).items():
+        figures += [
+            func.coalesce(func.sum(cast(case((is_wrong, 1), else_=0), Integer)), 0).label(name),
+            func.min(case((is_wrong, SESSIONS.c.key))).label(f"{name}_of"),
+        ]
+    return _beside_logs(select(func.count().label("sessions"), *figures), told, entry)
+
+
+def _wrong_in_range() -> Select[Any]:
+    told, entry = _told_by_logs(in_range=True)
+    wrong = or_(*_wrong(told, entry).values())
+    return _beside_logs(select(SESSIONS.c.key), told, entry).where(_IN_RANGE[SESSIONS], wrong).order_by(SESSIONS.c.key)
+
+
+COUNT_WRONG_HEADS: Final = _count_wrong()
+"""For each thing a head says in how many it is wrong, and the key of one of them; of how many there are."""
+WRONG_HEADS: Final = _wrong_in_range()
+"""The keys of the sessions whose head is wrong, of those behind one key and up to another one."""
+NEXT_KEYS: Final = (
+    select(SESSIONS.c.key).where(SESSIONS.c.key > a_text("behind")).order_by(SESSIONS.c.key).limit(a_number("limit"))
+)
+
+
+# Entries without a head, which a database has whose host keeps no foreign keys.
+
+
+def _has_no_head(log: Table) -> ColumnElement[bool]:
+    return ~exists().where(SESSIONS.c.key == log.c.session_key)
+
+
+def _count_orphans(log: Table) -> Executable:
+    key = log.c.session_key
+    return select(func.count(), func.count(key.distinct()), func.min(key)).where(_has_no_head(log))
+
+
+def _some_orphans(log: Table) -> Select[Any]:
+    entry = tuple_(log.c.session_key, log.c.seq)
+    return (
+        select(log.c.session_key, log.c.seq)
+        .where(_has_no_head(log), tuple_(a_text("behind_key"), a_number("behind_seq")) < entry)
+        .order_by(log.c.session_key, log.c.seq)
+        .limit(a_number("limit"))
+    )
+
+
+def _delete_orphans(log: Table) -> Delete:
+    entry = tuple_(log.c.session_key, log.c.seq)
+    return delete(log).where(entry.in_(bindparam("entries", expanding=True)), _has_no_head(log))
+
+
+LOGS: Final = (MESSAGES, STATES)
+COUNT_ORPHANS: Final = {log: _count_orphans(log) for log in LOGS}
+"""How many entries have no head, of how many sessions, and the key of one."""
+_TIMES: Final = {MESSAGES: MESSAGES.c.created_at, STATES: STATES.c.entered_at}
+ORPHANED_KEYS: Final = {
+    log: (
+        select(
+            log.c.session_key,
+            func.min(time),
+            select(func.min(_TIMES[other])).where(other.c.session_key == log.c.session_key).scalar_subquery(),
+        )
+        .where(_has_no_head(log), log.c.session_key > a_text("behind"))
+        .group_by(log.c.session_key)
+        .order_by(log.c.session_key)
+        .limit(a_number("limit"))
+    )
+    for (log, time), other in zip(_TIMES.items(), reversed(LOGS), strict=True)
+}
+"""The sessions that have no head, and the first time in this log and in the other one, which may have none."""
+SOME_ORPHANS: Final = {log: _some_orphans(log) for log in LOGS}
+DELETE_ORPHANS: Final = {log: _delete_orphans(log) for log in LOGS}
+"""Remove these entries, if there still is no head: their session may have been made meanwhile."""

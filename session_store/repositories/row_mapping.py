@@ -1,0 +1,106 @@
+"""Rows to values, and what a new session's row is made of.
+
+Selects of many rows are read from the driver's cursor: SQLAlchemy's rows and type processors cost as much again as
+the rows themselves. What the processors would do is done here, in the loop that makes the values.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import DBAPIError
+
+from session_store.interface.values import ChatMessage, SessionMetadata, StoredMessage
+from session_store.models.types import SUB, as_utc, load_json, minute_of, same_json, unescape
+from session_store.models.validation import identifier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Executable
+
+
+def fetch(db: Connection, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
+    """Return the rows of a statement that reads, as the driver gives them."""
+    result = db.execute(statement, values)
+    driver_error = db.dialect.loaded_dbapi.Error
+    try:
+        rows: Sequence[Any] = result.cursor.fetchall()
+    except driver_error as error:
+        # SQLAlchemy wraps what its own fetching raises.
+        raise DBAPIError.instance(None, None, error, driver_error) from error
+    result.close()
+    return rows
+
+
+def chat_messages(rows: Iterable[Any]) -> list[ChatMessage]:
+    """Make messages of rows of role, content and payload."""
+    return [
+        ChatMessage(
+            role,
+            unescape(content) if SUB in content else content,
+            None if payload is None else load_json(payload),
+        )
+        for role, content, payload in rows
+    ]
+
+
+def stored_message(row: Any) -> StoredMessage:
+    """Make a message of a row of `statements.STORED_MESSAGE`."""
+    seq, created_at, turn_id, role, content, payload = row
+    message = ChatMessage(role, unescape(content), None if payload is None else load_json(payload))
+    return StoredMessage(seq, as_utc(created_at), turn_id, message)
+
+
+def same_message(one: ChatMessage, other: ChatMessage) -> bool:
+    """Whether two messages are equal, their payloads compared as JSON."""
+    return one[:2] == other[:2] and same_json(one.payload, other.payload)
+
+
+def metadata_from(
+    db: Connection, statement: Executable, values: Mapping[str, Any] | None = None
+) -> list[SessionMetadata]:
+    """Return the sessions a SELECT of `statements.METADATA` finds."""
+    return [session_metadata(row) for row in fetch(db, statement, values)]
+
+
+def session_metadata(row: Any) -> SessionMetadata:
+    """Make a session of a row of `statements.METADATA`."""
+    (
+        key,
+        name,
+        owner,
+        attributes,
+        created_at,
+        last_activity,
+        message_count,
+        last_seq,
+        state,
+        turn_id,
+        state_entered_at,
+    ) = row
+    return SessionMetadata(
+        key,
+        None if name is None else unescape(name),
+        owner,
+        {} if attributes == "{}" else load_json(attributes),
+        as_utc(created_at),
+        as_utc(last_activity),
+        message_count,
+        last_seq,
+        state,
+        turn_id,
+        None if state_entered_at is None else as_utc(state_entered_at),
+    )
+
+
+def birth(key: str, created_at: datetime, last_activity: datetime | None = None) -> dict[str, Any]:
+    """Return what every upsert of a head is given: what the session has if it is new."""
+    last_activity = last_activity or created_at
+    return {
+        "the_key": identifier(key, "key"),
+        "created_at": created_at,
+        "last_activity": last_activity,
+        "active_minute": minute_of(last_activity),
+    }

@@ -1,0 +1,1 @@
+"""The two stores, blocking and asynchronous, over one set of operations."""

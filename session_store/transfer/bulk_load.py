@@ -1,0 +1,109 @@
+"""Much into a store: one transaction after the other, and on SQLite without the search index meanwhile."""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Final, Self, TypeVar
+
+from session_store.database import engines
+from session_store.database.access import Access
+from session_store.interface.errors import Conflict
+from session_store.search import index as search_index
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Connection
+
+    from session_store.store.sync import SessionStore, SessionTransaction
+
+R = TypeVar("R")
+
+BATCH_LINES: Final = 10_000
+BATCH_BYTES: Final = 8 * 1024 * 1024
+"""Some 10 MB of memory, and on SQLite a second for which other writers wait."""
+
+LONG_LOAD: Final = 50_000
+"""After so many messages added it pays to make the search index anew at the end."""
+
+_ATTEMPTS: Final = 5
+_LONGEST_PAUSE_SECS: Final = 0.5
+
+
+class Load:
+    """A load on its way, within ``with``: it ends with the search index made anew, if it went on without it.
+
+    Args:
+        store: Where to, migrated; not within its ``begin()``.
+        dry_run: Do all of it in one transaction, which is rolled back at the end.
+    """
+
+    def __init__(self, store: SessionStore, *, dry_run: bool = False) -> None:
+        self._store = store
+        self._dry_run = dry_run
+        self._closing = ExitStack()
+        self._whole: SessionTransaction | None = None
+        self._index_is_suspended = False
+        self.added = 0
+        """Messages so far; whoever adds some counts them here."""
+
+    def __enter__(self) -> Self:
+        if self._dry_run:
+            self._whole = self._closing.enter_context(_rolled_back(self._store))
+        else:
+            # A load that was killed may have left it so.
+            self._index_is_suspended = search_index.is_suspended(self._store.engine)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+        if self._index_is_suspended and not self._dry_run:
+            search_index.rebuild(self._store.engine)
+
+    def run(self, work: Callable[[SessionTransaction], R]) -> R:
+        """Do some work in a transaction, again where the database gave way to others, and then leave it to them.
+
+        Raises:
+            Conflict: It gave way every time.
+        """
+        if self.added >= LONG_LOAD and not self._index_is_suspended:
+            bind = self._store.engine if self._whole is None else connection_of(self._whole)
+            self._index_is_suspended = search_index.suspend(bind)
+        if self._whole is not None:
+            # What fails is undone by itself, as it would be outside of the one transaction.
+            with connection_of(self._whole).begin_nested():
+                return work(self._whole)
+        begun = time.monotonic()
+        result = self._committed(work)
+        time.sleep(engines.rest_after(self._store.engine, time.monotonic() - begun))
+        return result
+
+    def _committed(self, work: Callable[[SessionTransaction], R]) -> R:
+        attempts = 1
+        while True:
+            try:
+                with self._store.begin() as transaction:
+                    return work(transaction)
+            except Conflict:
+                if attempts == _ATTEMPTS:
+                    raise
+                attempts += 1
+                time.sleep(random.uniform(0, _LONGEST_PAUSE_SECS))  # noqa: S311 - nothing secret about it
+
+
+def connection_of(transaction: SessionTransaction) -> Connection:
+    """Return the connection that a transaction is on."""
+    return transaction._run(lambda db: db, Access.READ, None)  # noqa: SLF001 - it offers sessions, not their copies
+
+
+class _Undone(Exception):
+    """Ends a transaction that was a trial."""
+
+
+@contextmanager
+def _rolled_back(store: SessionStore) -> Iterator[SessionTransaction]:
+    with suppress(_Undone), store.begin() as transaction:
+        yield transaction
+        raise _Undone

@@ -1,0 +1,116 @@
+"""Messages as rows, for a spreadsheet or a data frame: what the view of messages has, the owner, and the payload.
+
+NUL stays. A lone surrogate, which UTF-8 cannot have, becomes U+FFFD.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Unpack
+
+from sqlalchemy import Column, Date, Text, and_, cast, select
+
+from session_store.analytics.views import MESSAGES_V1
+from session_store.models.models import MESSAGES
+from session_store.models.types import ExactText, UtcDateTime, as_utc, load_json, unescape, utc_text
+from session_store.repositories.statements import KEYS, a_number
+from session_store.transfer.session_reader import Exported, Walk, Which, writable
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator
+
+    from session_store.interface.values import SessionMetadata
+    from session_store.store.sync import SessionStore
+
+COLUMNS: Final = (*MESSAGES_V1.columns, Column("owner", Text), Column("payload", Text))
+"""The columns of a row, of the types they have in the database."""
+
+_SOME_ROWS: Final = (
+    select(*MESSAGES_V1.columns, cast(MESSAGES.c.payload, Text).label("payload"))
+    .join(MESSAGES, and_(MESSAGES.c.session_key == MESSAGES_V1.c.session_key, MESSAGES.c.seq == MESSAGES_V1.c.seq))
+    .where(MESSAGES_V1.c.session_key.in_(KEYS), MESSAGES_V1.c.seq > a_number("after"))
+    .order_by(MESSAGES_V1.c.session_key, MESSAGES_V1.c.seq)
+    .limit(a_number("limit"))
+)
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_as_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def message_rows(walk: Walk) -> Iterator[list[Any]]:
+    """Give a row for each message, its values those of Python: a time is a datetime in UTC, a day a date."""
+    for session in walk.sessions(_SOME_ROWS):
+        for *said, payload in session.messages:
+            row = [
+                value if read is None or value is None else read(value) for read, value in zip(_READ, said, strict=True)
+            ]
+            yield [*row, session.head.owner, None if payload is None else _whole(_as_json(load_json(payload)))]
+
+
+def _whole(text: str) -> str:
+    """Return a text as UTF-8 can have it."""
+    return text if text.isascii() else _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _read_as(column: Column[Any]) -> Callable[[Any], Any] | None:
+    match column.type:
+        case UtcDateTime():
+            return as_utc
+        case Date():
+            return lambda day: date.fromisoformat(day) if isinstance(day, str) else day
+        case ExactText():
+            return lambda text: _whole(unescape(text))
+    return None
+
+
+_READ: Final = [_read_as(column) for column in MESSAGES_V1.columns]
+
+
+def export_csv(
+    store: SessionStore,
+    out: str | os.PathLike[str] | BinaryIO,
+    *,
+    header: bool = True,
+    on_session: Callable[[SessionMetadata], object] | None = None,
+    **which: Unpack[Which],
+) -> Exported:
+    """Write the messages of sessions as CSV, a row each, and say what was written.
+
+    As RFC 4180 has it, in UTF-8. What is null is an empty field, as is an empty text. Times are ISO 8601 in UTC. As for
+    `export_jsonl` otherwise.
+
+    Args:
+        store: Where they are.
+        out: A path, where a file that is there is replaced, or a file open for writing bytes.
+        header: Begin with the names of the columns.
+        on_session: Told of each session that has been written.
+        which: Which sessions, see `Which`; all if nothing is said.
+
+    Raises:
+        OSError: The file cannot be made or written.
+        InvalidQuery: An argument is not of its kind.
+        InvalidKey: The owner, the state or the key cannot be one.
+        SchemaOutOfDate: The tables are missing or old.
+        StoreUnavailable: The database cannot serve.
+    """
+    walk = Walk(store, on_session, which)
+    with writable(out) as file:
+        rows = csv.writer(_Utf8(file))
+        if header:
+            rows.writerow(column.name for column in COLUMNS)
+        for row in message_rows(walk):
+            rows.writerow(utc_text(value) if isinstance(value, datetime) else value for value in row)
+    return walk.exported
+
+
+class _Utf8:
+    """Writes text into a file of bytes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        return self._file.write(text.encode())

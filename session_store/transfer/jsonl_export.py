@@ -1,0 +1,109 @@
+"""Sessions as JSON Lines, which `session_store.transfer.import_jsonl` makes an equal store of.
+
+Of each session there are its own line, one for each entry of its state log, and one for each message, in this order:
+
+    {"kind":"session","session_key":...,"name":...,"owner":...,"attributes":{...},"created_at":...,"last_activity":...,
+     "message_count":...,"last_seq":...,"state":...,"turn_id":...,"state_entered_at":...,"state_seq":...}
+    {"kind":"state","session_key":...,"seq":...,"state":...,"turn_id":...,"entered_at":...}
+    {"kind":"message","session_key":...,"seq":...,"created_at":...,"turn_id":...,"role":...,"content":...,
+     "payload":...,"idempotency_key":...}
+
+All fields are always there. Times are ISO 8601 in UTC, with microseconds. Names, attributes, contents and payloads are
+what they are, with two exceptions that have the store's own escape: see `session_store.models.types.portable`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Unpack
+
+from session_store.models.types import as_utc, load_json, portable, utc_text
+from session_store.repositories import bulk_copy_statements
+from session_store.transfer.session_reader import Exported, Walk, Which, writable
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator
+
+    from session_store.interface.values import SessionMetadata
+    from session_store.store.sync import SessionStore
+    from session_store.transfer.session_reader import Session
+
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def export_jsonl(
+    store: SessionStore,
+    out: str | os.PathLike[str] | BinaryIO,
+    *,
+    on_session: Callable[[SessionMetadata], object] | None = None,
+    **which: Unpack[Which],
+) -> Exported:
+    """Write sessions with all that belongs to them as JSON Lines, and say what was written.
+
+    They come in the order of their keys, in constant memory, each as it was when its turn came: no transaction lasts.
+
+    Args:
+        store: Where they are.
+        out: A path, where a file that is there is replaced, or a file open for writing bytes.
+        on_session: Told of each session that has been written.
+        which: Which sessions, see `Which`; all if nothing is said.
+
+    Raises:
+        OSError: The file cannot be made or written.
+        InvalidQuery: An argument is not of its kind.
+        InvalidKey: The owner, the state or the key cannot be one.
+        SchemaOutOfDate: The tables are missing or old.
+        StoreUnavailable: The database cannot serve.
+    """
+    walk = Walk(store, on_session, which)
+    with writable(out) as file:
+        for session in walk.sessions(bulk_copy_statements.SOME_MESSAGES, bulk_copy_statements.SOME_STATES):
+            for line in _lines(session):
+                file.write(_encode(line).encode("ascii") + b"\n")
+    return walk.exported
+
+
+def _lines(session: Session) -> Iterator[dict[str, Any]]:
+    head = session.head
+    _, name, _, attributes, *_ = session.row
+    yield {
+        "kind": "session",
+        "session_key": head.key,
+        "name": None if name is None else portable(name),
+        "owner": head.owner,
+        "attributes": load_json(attributes, portable),
+        "created_at": utc_text(head.created_at),
+        "last_activity": utc_text(head.last_activity),
+        "message_count": head.message_count,
+        "last_seq": head.last_seq,
+        "state": head.state,
+        "turn_id": head.turn_id,
+        "state_entered_at": None if head.state_entered_at is None else utc_text(head.state_entered_at),
+        "state_seq": session.state_seq,
+    }
+    for key, seq, state, turn_id, entered_at in session.states:
+        yield {
+            "kind": "state",
+            "session_key": key,
+            "seq": seq,
+            "state": state,
+            "turn_id": turn_id,
+            "entered_at": _time(entered_at),
+        }
+    for key, seq, turn_id, role, content, payload, idempotency_key, created_at in session.messages:
+        yield {
+            "kind": "message",
+            "session_key": key,
+            "seq": seq,
+            "created_at": _time(created_at),
+            "turn_id": turn_id,
+            "role": role,
+            "content": portable(content),
+            "payload": None if payload is None else load_json(payload, portable),
+            "idempotency_key": idempotency_key,
+        }
+
+
+def _time(stored: Any) -> str:
+    return utc_text(as_utc(stored))

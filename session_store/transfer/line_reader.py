@@ -1,0 +1,157 @@
+"""Files by their lines: plain or gzip, with what editors add and damage leaves, and each line as JSON."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import zlib
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn
+
+from session_store.interface.errors import InvalidMessage, InvalidQuery
+from session_store.models.validation import moment, not_a
+from session_store.transfer.results import BrokenLine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MAX_LINE_BYTES: Final = 32 * 1024 * 1024
+"""A longer line is broken, and read past without being held in memory."""
+
+_GZIP: Final = b"\x1f\x8b"
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+
+class Lines:
+    """Reads files by lines, and counts them; a line that is broken is told and passed by."""
+
+    def __init__(self, on_broken: Callable[[BrokenLine], object] | None = None) -> None:
+        self._on_broken = on_broken
+        self.read = self.broken = 0
+
+    def of(self, file: str, source: BinaryIO) -> Iterator[tuple[int, bytes]]:
+        """Give the lines of a file that are not blank, with their numbers."""
+        number = 0
+        try:
+            while text := source.readline(MAX_LINE_BYTES):
+                number += 1
+                if len(text) == MAX_LINE_BYTES and not text.endswith(b"\n"):
+                    while text and not text.endswith(b"\n"):
+                        text = source.readline(MAX_LINE_BYTES)
+                    self.read += 1
+                    self.tell(file, number, f"longer than {MAX_LINE_BYTES:,} bytes")
+                    continue
+                if number == 1:
+                    text = text.removeprefix(_BYTE_ORDER_MARK)
+                if text.strip():
+                    self.read += 1
+                    yield number, text
+        except (OSError, EOFError, zlib.error) as error:
+            self.read += 1
+            self.tell(file, number + 1, f"cannot be read from here on: {error}")
+
+    def tell(self, file: str, number: int, reason: str) -> None:
+        """Tell that a line is not imported."""
+        self.broken += 1
+        if self._on_broken is not None:
+            self._on_broken(BrokenLine(file, number, reason))
+
+
+@contextmanager
+def opened(
+    file: str | os.PathLike[str] | BinaryIO, on_read: Callable[[int], object] | None = None
+) -> Iterator[tuple[str, BinaryIO]]:
+    """Give the name of a file and what is in it, whether it is compressed or not.
+
+    Args:
+        file: A path, or a file open for reading bytes, which stays open.
+        on_read: Told how many more bytes of the file as it is have been read.
+
+    Raises:
+        OSError: It cannot be opened.
+        InvalidQuery: It is neither a path nor open for reading bytes.
+    """
+    if isinstance(file, str | os.PathLike):
+        with open(file, "rb") as source:  # noqa: PTH123 - a path may be one of bytes
+            yield str(source.name), _uncompressed(source, on_read)
+    elif callable(getattr(file, "readline", None)) and not isinstance(file, io.TextIOBase):
+        yield str(getattr(file, "name", "<bytes>")), _uncompressed(file, on_read)
+    else:
+        raise InvalidQuery(not_a(file, "a file", "a path, or open for reading bytes"))
+
+
+def decoded(text: bytes) -> Any:
+    """Return what is written in a line.
+
+    Raises:
+        InvalidMessage: It is not JSON, or not to be read; the text is the reason.
+    """
+    try:
+        return _JSON.decode(text.decode().rstrip())
+    except UnicodeDecodeError as error:
+        problem = f"is not UTF-8: byte {text[error.start]:#04x} at {error.start + 1}"
+    except json.JSONDecodeError as error:
+        problem = f"is not JSON at character {error.pos + 1}: {error.msg}"
+    except RecursionError:
+        problem = "is nested too deep"
+    except InvalidMessage:
+        raise
+    except ValueError:
+        problem = "holds a whole number of more than 4,300 digits"
+    raise InvalidMessage(problem)
+
+
+def time_said(value: object, what: str) -> datetime | None:
+    """Return a time that is written in ISO 8601; None where there is none.
+
+    Raises:
+        InvalidMessage: It is no such text, or has no time zone.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        problem = f"{what} must be a str, not {type(value).__name__}"
+        raise InvalidMessage(problem)
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        problem = f"{what} is not a time in ISO 8601: {ascii(value)[:60]}"
+        raise InvalidMessage(problem) from None
+    return moment(time, what, InvalidMessage)
+
+
+class _Reader(io.RawIOBase):
+    """A file that says how much of it has been read."""
+
+    def __init__(self, source: BinaryIO, on_read: Callable[[int], object] | None) -> None:
+        self._source = source
+        self._on_read = on_read
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._source.read(len(buffer))
+        buffer[: len(data)] = data
+        if self._on_read is not None:
+            self._on_read(len(data))
+        return len(data)
+
+
+def _uncompressed(source: BinaryIO, on_read: Callable[[int], object] | None) -> BinaryIO:
+    """Return what is in a file, whether it is compressed or not."""
+    plain = io.BufferedReader(_Reader(source, on_read), 1 << 16)
+    if plain.peek(len(_GZIP)).startswith(_GZIP):
+        return gzip.GzipFile(fileobj=plain)  # type: ignore[return-value]
+    return plain
+
+
+def _no_constant(name: str) -> NoReturn:
+    problem = f"is not JSON: {name}"
+    raise InvalidMessage(problem)
+
+
+_JSON: Final = json.JSONDecoder(parse_constant=_no_constant)

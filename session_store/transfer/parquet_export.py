@@ -1,0 +1,123 @@
+"""Messages as Parquet, in row groups, by pyarrow, which the extra ``parquet`` brings."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Unpack
+
+from sqlalchemy import BigInteger, Date, Double
+
+from session_store.interface.errors import StoreError
+from session_store.models.types import UtcDateTime
+from session_store.transfer.csv_export import COLUMNS, message_rows
+from session_store.transfer.session_reader import Exported, Walk, Which, writable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
+
+    from session_store.interface.values import SessionMetadata
+    from session_store.store.sync import SessionStore
+
+_ROWS_IN_A_GROUP: Final = 5_000
+_CHARACTERS_IN_A_GROUP: Final = 4 * 1024 * 1024
+
+
+def export_parquet(
+    store: SessionStore,
+    out: str | os.PathLike[str] | BinaryIO,
+    *,
+    on_session: Callable[[SessionMetadata], object] | None = None,
+    **which: Unpack[Which],
+) -> Exported:
+    """Write the messages of sessions as Parquet, a row each, and say what was written.
+
+    Times are timestamps of microseconds in UTC, days dates, numbers of 64 bits, all else text. A path gets the
+    file when it is complete; until then there is one beside it whose name ends in ``.part``. As for `export_csv`
+    otherwise.
+
+    Args:
+        store: Where they are.
+        out: A path, where a file that is there is replaced, or a file open for writing bytes.
+        on_session: Told of each session that has been written.
+        which: Which sessions, see `Which`; all if nothing is said.
+
+    Raises:
+        OSError: The file cannot be made or written.
+        StoreError: There is no pyarrow.
+        InvalidQuery: An argument is not of its kind.
+        InvalidKey: The owner, the state or the key cannot be one.
+        SchemaOutOfDate: The tables are missing or old.
+        StoreUnavailable: The database cannot serve.
+    """
+    pyarrow = _pyarrow()
+    walk = Walk(store, on_session, which)
+    # The least and greatest value of each group stay in memory to the end, and of long texts nobody asks for them.
+    short = [column.name for column in COLUMNS if column.name not in {"content", "payload"}]
+    schema = pyarrow.schema([(column.name, _type_of(column.type, pyarrow)) for column in COLUMNS])
+    with (
+        _complete(out) as file,
+        pyarrow.parquet.ParquetWriter(file, schema, use_dictionary=short, write_statistics=short) as writer,
+    ):
+        for rows in _groups(message_rows(walk)):
+            columns = [
+                pyarrow.array(values, each.type) for values, each in zip(zip(*rows, strict=True), schema, strict=True)
+            ]
+            writer.write_batch(pyarrow.RecordBatch.from_arrays(columns, schema=schema))
+    return walk.exported
+
+
+def _pyarrow() -> ModuleType:
+    try:
+        import_module("pyarrow.parquet")
+        return import_module("pyarrow")
+    except ImportError as error:
+        problem = "Parquet needs pyarrow, which comes with the extra `parquet`: pip install 'session-store[parquet]'"
+        raise StoreError(problem) from error
+
+
+def _type_of(kind: Any, pyarrow: ModuleType) -> Any:
+    match kind:
+        case UtcDateTime():
+            return pyarrow.timestamp("us", tz="UTC")
+        case Date():
+            return pyarrow.date32()
+        case BigInteger():
+            return pyarrow.int64()
+        case Double():
+            return pyarrow.float64()
+    return pyarrow.string()
+
+
+def _groups(rows: Iterator[list[Any]]) -> Iterator[list[list[Any]]]:
+    """Put so many rows together as a group of the file is to have."""
+    group: list[list[Any]] = []
+    size = 0
+    for row in rows:
+        group.append(row)
+        size += sum(len(value) for value in row if isinstance(value, str))
+        if len(group) >= _ROWS_IN_A_GROUP or size >= _CHARACTERS_IN_A_GROUP:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+@contextmanager
+def _complete(out: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
+    """Give a file to write into that gets its name when it is complete."""
+    if not isinstance(out, str | os.PathLike):
+        with writable(out) as file:
+            yield file
+        return
+    part = Path(f"{os.fspath(out)}.part")
+    try:
+        with writable(part) as file:
+            yield file
+        part.replace(out)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,193 @@
+"""Whole sessions into a store, from wherever they come: the one way that every import of them goes."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from session_store.database.access import Access
+from session_store.interface.errors import InvalidKey, InvalidMessage, InvalidQuery, shown
+from session_store.interface.values import IDLE, MessageCopy, SessionCopy, StateEntry
+from session_store.models.types import utc_text
+from session_store.models.validation import (
+    MAX_IDENTIFIER_BYTES,
+    chat_message,
+    identifier,
+    moment,
+    optional_identifier,
+    optional_number,
+    session_attributes,
+    session_name,
+    state_word,
+    whole_number,
+)
+from session_store.repositories.bulk_copy import MessageRow, Part, write_parts
+from session_store.transfer import bulk_load
+from session_store.transfer.results import SkippedSession
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+__all__ = ["MessageCopy", "SessionCopy", "StateEntry", "Writer"]
+
+
+class Writer:
+    """Sessions on their way into a store, and what was counted so far.
+
+    Small sessions share a transaction, of up to 10,000 messages and states or 8 MB. A longer one comes in several, each
+    of which leaves a beginning of it; doing it again completes it.
+
+    A session that is there already keeps its name, owner and attributes, and gets the messages and states with numbers
+    above those it has taken. Its messages under other numbers must be equal to what comes, in role, content and
+    payload: where one is not, or is there no more, the session is skipped.
+
+    Args:
+        load: What runs the transactions: ``with Load(store) as load: writer = Writer(load)``.
+        on_skipped: Told of each session that was not taken to its end.
+    """
+
+    def __init__(self, load: bulk_load.Load, on_skipped: Callable[[SkippedSession], object] | None = None) -> None:
+        self._load = load
+        self._on_skipped = on_skipped
+        self._parts: dict[str, Part] = {}
+        self._lines = self._size = 0
+        self.added = self.already_there = self.skipped = 0
+        self.keys: set[str] = set()
+        """The sessions that were taken, all that came of them."""
+
+    def add(self, head: SessionCopy, states: Iterable[StateEntry], messages: Iterable[MessageCopy]) -> None:
+        """Take a session, to be written now or by one of the next calls, at the latest by `flush`.
+
+        States and messages come in the order of their numbers, and may be generators. What these raise comes out, and
+        nothing is written of the part that was being filled; but for an `InvalidMessage` the session is skipped.
+        """
+        came = lines = size = 0
+        try:
+            with _refusing():
+                part = Part(_head(head))
+            if part.key in self._parts:
+                self.flush()
+            entries: Iterator[StateEntry | MessageRow] = chain(_states(states), _messages(part.key, messages))
+            for entry in entries:
+                if isinstance(entry, MessageRow):
+                    part.messages.append(entry)
+                    came += 1
+                    size += len(entry.content) + len(entry.payload or "")
+                else:
+                    part.states.append(entry)
+                lines += 1
+                if _is_batch(lines, size):
+                    self.flush()
+                    if not self._write([part]):
+                        return
+                    part, lines, size = Part(part.head), 0, 0
+                elif _is_batch(self._lines + lines, self._size + size):
+                    self.flush()
+        except _Refused as refused:
+            self.skip(head.key, str(refused))
+            return
+        part.is_whole = came >= (part.head.message_count or 0)
+        self._parts[part.key] = part
+        # A session that has nothing is a line too.
+        self._lines += lines + 1
+        self._size += size
+        if not part.is_whole:
+            self.skip(part.key, f"only {came:,} of its {part.head.message_count:,} messages came")
+        if _is_batch(self._lines, self._size):
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is on its way."""
+        parts = list(self._parts.values())
+        self._parts, self._lines, self._size = {}, 0, 0
+        if parts:
+            self._write(parts)
+
+    def _write(self, parts: Sequence[Part]) -> bool:
+        """Write parts of different sessions and say whether none was skipped."""
+        work = partial(write_parts, parts=parts)
+        written = self._load.run(lambda transaction: transaction._run(work, Access.WRITE, None))  # noqa: SLF001
+        for part in parts:
+            added, already_there, problem = written[part.key]
+            self.added += added
+            self._load.added += added
+            self.already_there += already_there
+            if problem is not None:
+                self.skip(part.key, problem)
+            elif part.is_whole:
+                self.keys.add(part.key)
+        return all(outcome.problem is None for outcome in written.values())
+
+    def skip(self, key: object, reason: str) -> None:
+        """Tell that a session is not taken, or not to its end."""
+        self.skipped += 1
+        if self._on_skipped is not None:
+            name = key if isinstance(key, str) and len(key) <= MAX_IDENTIFIER_BYTES else shown(key)
+            self._on_skipped(SkippedSession(name, reason))
+
+
+class _Refused(Exception):
+    """A session is not taken, for the reason given."""
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except (InvalidKey, InvalidMessage, InvalidQuery) as error:
+        raise _Refused(str(error)) from error
+
+
+def _is_batch(lines: int, size: int) -> bool:
+    return lines >= bulk_load.BATCH_LINES or size >= bulk_load.BATCH_BYTES
+
+
+def _head(head: SessionCopy) -> SessionCopy:
+    state, turn_id = _state(head.state, head.turn_id)
+    return SessionCopy(
+        identifier(head.key, "key"),
+        None if head.name is None else session_name(head.name) or None,
+        optional_identifier(head.owner, "owner"),
+        {name: value for name, value in session_attributes(head.attributes).items() if value is not None},
+        moment(head.created_at, "created_at"),
+        moment(head.last_activity, "last_activity"),
+        whole_number(head.last_seq, "last_seq"),
+        state,
+        turn_id,
+        None if head.state_entered_at is None else moment(head.state_entered_at, "state_entered_at"),
+        whole_number(head.state_seq, "state_seq"),
+        optional_number(head.message_count, "message_count"),
+    )
+
+
+def _states(states: Iterable[StateEntry]) -> Iterator[StateEntry]:
+    seq = 0
+    with _refusing():
+        for entry in states:
+            seq = whole_number(entry.seq, "a state's seq", seq + 1)
+            yield StateEntry(seq, *_state(entry.state, entry.turn_id), moment(entry.entered_at, "entered_at"))
+
+
+def _state(state: object, turn_id: object) -> tuple[str, str | None]:
+    word = state_word(state)
+    return word, None if word == IDLE else optional_identifier(turn_id, "turn_id")
+
+
+def _messages(key: str, messages: Iterable[MessageCopy]) -> Iterator[MessageRow]:
+    seq = 0
+    with _refusing():
+        for seq_given, created_at, turn_id, idempotency_key, said in messages:
+            seq = whole_number(seq_given, "seq", seq + 1)
+            message, content, payload = chat_message(said)
+            yield MessageRow(
+                key,
+                seq,
+                optional_identifier(turn_id, "turn_id"),
+                message.role,
+                content,
+                payload,
+                optional_identifier(idempotency_key, "idempotency_key"),
+                utc_text(moment(created_at, "created_at", InvalidMessage)),
+            )

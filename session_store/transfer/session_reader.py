@@ -1,0 +1,191 @@
+"""Sessions by their keys, with what belongs to them, in constant memory.
+
+A walk by recency would miss a session that is used meanwhile; keys stay where they are. Rows are read by pages, and no
+connection is held between two.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from contextlib import contextmanager
+from itertools import groupby, repeat, takewhile
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypedDict
+
+from session_store.database.access import Access
+from session_store.interface.errors import InvalidQuery
+from session_store.interface.values import SessionMetadata, SessionQuery
+from session_store.models.validation import identifier, not_a
+from session_store.repositories import bulk_copy_statements, search_statements
+from session_store.repositories.bulk_copy import PAGE, SEQ, grouped, rows_of
+from session_store.repositories.row_mapping import fetch, session_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Executable
+
+    from session_store.store.sync import SessionStore
+
+
+class Conditions(TypedDict, total=False):
+    """What must hold of a session, all that is given.
+
+    Attributes:
+        owner: It is this owner's.
+        state: It is in this state now.
+        attributes: Its attributes have these values, strings, numbers or booleans.
+        active_since: It was active then or later; aware.
+        active_before: It has not been active since; aware.
+    """
+
+    owner: str | None
+    state: str | None
+    attributes: Mapping[str, str | int | float | bool] | None
+    active_since: datetime | None
+    active_before: datetime | None
+
+
+class Which(Conditions, total=False):
+    """Which sessions to export: those for which the conditions hold.
+
+    Attributes:
+        after: Only those with a greater key, compared byte by byte: to go on behind the last one of another export.
+    """
+
+    after: str | None
+
+
+class Exported(NamedTuple):
+    """What was exported; ``last_key`` is where another export goes on, None if there was no session."""
+
+    sessions: int
+    messages: int
+    last_key: str | None
+
+
+class Session(NamedTuple):
+    """A session as its head said when it was read, the same as it is stored, and its rows in the logs."""
+
+    head: SessionMetadata
+    row: Sequence[Any]
+    states: Iterator[Any] = iter(())
+    messages: Iterator[Any] = iter(())
+
+    @property
+    def state_seq(self) -> int:
+        """The number of its last change of state."""
+        return int(self.row[-1])
+
+
+class Walk:
+    """A walk through the sessions asked for, and how far it has come.
+
+    Raises:
+        InvalidQuery: A condition is not of its kind.
+        InvalidKey: The owner, the state or the key cannot be one.
+        SchemaOutOfDate: The tables are missing or old.
+        StoreUnavailable: The database cannot be reached.
+    """
+
+    def __init__(
+        self, store: SessionStore, on_session: Callable[[SessionMetadata], object] | None, which: Which
+    ) -> None:
+        query, after = _parts(**which)
+        conditions, values = search_statements.conditions(query)
+        self._store = store
+        self._on_session = on_session
+        self._heads = bulk_copy_statements.heads(conditions)
+        self._values = {**values, "limit": PAGE}
+        self._sessions = self._messages = 0
+        self._last_key: str | None = None
+        # Before there is a file: what cannot be read is not to leave one.
+        self._first_page = self._page("" if after is None else identifier(after, "after"))
+
+    @property
+    def exported(self) -> Exported:
+        """How far it has come."""
+        return Exported(self._sessions, self._messages, self._last_key)
+
+    def sessions(self, messages: Executable, states: Executable | None = None) -> Iterator[Session]:
+        """Give each session with its rows, which are to be used before the next one.
+
+        What has come since its head was read is left to the next export.
+        """
+        # A session that has nothing is held in memory too.
+        for group in grouped(self._all(), lambda session: 1 + session.head.message_count + session.state_seq):
+            keys = [session.head.key for session in group]
+            said = _of_each(keys, rows_of(self._read, messages, keys))
+            been = _of_each(keys, rows_of(self._read, states, keys)) if states is not None else repeat(())
+            for session, its_messages, its_states in zip(group, said, been):  # noqa: B905 - the last may have no end
+                yield session._replace(
+                    states=_up_to(session.state_seq, its_states),
+                    messages=self._counted(_up_to(session.head.last_seq, its_messages)),
+                )
+                self._sessions += 1
+                self._last_key = session.head.key
+                if self._on_session is not None:
+                    self._on_session(session.head)
+
+    def _all(self) -> Iterator[Session]:
+        page, self._first_page = self._first_page, []
+        while page:
+            yield from page
+            page = self._page(page[-1].head.key) if len(page) == PAGE else []
+
+    def _page(self, behind: str) -> list[Session]:
+        rows = self._read(self._heads, {**self._values, "behind": behind})
+        return [Session(session_metadata(row[:-1]), row) for row in rows]
+
+    def _read(self, statement: Executable, values: Mapping[str, Any]) -> Sequence[Any]:
+        return self._store._run(lambda db: fetch(db, statement, values), Access.READ, None)  # noqa: SLF001
+
+    def _counted(self, rows: Iterable[Any]) -> Iterator[Any]:
+        for row in rows:
+            self._messages += 1
+            yield row
+
+
+def _parts(  # noqa: PLR0913 - no other names than these
+    *,
+    owner: str | None = None,
+    state: str | None = None,
+    attributes: Mapping[str, str | int | float | bool] | None = None,
+    active_since: datetime | None = None,
+    active_before: datetime | None = None,
+    after: str | None = None,
+) -> tuple[SessionQuery, str | None]:
+    query = SessionQuery(
+        owner=owner, state=state, attributes=attributes, active_since=active_since, active_before=active_before
+    )
+    return query, after
+
+
+def _of_each(keys: Iterable[str], rows: Iterable[Any]) -> Iterator[Iterable[Any]]:
+    """Give for each session its rows; they come in the order of the keys."""
+    groups = groupby(rows, itemgetter(0))
+    key, its = next(groups, (None, iter(())))
+    for this in keys:
+        if this != key:
+            yield ()
+            continue
+        yield its
+        key, its = next(groups, (None, iter(())))
+
+
+def _up_to(seq: int, rows: Iterable[Any]) -> Iterator[Any]:
+    return takewhile(lambda row: row[SEQ] <= seq, rows)
+
+
+@contextmanager
+def writable(out: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
+    """Give a file to write bytes into: the one that is open already, or one that is made, or made empty."""
+    if isinstance(out, str | os.PathLike):
+        with open(out, "wb") as file:  # noqa: PTH123 - a path may be one of bytes
+            yield file
+    elif callable(getattr(out, "write", None)) and not isinstance(out, io.TextIOBase):
+        yield out
+    else:
+        raise InvalidQuery(not_a(out, "out", "a path, or a file open for writing bytes"))

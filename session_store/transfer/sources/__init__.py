@@ -1,0 +1,1 @@
+"""Importers for the stores of other programs."""

@@ -1,0 +1,153 @@
+"""From the file in which the OpenAI Agents SDK keeps its sessions: that of `SQLiteSession` and of what is built on it.
+
+The SDK keeps items: messages, calls of tools, what those returned, and what a model reasoned. Each becomes a message.
+Where its role and its content do not say all of an item, ``payload["item"]`` has it as it was. So this gives the SDK
+its items back::
+
+    [(message.payload or {}).get("item", {"role": message.role, "content": message.content}) for message in messages]
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from session_store.interface.errors import InvalidMessage
+from session_store.interface.values import ChatMessage
+from session_store.models.validation import chat_message, not_a
+from session_store.transfer.line_reader import decoded
+from session_store.transfer.sources import sqlite_file
+from session_store.transfer.sources.importer import Telling
+from session_store.transfer.sources.sqlite_file import text
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Mapping
+
+    from session_store.store.sync import SessionStore
+    from session_store.transfer.results import BrokenLine, Imported, Mended, SkippedSession
+
+SESSIONS: Final = "agent_sessions"
+MESSAGES: Final = "agent_messages"
+
+_KEY: Final = "session_id"
+_NEEDED: Final = {"id", _KEY, "message_data"}
+
+_SAID: Final = ("summary", "content", "text", "code", "output", "outputs")
+"""The fields of an item that may hold text; others hold pictures, or what is enciphered."""
+
+_WORDS: Final = ("text", "refusal", "logs", "stdout", "stderr")
+"""The same of a part of one."""
+
+
+def import_openai_agents(  # noqa: PLR0913 - each is an option of its own
+    store: SessionStore,
+    file: str | os.PathLike[str],
+    *,
+    sessions_table: str = SESSIONS,
+    messages_table: str = MESSAGES,
+    dry_run: bool = False,
+    on_broken: Callable[[BrokenLine], object] | None = None,
+    on_skipped: Callable[[SkippedSession], object] | None = None,
+    on_mended: Callable[[Mended], object] | None = None,
+) -> Imported:
+    """Copy the sessions of the OpenAI Agents SDK to a store, and say what became of them.
+
+    Done again it adds what is new. Each session arrives whole, or, of more than 10,000 messages or 8 MB, in several
+    parts, each a beginning of it.
+
+    Args:
+        store: Where they go, migrated; not within its ``begin()``.
+        file: The SQLite file.
+        sessions_table: What the SDK was told to call its table of sessions.
+        messages_table: The same of the messages.
+        dry_run: Write nothing, and say what would become of them.
+        on_broken: Told of each item that is not taken, by its ``id``; the others are.
+        on_skipped: Told of each session that is not taken, or not to its end.
+        on_mended: Told of a time that cannot be kept, and what came in its place.
+
+    Raises:
+        OSError: The file is not there, or cannot be opened.
+        InvalidQuery: It is not a file of the SDK's.
+        StoreError: It is damaged, or cannot be read as it lies there; what was read before is in the store.
+        StoreUnavailable: The store cannot serve, or was locked for too long.
+        SchemaOutOfDate: Its tables are missing or old.
+        Conflict: Its database gave way to other writers every time.
+    """
+    path = Path(file)
+    telling = Telling(on_broken, on_skipped, on_mended)
+    with sqlite_file.opened(path) as db:
+        sqlite_file.require(db, path, messages_table, _NEEDED)
+        sqlite_file.require(db, path, sessions_table, {_KEY})
+        groups = sqlite_file.groups(db, sessions_table, messages_table, _KEY)
+        sessions = telling.sessions(path, groups, "updated_at", _said)
+        return telling.written(store, (session for session, _ in sessions), dry_run=dry_run)
+
+
+def is_openai_agents(file: str | os.PathLike[str]) -> bool:
+    """Whether a file is a database with the tables the SDK makes."""
+    path = Path(file)
+    if path.is_dir() or not sqlite_file.is_sqlite(path):
+        return False
+    with sqlite_file.opened(path) as db:
+        return sqlite_file.columns(db, MESSAGES) >= _NEEDED and _KEY in sqlite_file.columns(db, SESSIONS)
+
+
+def _said(row: Mapping[str, Any]) -> ChatMessage:
+    return message_of(decoded(text(row["message_data"], "message_data").encode()))
+
+
+def message_of(item: Any) -> ChatMessage:
+    """Return the message that an item becomes.
+
+    Raises:
+        InvalidMessage: It cannot be one; the text is the reason.
+    """
+    if not isinstance(item, dict):
+        raise InvalidMessage(not_a(item, "an item", "a JSON object"))
+    if "__enc__" in item:
+        problem = "is encrypted: the key to it is not here"
+        raise InvalidMessage(problem)
+    role, kind, payload = item.get("role"), item.get("type"), dict[str, Any]()
+    if isinstance(role, str):
+        content = _text(item.get("content"))
+    else:
+        role = "assistant"
+        content = _joined(_text(item.get(field)) for field in _SAID)
+        if isinstance(kind, str) and kind.endswith("_output"):
+            role = "tool"
+            if isinstance(item.get("call_id"), str):
+                payload["tool_call_id"] = item["call_id"]
+        elif isinstance(kind, str) and kind.endswith("_call") and isinstance(item.get("name"), str):
+            payload["tool_calls"] = [_call(item)]
+    plain = {"role": role, "content": content}
+    if item not in (plain, plain | {"type": "message"}):
+        payload["item"] = item
+    message, _, _ = chat_message(ChatMessage(role, content, payload or None))
+    return message
+
+
+def _call(item: dict[str, Any]) -> dict[str, Any]:
+    said = {
+        "name": item["name"],
+        "id": item.get("call_id", item.get("id")),
+        "arguments": item.get("arguments", item.get("input")),
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _text(value: Any) -> str:
+    """Return what can be read of a field: a text, or those of its parts."""
+    parts = value if isinstance(value, list) else [value]
+    texts = (part if isinstance(part, str) else _of_part(part) for part in parts)
+    return _joined(texts)
+
+
+def _of_part(part: Any) -> str:
+    if not isinstance(part, dict):
+        return ""
+    return _joined(part[word] for word in _WORDS if isinstance(part.get(word), str))
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return "\n".join(text for text in texts if text)

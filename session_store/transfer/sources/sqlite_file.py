@@ -1,0 +1,184 @@
+"""What the files of other programs have in common: a SQLite file that is read and left as it is, texts, and times.
+
+A program may be writing to the file meanwhile. What is read of it is what it held at one moment, and nobody waits:
+the programs whose files are read here keep them in WAL mode.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from session_store.interface.errors import InvalidMessage, InvalidQuery, StoreError, clipped
+from session_store.models.validation import moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_SQLITE: Final = b"SQLite format 3\0"
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
+
+
+class NotText(NamedTuple):
+    """What a column gives whose text is not UTF-8, and where that begins."""
+
+    raw: bytes
+    at: int
+
+
+class Group(NamedTuple):
+    """What a SQLite file holds of one session: what its row says, if it has one, and its messages, oldest first."""
+
+    key: object
+    about: Mapping[str, object]
+    messages: Iterator[sqlite3.Row]
+
+
+def is_sqlite(path: Path) -> bool:
+    """Whether a file begins as every SQLite database does."""
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE)) == _SQLITE
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a SQLite file for reading and nothing else, with what is in the write-ahead log beside it.
+
+    Where the index of the log is not there SQLite makes it, and leaves it and a log behind. Where it must not, for the
+    directory cannot be written to, and there is no log, the file is read alone.
+
+    Raises:
+        InvalidQuery: It is no SQLite database.
+        StoreError: It is damaged, or cannot be read as it lies there; then or later.
+    """
+    if not is_sqlite(path):
+        problem = f"{str(path)!r} is no SQLite database"
+        raise InvalidQuery(problem)
+    try:
+        with closing(_connection(path)) as db:
+            yield db
+    except sqlite3.Error as error:
+        problem = f"{str(path)!r} cannot be read: {error}"
+        raise StoreError(problem) from error
+
+
+def _connection(path: Path) -> sqlite3.Connection:
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    try:
+        return _at_one_moment(address)
+    except sqlite3.OperationalError as error:
+        if path.with_name(f"{path.name}-wal").exists():
+            problem = f"{error}; copy it, with the files beside it, to where you can write"
+            raise sqlite3.OperationalError(problem) from error
+        return _at_one_moment(f"{address}&immutable=1")
+
+
+def _at_one_moment(address: str) -> sqlite3.Connection:
+    db = sqlite3.connect(address, uri=True, isolation_level=None)
+    try:
+        db.row_factory = sqlite3.Row
+        db.text_factory = _text
+        # Somebody else's schema is not to call functions.
+        db.execute("PRAGMA trusted_schema = OFF")
+        db.execute("BEGIN")
+        db.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def _text(raw: bytes) -> str | NotText:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        return NotText(raw, error.start)
+
+
+def columns(db: sqlite3.Connection, table: str) -> set[str]:
+    """Return the names of the columns of a table; none where there is no such table."""
+    if table not in [row["name"] for row in db.execute("SELECT name FROM sqlite_master")]:
+        return set()
+    return {row["name"] for row in db.execute("SELECT name FROM pragma_table_info(?)", [table])}
+
+
+def require(db: sqlite3.Connection, path: Path, table: str, needed: set[str]) -> None:
+    """See that a table is there, with the columns that make it what it is to be.
+
+    Raises:
+        InvalidQuery: It is not there, or a column is not.
+    """
+    there = columns(db, table)
+    if not needed <= there:
+        missing = f"column {', '.join(sorted(needed - there))} in its table" if there else "table"
+        problem = f"{str(path)!r} has no {missing} {clipped(table)}"
+        raise InvalidQuery(problem)
+
+
+def groups(db: sqlite3.Connection, sessions: str | None, messages: str, key: str) -> Iterator[Group]:
+    """Give session by session what is in two tables, by their keys; the messages of one before the next is asked for.
+
+    Args:
+        db: The file.
+        sessions: The table of the sessions, if there is one.
+        messages: The table of the messages, whose column ``id`` has their order.
+        key: The column of both that names the session.
+    """
+    keys, about = f"{_select(key, messages)} GROUP BY {key}", None
+    if sessions is not None:
+        keys = f"{keys} UNION {_select(key, sessions)}"
+        about = f"{_select('*', sessions)} WHERE {key} IS ?"
+    said = groupby(db.execute(f"{_select('*', messages)} ORDER BY {key}, id"), key=lambda row: row[key])
+    following = next(said, None)
+    for (found,) in db.execute(f"{keys} ORDER BY {key}"):
+        row = None if about is None or isinstance(found, NotText) else db.execute(about, [found]).fetchone()
+        if following is not None and following[0] == found:
+            yield Group(found, dict(row or {}), following[1])
+            following = next(said, None)
+        else:
+            yield Group(found, dict(row or {}), iter(()))
+
+
+def _select(what: str, table: str) -> str:
+    quoted = table.replace('"', '""')
+    return f'SELECT {what} FROM "{quoted}"'  # noqa: S608 - a name, quoted
+
+
+def text(value: object, what: str) -> str:
+    """Return the text that a column holds.
+
+    Raises:
+        InvalidMessage: It holds none.
+    """
+    match value:
+        case str():
+            return value
+        case NotText(raw, at):
+            problem = f"{what} is not UTF-8: byte {raw[at]:#04x} at {at + 1}"
+        case None:
+            problem = f"{what} is missing"
+        case _:
+            problem = f"{what} is no text but {type(value).__name__}"
+    raise InvalidMessage(problem)
+
+
+def time(value: object, what: str) -> datetime:
+    """Return a time that was written as RFC 3339 says, or as SQLite writes it; without a time zone it is UTC.
+
+    Raises:
+        InvalidMessage: It is none.
+    """
+    said = text(value, what).strip().upper()
+    try:
+        found = datetime.fromisoformat(said) if _TIME.fullmatch(said) else None
+    except ValueError:
+        found = None
+    if found is None:
+        problem = f"{what} is not a time: {clipped(value)}"
+        raise InvalidMessage(problem)
+    return moment(found if found.tzinfo else found.replace(tzinfo=UTC), what, InvalidMessage)

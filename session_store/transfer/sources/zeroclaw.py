@@ -1,0 +1,265 @@
+"""From the sessions of zeroclaw: those in its ``sessions.db``, and those in a file ``KEY.jsonl`` each.
+
+What becomes of a session in ``sessions.db``, of which older files lack columns:
+
+* its messages are numbered from 1 in the order of their ``id``, with their times;
+* ``name`` is its name; ``sender_id`` its owner, for zeroclaw keeps there who wrote last, in the words of the channel;
+  ``agent_alias``, ``channel_id`` and ``room_id`` are its attributes ``agent``, ``channel`` and ``room``;
+* ``state`` and ``turn_id`` are its state, with one entry in the log of states unless it is idle. It was entered at
+  ``turn_started_at``, which zeroclaw keeps of a running session only, else at ``last_activity``.
+
+A file ``KEY.jsonl`` has roles and contents and no times: each message gets that of the file's last change. zeroclaw
+keeps a session in one or the other, and renames a file when it has moved it to ``sessions.db``. So where both have a
+session the one in ``sessions.db`` is taken, and the file is skipped.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
+
+from session_store.interface.errors import InvalidKey, InvalidMessage, InvalidQuery
+from session_store.interface.values import IDLE, ChatMessage
+from session_store.models.validation import chat_message, identifier, not_a, session_name, state_word
+from session_store.transfer.line_reader import Lines, decoded
+from session_store.transfer.session_importer import MessageCopy, SessionCopy, StateEntry
+from session_store.transfer.sources import sqlite_file
+from session_store.transfer.sources.importer import Kept, Session, Telling, modified
+from session_store.transfer.sources.sqlite_file import text, time
+
+if TYPE_CHECKING:
+    import os
+    import sqlite3
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
+
+    from session_store.store.sync import SessionStore
+    from session_store.transfer.results import BrokenLine, Imported, Mended, SkippedSession
+
+DATABASE: Final = "sessions.db"
+
+_FOLDER: Final = "sessions"
+_MESSAGES: Final = "sessions"
+_METADATA: Final = "session_metadata"
+_NEEDED: Final = {"id", "session_key", "role", "content"}
+_LABELS: Final = {"agent_alias": "agent", "channel_id": "channel", "room_id": "room"}
+
+_FILE: Final = ".jsonl"
+_BEING_MOVED: Final = ".jsonl.importing"
+_MOVED: Final = ".jsonl.migrated"
+
+
+def import_zeroclaw(  # noqa: PLR0913 - each is told of something else
+    store: SessionStore,
+    place: str | os.PathLike[str],
+    *,
+    dry_run: bool = False,
+    on_broken: Callable[[BrokenLine], object] | None = None,
+    on_skipped: Callable[[SkippedSession], object] | None = None,
+    on_mended: Callable[[Mended], object] | None = None,
+) -> Imported:
+    """Copy the sessions of zeroclaw to a store, and say what became of them; done again it adds what is new.
+
+    Each session arrives whole, or, of more than 10,000 messages or 8 MB, in several parts, each a beginning of it.
+
+    Args:
+        store: Where they go, migrated; not within its ``begin()``.
+        place: A workspace, its folder ``sessions``, or a file of that: ``sessions.db`` or ``KEY.jsonl``.
+        dry_run: Write nothing, and say what would become of them.
+        on_broken: Told of each message that is not taken, by its line or its ``id``; the others are.
+        on_skipped: Told of each session that is not taken, or not to its end.
+        on_mended: Told of a time, a name or the like that cannot be kept, and what came in its place.
+
+    Raises:
+        OSError: The place is not there, or cannot be opened.
+        InvalidQuery: There is nothing of zeroclaw in it, or a database that is not zeroclaw's.
+        StoreError: The database is damaged, or cannot be read as it lies there; what was read before is in the store.
+        StoreUnavailable: The store cannot serve, or was locked for too long.
+        SchemaOutOfDate: Its tables are missing or old.
+        Conflict: Its database gave way to other writers every time.
+    """
+    found = _find(Path(place))
+    telling = Telling(on_broken, on_skipped, on_mended)
+    if found.database is None:
+        return telling.written(store, _of_files(found, None, telling), dry_run=dry_run)
+    with sqlite_file.opened(found.database) as db:
+        sqlite_file.require(db, found.database, _MESSAGES, _NEEDED)
+        sessions = chain(_of_database(db, found.database, telling), _of_files(found, db, telling))
+        return telling.written(store, sessions, dry_run=dry_run)
+
+
+def is_zeroclaw(place: str | os.PathLike[str]) -> bool:
+    """Whether there are sessions of zeroclaw in a place, as far as a look at it tells.
+
+    Of a file that is called ``sessions/KEY.jsonl`` its lines decide: those for `import_jsonl` name the session.
+    """
+    path = Path(place)
+    if path.is_dir():
+        folder = _folder(path)
+        if folder is None or (folder / DATABASE).exists():
+            return folder is not None
+        return all(_has_its_lines(file) for file in folder.glob(f"*{_FILE}") if file.is_file())
+    if sqlite_file.is_sqlite(path):
+        with sqlite_file.opened(path) as db:
+            return sqlite_file.columns(db, _MESSAGES) >= _NEEDED
+    return path.suffix == _FILE and path.absolute().parent.name == _FOLDER and _has_its_lines(path)
+
+
+def _has_its_lines(path: Path) -> bool:
+    """Whether the first line that can be read is one of zeroclaw's, or there is none."""
+    with path.open("rb") as file:
+        for _, line in Lines().of(str(path), file):
+            try:
+                fields = _fields(line)
+            except InvalidMessage:
+                continue
+            return "session_key" not in fields and None not in (fields["role"], fields["content"])
+    return True
+
+
+class _Found(NamedTuple):
+    """Where the sessions are: a database, if there is one, and files by the keys of their sessions.
+
+    ``passed_over`` has files that are not taken, by the same, and why.
+    """
+
+    database: Path | None
+    files: dict[str, Path]
+    passed_over: list[tuple[str, str]]
+
+
+def _find(place: Path) -> _Found:
+    if not place.is_dir():
+        return _find_file(place)
+    folder = _folder(place)
+    if folder is None:
+        problem = f"there is nothing of zeroclaw in {str(place)!r}: no folder sessions, no sessions.db, no KEY.jsonl"
+        raise InvalidQuery(problem)
+    paths = sorted(folder.iterdir())
+    being_moved, files, moved = (
+        {path.name.removesuffix(suffix): path for path in paths if path.name.endswith(suffix)}
+        for suffix in (_BEING_MOVED, _FILE, _MOVED)
+    )
+    twice = [
+        (key, f"{being_moved[key]} is passed over: {path.name} is there")
+        for key, path in files.items()
+        if key in being_moved
+    ]
+    database = folder / DATABASE
+    if database.exists():
+        return _Found(database, being_moved | files, twice)
+    lost = [
+        (key, f"{path} was moved to a {DATABASE} that is not here; to take it, name this file")
+        for key, path in moved.items()
+    ]
+    return _Found(None, being_moved | files, twice + lost)
+
+
+def _find_file(path: Path) -> _Found:
+    if sqlite_file.is_sqlite(path):
+        return _Found(path, {}, [])
+    for suffix in (_BEING_MOVED, _FILE, _MOVED):
+        if path.name.endswith(suffix):
+            return _Found(None, {path.name.removesuffix(suffix): path}, [])
+    problem = f"{str(path)!r} is nothing of zeroclaw: no SQLite database, and not called KEY.jsonl"
+    raise InvalidQuery(problem)
+
+
+def _folder(path: Path) -> Path | None:
+    """Return the folder that has the sessions: one in the directory, or that itself."""
+    if (path / _FOLDER).is_dir():
+        return path / _FOLDER
+    its_own = path.name == _FOLDER or (path / DATABASE).exists() or any(path.glob(f"*{_FILE}"))
+    return path if its_own else None
+
+
+def _of_database(db: sqlite3.Connection, path: Path, telling: Telling) -> Iterator[Session]:
+    metadata = _METADATA if sqlite_file.columns(db, _METADATA) else None
+    groups = sqlite_file.groups(db, metadata, _MESSAGES, "session_key")
+    for (head, _, messages), kept in telling.sessions(path, groups, "last_activity", _said):
+        sender = kept("sender_id", text)
+        owner = None if sender is None else kept("sender_id", _identifier)
+        attributes = {label: kept(column, text) for column, label in _LABELS.items()}
+        # Too long for an owner, for example.
+        attributes["sender"] = sender if owner is None else None
+        described = head._replace(
+            name=kept("name", lambda value, what: session_name(text(value, what))),
+            owner=owner,
+            attributes={label: value for label, value in attributes.items() if value is not None},
+        )
+        yield Session(described, _states(head, kept), messages)
+
+
+def _states(head: SessionCopy, kept: Kept) -> list[StateEntry]:
+    state = kept("state", lambda value, what: state_word(text(value, what))) or IDLE
+    if state == IDLE:
+        return []
+    return [StateEntry(1, state, kept("turn_id", _identifier), kept("turn_started_at", time) or head.last_activity)]
+
+
+def _identifier(value: object, what: str) -> str:
+    return identifier(text(value, what), what)
+
+
+def _of_files(found: _Found, db: sqlite3.Connection | None, telling: Telling) -> Iterator[Session]:
+    for key, path in found.files.items():
+        try:
+            identifier(key, "session_key")
+            source = path.open("rb")
+        except (InvalidKey, OSError) as error:
+            telling.skip(key, f"{path} cannot be taken: {error}")
+            continue
+        with source:
+            in_database = None if db is None else _count(db, key)
+            if in_database is not None:
+                telling.skip(key, _compared(path, source, in_database))
+                continue
+            at = modified(path)
+            yield Session(SessionCopy(key, None, None, {}, at, at), (), _of_lines(path, source, at, telling))
+    for key, reason in found.passed_over:
+        telling.skip(key, reason)
+
+
+def _of_lines(path: Path, source: BinaryIO, at: datetime, telling: Telling) -> Iterator[MessageCopy]:
+    seq = 0
+    for number, line in telling.lines.of(str(path), source):
+        try:
+            message = _said(_fields(line))
+        except InvalidMessage as error:
+            telling.lines.tell(str(path), number, str(error))
+            continue
+        seq += 1
+        yield MessageCopy(seq, at, None, None, message)
+
+
+def _fields(line: bytes) -> dict[str, Any]:
+    fields = decoded(line)
+    if not isinstance(fields, dict):
+        raise InvalidMessage(not_a(fields, "a line", "a JSON object"))
+    return {"role": None, "content": None} | fields
+
+
+def _said(row: Mapping[str, Any]) -> ChatMessage:
+    message, _, _ = chat_message(ChatMessage(text(row["role"], "role"), text(row["content"], "content")))
+    return message
+
+
+def _count(db: sqlite3.Connection, key: str) -> int | None:
+    """Return how many messages a session has in the database; None if it is not there."""
+    is_there = False
+    if sqlite_file.columns(db, _METADATA):
+        is_there = db.execute("SELECT 1 FROM session_metadata WHERE session_key = ?", [key]).fetchone() is not None
+    (count,) = db.execute("SELECT count(*) FROM sessions WHERE session_key = ?", [key]).fetchone()
+    return count if is_there or count else None
+
+
+def _compared(path: Path, source: BinaryIO, in_database: int) -> str:
+    """Return why a file is skipped."""
+    in_file = sum(1 for _ in _of_lines(path, source, modified(path), Telling(None, None, None)))
+    if in_file <= in_database:
+        return f"{path} is passed over: {DATABASE} has this session"
+    return (
+        f"{path} is passed over: {DATABASE} has this session, though with {in_database:,} messages and not the "
+        f"{in_file:,} of the file; to take those too, name this file, once the rest is there"
+    )
