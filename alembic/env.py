@@ -27,7 +27,7 @@ if context.is_offline_mode():
     with context.begin_transaction():
         context.run_migrations()
 else:
-    engine = engines.blocking_engine(url, "full")
+    engine = engines.create_sync_engine(url, "full")
     with engine.connect() as connection:
         transactions.lock_for_migration(connection)
         included = migrations.include_in_check(connection.dialect.name)

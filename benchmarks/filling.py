@@ -156,7 +156,7 @@ def fill_sqlite(path: Path, contents: Contents) -> None:
     for left in path.parent.glob(f"{part.name}*"):
         left.unlink()
     migrations.upgrade(f"sqlite:///{part}")
-    search_index.suspend(part)
+    search_index.disable(part)
     with closing(sqlite3.connect(part, isolation_level=None)) as db:
         # Whoever is interrupted begins again.
         for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -2000000", "foreign_keys = OFF"):

@@ -18,7 +18,9 @@ def picture() -> str:
     """
     graph = grimp.build_graph(PACKAGE)
     rooms = sorted(
-        room for room in graph.find_children(PACKAGE) if graph.find_children(room) or not room.startswith(f"{PACKAGE}._")
+        room
+        for room in graph.find_children(PACKAGE)
+        if graph.find_children(room) or not room.startswith(f"{PACKAGE}._")
     )
     direct = {
         room: {

@@ -103,7 +103,7 @@ def make(path: Path, step: Steps, clock: Clock) -> SessionStore:
     """Make the database and fill it."""
     step("Make a database", f'store = SessionStore.open("{path.name}")')
     store = SessionStore.open(path, clock=clock)
-    health = store.check()
+    health = store.health()
     show(f"A SQLite file of its own, its tables at revision {health.schema}: {shown(path)}")
 
     step(

@@ -26,7 +26,8 @@ from session_store.interface.values import (
     StoredMessage,
 )
 from session_store.maintenance.doctor import Finding, Severity, doctor
-from session_store.store.sync import AsyncSessionStore, SessionStore
+from session_store.store.aio import AsyncSessionStore
+from session_store.store.sync import SessionStore
 
 __version__ = "0.1.0"
 

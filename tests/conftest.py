@@ -21,7 +21,7 @@ from pytest_postgresql import factories
 from sqlalchemy import URL, Engine, NullPool, Pool, create_engine, event, make_url
 
 from session_store import AsyncSessionStore, SessionStore, migrations
-from session_store.testing import Blocking, Clock
+from session_store.testing import Clock, SyncAdapter
 from session_store.testing.conformance import clock
 from tests.servers import Server, memory, start_postgresql
 
@@ -151,7 +151,7 @@ def store(request: pytest.FixtureRequest, database: Database, clock: Clock) -> I
             yield store
     else:
         awaited = AsyncSessionStore(database.url, clock=clock)
-        with asyncio.Runner() as runner, Blocking(awaited, runner.run) as store:
+        with asyncio.Runner() as runner, SyncAdapter(awaited, runner.run) as store:
             yield cast("SessionStore", store)
 
 

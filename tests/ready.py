@@ -71,7 +71,6 @@ def programs() -> Path:
 def serve(address: str) -> NoReturn:
     """Fork for each caller."""
     import session_store.cli.app  # noqa: PLC0415 - so that no program has to
-
     import session_store.store.sync  # noqa: F401, PLC0415
 
     with contextlib.suppress(ImportError):

@@ -25,7 +25,7 @@ from session_store import (
     doctor,
     migrations,
 )
-from session_store.maintenance import backup, pg_dump
+from session_store.maintenance import backup, pg_dump_command
 from session_store.transfer import export_jsonl
 from tests.command_line import ROOT, Command, running_in
 from tests.conftest import Database
@@ -189,7 +189,7 @@ def test_what_cannot_be_copied(empty_database: Database, file: Path, tmp_path: P
         with pytest.raises(InvalidQuery, match="target must be the path of a file"):
             backup(file, target)  # type: ignore[arg-type]
     with pytest.raises(InvalidQuery, match="PostgreSQL"):
-        pg_dump(make_url("sqlite://"), folder / "x")
+        pg_dump_command(make_url("sqlite://"), folder / "x")
     assert list(folder.iterdir()) == []
 
 
@@ -271,7 +271,7 @@ def test_the_command_for_postgresql_makes_an_equal_store(
 
         with SessionStore(copy, schema=schema) as store:
             assert list(store.iter_history("web_bo")) == before
-            assert store.check().schema is not None
+            assert store.health().schema is not None
             state = store.get_session_state("web_bo")
     assert (done.code, state is not None and state.state) == (1, "running")
     assert ("has been made" in done.err) == (schema is not None)
@@ -282,7 +282,7 @@ def test_the_command_for_postgresql_says_no_password() -> None:
     url = make_url(
         "postgresql+psycopg://ann:s3cr3t@db:5433/chats?prepare_threshold=none&passfile=secret&sslmode=require"
     )
-    words = shlex.split(pg_dump(url, "chats.dump"))
+    words = shlex.split(pg_dump_command(url, "chats.dump"))
 
     assert words[:4] == ["pg_dump", "--format=custom", "--file=chats.dump", "--table=session_store_*"]
     assert "s3cr3t" not in str(words)

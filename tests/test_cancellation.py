@@ -36,7 +36,7 @@ async def whole_history(store: AsyncSessionStore) -> list[Any]:
 CALLS: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "append": lambda store: store.append(KEY, HELLO),
     "append_many": lambda store: store.append_many(KEY, [HELLO, NewMessage(HELLO, None, "new")]),
-    "check": lambda store: store.check(),
+    "health": lambda store: store.health(),
     "cleanup_stale": lambda store: store.cleanup_stale(0, include_running=True),
     "clear_messages": lambda store: store.clear_messages(KEY),
     "compact": lambda store: store.compact(KEY),

@@ -8,7 +8,7 @@ import pytest
 
 from session_store import ChatMessage, SessionStore
 from session_store.cli.app import run
-from session_store.cli.terminal_output import in_a_block, in_a_line, without_password
+from session_store.cli.terminal_output import escape_line, escape_text, mask_password
 from tests.command_line import MAIN, ROOT, Command, chats, fill, on_a_terminal, process, running_in
 from tests.conftest import Database
 
@@ -190,13 +190,13 @@ def test_help_does_not_print_the_environment(command: Command, monkeypatch: pyte
 def test_passwords_of_urls_are_found() -> None:
     """Whatever stands between ``://`` and the last ``@``, and a parameter of that name."""
     for text in ("postgresql://u:p@ss w/rd@h/d", "x://u:p@h, y://u:p@i"):
-        assert ":p@" not in without_password(text)
-    assert without_password("postgresql://h/d?password=p&x=1") == "postgresql://h/d?password=***&x=1"
-    assert without_password("no session 'bo@home'") == "no session 'bo@home'"
+        assert ":p@" not in mask_password(text)
+    assert mask_password("postgresql://h/d?password=p&x=1") == "postgresql://h/d?password=***&x=1"
+    assert mask_password("no session 'bo@home'") == "no session 'bo@home'"
 
 
 def test_control_characters_are_written_out() -> None:
     """In a line all of them, in a block all but line feeds and tabs."""
-    assert in_a_line("a\tb\nc\rd\x7f") == "a\\tb\\nc\\rd\\x7f"
-    assert in_a_block("a\tb\nc\rd\x85") == "a\tb\nc\\rd\\x85"
-    assert in_a_line("é 你 👩‍👩‍👧 \u00a0") == "é 你 👩‍👩‍👧 \u00a0"
+    assert escape_line("a\tb\nc\rd\x7f") == "a\\tb\\nc\\rd\\x7f"
+    assert escape_text("a\tb\nc\rd\x85") == "a\tb\nc\\rd\\x85"
+    assert escape_line("é 你 👩‍👩‍👧 \u00a0") == "é 你 👩‍👩‍👧 \u00a0"

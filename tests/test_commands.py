@@ -65,8 +65,8 @@ CHANGE: dict[str, list[object]] = {
     "upgrade": [],
     "vacuum": [],
     "vacuum --full": [],
-    "mend heads": [],
-    "mend schema": [],
+    "repair heads": [],
+    "repair schema": [],
     "index create": [],
     "index create --analytics": [],
     "index rebuild": [],
@@ -83,7 +83,7 @@ REMOVE: dict[str, tuple[list[object], dict[str, int]]] = {
     "prune": (["--older-than", "30d"], {"states": 2}),
     "trim": ([KEY, "--keep-last", "1"], {"messages": 3}),
     "compact": ([KEY], {"messages": 1, "heads": 0}),
-    "mend orphans": ([], {"messages": 1, "states": 1}),
+    "repair orphans": ([], {"messages": 1, "states": 1}),
     "stuck --recover": (["--longer-than", "5m"], {"sessions": 1}),
 }
 """What asks first, and of how much."""
@@ -91,7 +91,7 @@ REMOVE: dict[str, tuple[list[object], dict[str, int]]] = {
 ELSEWHERE = {
     "import": "tests/imports",
     "backup": "tests/test_backups.py",
-    "mend pragmas": "tests/test_doctor_command.py",
+    "repair pragmas": "tests/test_doctor_command.py",
 }
 """What is run in other tests, and where."""
 
@@ -137,7 +137,7 @@ def leave_orphans(database: Database) -> None:
     engine.dispose()
 
 
-def everything(database: Database) -> tuple[bytes, maintenance.Orphans]:
+def everything(database: Database) -> tuple[bytes, maintenance.OrphanCounts]:
     """All that a store has, and how much in it belongs to no session."""
     out = io.BytesIO()
     with SessionStore(database.url) as store:
@@ -213,7 +213,7 @@ def test_nothing_is_removed_unasked(hostile: Database, command: Command, name: s
     """Where nobody can be asked, where the user says no, and in a dry run, all stays as it is."""
     arguments, figures = REMOVE[name]
     line = [*name.split(), *arguments, "--db", hostile]
-    if name == "mend orphans":
+    if name == "repair orphans":
         leave_orphans(hostile)
     before = everything(hostile)
 
@@ -236,7 +236,7 @@ def test_what_was_agreed_to_is_done(hostile: Database, command: Command, name: s
     """As many as the dry run said; a second time there is nothing left to do."""
     arguments, figures = REMOVE[name]
     line = [*name.split(), *arguments, "--db", hostile]
-    if name == "mend orphans":
+    if name == "repair orphans":
         leave_orphans(hostile)
     before = everything(hostile)
 
@@ -378,7 +378,7 @@ def test_no_time_at_all_is_a_time(hostile: Database, command: Command) -> None:
     stuck = command("doctor", "--quick", "--stuck-after", "0s", "--json", "--db", hostile)
 
     assert json.loads(doubles.out)["messages"] == 0
-    assert [found["figure"] for found in objects(stuck.out) if found["check"] == "sessions.stuck"] == [2]
+    assert [found["value"] for found in objects(stuck.out) if found["check"] == "sessions.stuck"] == [2]
 
 
 def test_a_state_is_set_only_in_its_turn(hostile: Database, command: Command) -> None:

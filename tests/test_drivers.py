@@ -24,7 +24,7 @@ from session_store import (
     StoreUnavailable,
     migrations,
 )
-from session_store.testing import Blocking, Clock
+from session_store.testing import Clock, SyncAdapter
 from tests.conftest import Database
 from tests.hosts import async_host_engine, disagreements, host_engine
 
@@ -61,7 +61,7 @@ def store_on(database: Database, driver: str, clock: Clock, **options: Any) -> I
         return
     awaited = async_host_engine(database, driver, **options)
     with asyncio.Runner() as runner:
-        yield cast("SessionStore", Blocking(AsyncSessionStore(awaited, clock=clock), runner.run))
+        yield cast("SessionStore", SyncAdapter(AsyncSessionStore(awaited, clock=clock), runner.run))
         runner.run(awaited.dispose())
 
 
@@ -102,7 +102,7 @@ def use(store: SessionStore, clock: Clock) -> None:
     with store.begin() as transaction:
         assert transaction.clear_messages(KEY) == 3
         assert transaction.append(KEY, HELLO).seq == 5
-    assert store.check().schema == "ss_0003"
+    assert store.health().schema == "ss_0003"
     store.create_session("telegram_bob", owner="ann")
     clock.advance(7200)
     assert store.cleanup_stale(1, dry_run=True) == 2

@@ -42,7 +42,7 @@ HELLO = ChatMessage.user("Hello")
 KEY = "telegram_ann"
 
 READS: dict[str, Callable[[Any], Any]] = {
-    "check": lambda store: store.check(),
+    "health": lambda store: store.health(),
     "count_sessions": lambda store: store.count_sessions(),
     "get_session_metadata": lambda store: store.get_session_metadata(KEY),
     "get_session_name": lambda store: store.get_session_name(KEY),
@@ -168,7 +168,7 @@ def test_an_old_schema_is_told(database: Database) -> None:
     with pytest.raises(SchemaOutOfDate, match=r"session_store\.migrations upgrade") as told:
         SessionStore(engine).get_session_name(KEY)
     with pytest.raises(SchemaOutOfDate):
-        SessionStore(engine).check()
+        SessionStore(engine).health()
     engine.dispose()
 
     assert (told.value.current, told.value.head) == ("ss_0000", "ss_0003")
@@ -190,7 +190,7 @@ def test_a_dropped_column_is_an_error(database: Database, *, joined: bool) -> No
     assert isinstance(told.value.__cause__, sqlite3.OperationalError | psycopg.errors.UndefinedColumn)
 
 
-@pytest.mark.parametrize("name", sorted(READS.keys() - {"check"}))
+@pytest.mark.parametrize("name", sorted(READS.keys() - {"health"}))
 def test_a_database_error_is_never_an_empty_answer(database: Database, name: str) -> None:
     """No reading call takes a table that cannot be read for one that holds nothing."""
     engine = host_engine(database)

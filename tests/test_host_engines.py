@@ -45,7 +45,7 @@ def test_a_host_that_begins_by_itself(database: Database, empty_database: Databa
     new = begins_by_event(host_engine(empty_database, tuned=False))
     migrations.upgrade(new)
 
-    assert SessionStore(new).check().schema == "ss_0003"
+    assert SessionStore(new).health().schema == "ss_0003"
     engine.dispose()
     new.dispose()
 

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from session_store import ChatMessage, Conflict, SchemaOutOfDate, SessionStore, StoreError
 from session_store.store.operations import Operations
 from session_store.testing import Clock
-from session_store.transfer import BrokenLine, Imported, bulk_load, import_jsonl
+from session_store.transfer import BrokenLine, ImportResult, bulk_load, import_jsonl
 from session_store.transfer import line_reader as lines_
 from tests.conftest import Database
 
@@ -45,7 +45,7 @@ def lines(*entries: dict[str, Any] | bytes | str) -> bytes:
     )
 
 
-def run(store: SessionStore, *contents: bytes) -> tuple[Imported, list[BrokenLine]]:
+def run(store: SessionStore, *contents: bytes) -> tuple[ImportResult, list[BrokenLine]]:
     """Import files with these contents."""
     broken: list[BrokenLine] = []
     return import_jsonl(store, map(io.BytesIO, contents), on_broken=broken.append), broken
@@ -74,8 +74,8 @@ def test_again_adds_nothing(store: SessionStore) -> None:
     first, _ = run(store, content)
     again, _ = run(store, content)
 
-    assert first == Imported(lines=5, added=5, already_there=0, broken=0, sessions=2)
-    assert again == Imported(lines=5, added=0, already_there=5, broken=0, sessions=2)
+    assert first == ImportResult(lines=5, added=5, already_there=0, broken=0, sessions=2)
+    assert again == ImportResult(lines=5, added=0, already_there=5, broken=0, sessions=2)
     assert [entry.content for entry in store.load("telegram_ann")] == ["hello", "message 1", "hello", "hello"]
 
 
@@ -111,7 +111,7 @@ def test_two_files_that_overlap_are_not_doubled(store: SessionStore) -> None:
 
 def test_seqs_follow_the_lines(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over all batches, in every session."""
-    monkeypatch.setattr(bulk_load, "BATCH_LINES", 7)
+    monkeypatch.setattr(bulk_load, "LINE_BATCH_SIZE", 7)
     keys = ["a", "b", "c"]
     run(store, lines(*(message(number, session_key=keys[number % 3]) for number in range(60))))
 
@@ -161,7 +161,7 @@ def test_a_broken_line_is_told_and_the_others_are_kept(
     """With its number and what is wrong with it."""
     result, (broken,) = run(store, lines(message(1), line, message(2)))
 
-    assert result == Imported(lines=3, added=2, already_there=0, broken=1, sessions=1)
+    assert result == ImportResult(lines=3, added=2, already_there=0, broken=1, sessions=1)
     assert (broken.file, broken.line) == ("<bytes>", 2)
     assert broken.reason.startswith(reason)
 
@@ -178,7 +178,7 @@ def test_blank_lines_and_what_windows_adds_are_no_lines(store: SessionStore) -> 
     """A byte order mark, carriage returns, empty lines, no line feed at the end."""
     content = b"\xef\xbb\xbf" + json.dumps(LINE).encode() + b"\r\n\r\n  \n" + json.dumps(message(1)).encode()
 
-    assert run(store, content)[0] == Imported(lines=2, added=2, already_there=0, broken=0, sessions=1)
+    assert run(store, content)[0] == ImportResult(lines=2, added=2, already_there=0, broken=0, sessions=1)
 
 
 def test_gzip_is_known_by_its_first_bytes(store: SessionStore, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_line_too_long_is_passed_by(store: SessionStore, monkeypatch: pytest.M
 
 def test_a_batch_has_an_end_in_bytes_too(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long lines are committed before there are many."""
-    monkeypatch.setattr(bulk_load, "BATCH_BYTES", 1000)
+    monkeypatch.setattr(bulk_load, "BATCH_MAX_BYTES", 1000)
     begun: list[None] = []
     begin = store.begin
     monkeypatch.setattr(store, "begin", lambda: (begun.append(None), begin())[1])
@@ -232,7 +232,7 @@ def test_a_message_that_is_refused_leaves_the_others(store: SessionStore) -> Non
 
     result, (broken,) = run(store, lines(*map(message, range(1, 40)), *(message(n, session_key="b") for n in range(9))))
 
-    assert result == Imported(lines=48, added=46, already_there=1, broken=1, sessions=2)
+    assert result == ImportResult(lines=48, added=46, already_there=1, broken=1, sessions=2)
     assert broken.line == 2
     assert broken.reason.startswith("session 'telegram_ann' holds another message")
     assert [entry.content for entry in store.load("telegram_ann")][:4] == [
@@ -258,19 +258,19 @@ def failing(monkeypatch: pytest.MonkeyPatch, errors: Iterator[StoreError | None]
 
 def test_a_batch_that_had_to_give_way_is_tried_again(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """From its start, and what it counts is counted once."""
-    monkeypatch.setattr(bulk_load, "_LONGEST_PAUSE_SECS", 0)
+    monkeypatch.setattr(bulk_load, "_MAX_PAUSE_SECS", 0)
     failing(monkeypatch, iter([None, Conflict("deadlock"), Conflict("deadlock")]))
 
     result, _ = run(store, lines(LINE, {**LINE, "session_key": "b"}))
 
-    assert result == Imported(lines=2, added=2, already_there=0, broken=0, sessions=2)
+    assert result == ImportResult(lines=2, added=2, already_there=0, broken=0, sessions=2)
 
 
 def test_a_database_that_gives_way_every_time_ends_the_import(
     store: SessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some tries, not forever."""
-    monkeypatch.setattr(bulk_load, "_LONGEST_PAUSE_SECS", 0)
+    monkeypatch.setattr(bulk_load, "_MAX_PAUSE_SECS", 0)
     failing(monkeypatch, iter([Conflict("deadlock")] * 5))
 
     with pytest.raises(Conflict):
@@ -289,7 +289,7 @@ def test_an_error_that_is_not_the_lines_ends_the_import(store: SessionStore, mon
 
 def test_a_crash_leaves_whole_batches_and_again_completes(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was begun and not committed is not there; in the end everything is, once."""
-    monkeypatch.setattr(bulk_load, "BATCH_LINES", 10)
+    monkeypatch.setattr(bulk_load, "LINE_BATCH_SIZE", 10)
     content = lines(*map(message, range(35)))
     failing(monkeypatch, iter([None, None, RuntimeError("crash")]))
     with pytest.raises(RuntimeError, match="crash"):
@@ -297,7 +297,7 @@ def test_a_crash_leaves_whole_batches_and_again_completes(store: SessionStore, m
 
     assert len(store.load("telegram_ann")) == 20
     assert import_jsonl(store, [io.BytesIO(b"broken")]).broken == 1
-    assert run(store, content)[0] == Imported(lines=35, added=15, already_there=20, broken=0, sessions=1)
+    assert run(store, content)[0] == ImportResult(lines=35, added=15, already_there=20, broken=0, sessions=1)
     assert [entry.content for entry in store.load("telegram_ann")] == [f"message {number}" for number in range(35)]
 
 

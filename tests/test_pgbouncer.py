@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from session_store import AsyncSessionStore, ChatMessage, NewMessage, SessionQuery, SessionStore, migrations
 from session_store.database import revisions
-from session_store.testing import Blocking, Clock
+from session_store.testing import Clock, SyncAdapter
 from tests.conftest import Database
 from tests.hosts import ORDERS
 from tests.servers import PGBOUNCER, Server, start_pgbouncer
@@ -163,7 +163,7 @@ def test_the_main_calls_on_a_loop(driver: str, pooled: Pooled, clock: Clock) -> 
     """So they do on an event loop."""
     with nothing_left(pooled, but_statements=driver == "asyncpg, named"), asyncio.Runner() as runner:
         engine = pooled.async_engine(driver)
-        use(cast("SessionStore", Blocking(AsyncSessionStore(engine, clock=clock), runner.run)), clock)
+        use(cast("SessionStore", SyncAdapter(AsyncSessionStore(engine, clock=clock), runner.run)), clock)
         runner.run(engine.dispose())
 
 
@@ -207,7 +207,7 @@ LIFE: list[tuple[Callable[[Any, str], Any], Callable[[Any, str], bool]]] = [
         lambda listed, key: [(head.key, head.message_count, head.last_seq) for head in listed] == [(key, 3, 4)],
     ),
     (lambda store, _: store.cleanup_stale(1), lambda deleted, _: deleted == 0),
-    (lambda store, _: store.check(), lambda health, _: health.schema == revisions.HEAD),
+    (lambda store, _: store.health(), lambda health, _: health.schema == revisions.HEAD),
     (lambda store, key: store.clear_messages(key), lambda cleared, _: cleared == 3),
     (lambda store, key: store.delete_sessions(owner=key), lambda deleted, _: deleted == 1),
 ]
@@ -292,7 +292,7 @@ def test_a_loop_upgrades(driver: str, empty_database: Database, pgbouncer: Serve
         for _ in range(2):
             async with engine.begin() as db:
                 await db.run_sync(migrations.upgrade)
-        assert (await AsyncSessionStore(engine).check()).schema == revisions.HEAD
+        assert (await AsyncSessionStore(engine).health()).schema == revisions.HEAD
         await engine.dispose()
 
     with nothing_left(pooled, but_statements=driver == "asyncpg, named"):

@@ -208,7 +208,7 @@ def test_who_may_not_vacuum_is_told(database: Database) -> None:
             db.commit()
             for full in (False, True):
                 with pytest.raises(StoreError, match="may not vacuum"):
-                    storage.give_back(db, METADATA.tables, None, full=full)
+                    storage.vacuum(db, METADATA.tables, None, full=full)
         finally:
             db.rollback()
             db.execute(text("RESET ROLE"))

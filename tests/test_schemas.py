@@ -72,7 +72,7 @@ def test_everything_is_in_it(engine: Engine, name: str) -> None:
     assert kinds_in(engine, "public") == set()
     assert kinds_in(engine, name) == {"r", "i", "v"}
     assert store.load(KEY) == [HELLO]
-    assert store.check().schema == migrations.current(engine, schema=name) == revisions.HEAD
+    assert store.health().schema == migrations.current(engine, schema=name) == revisions.HEAD
     assert migrations.check(engine, schema=name) == []
 
 
@@ -99,7 +99,7 @@ def test_two_of_them_side_by_side(engine: Engine) -> None:
 def test_the_error_says_where(engine: Engine) -> None:
     """Who has to make the tables is told in which schema."""
     with pytest.raises(SchemaOutOfDate, match=r"in 'chat' .*--schema chat.*schema='chat'"):
-        SessionStore(engine, schema="chat").check()
+        SessionStore(engine, schema="chat").health()
 
 
 @pytest.mark.parametrize("made", [True, False], ids=["there already", "new"])
@@ -182,7 +182,7 @@ def test_on_an_event_loop(postgresql: Database, engine: Engine, driver: str) -> 
             await store.joined_to(host).append(KEY, HELLO)
         async with store.begin() as transaction:
             await transaction.append(KEY, HELLO)
-        seen = await store.load(KEY), (await store.check()).schema
+        seen = await store.load(KEY), (await store.health()).schema
         await awaited.dispose()
         async with AsyncSessionStore.open(postgresql.url, schema="support") as other:
             return *seen, await other.load(KEY)
@@ -262,7 +262,7 @@ def test_a_map_of_the_host_s_is_followed_or_set_aside(engine: Engine) -> None:
     mapped = engine.execution_options(schema_translate_map={None: "tenant"})
     migrations.upgrade(mapped)
     assert made_in(engine) == {"public": set(), "tenant": TABLES}
-    assert migrations.current(mapped) == SessionStore(mapped).check().schema == revisions.HEAD
+    assert migrations.current(mapped) == SessionStore(mapped).health().schema == revisions.HEAD
 
     assert migrations.current(mapped, schema="chat") is None
     migrations.upgrade(mapped, schema="chat")

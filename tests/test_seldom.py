@@ -119,10 +119,10 @@ def test_an_opened_store_is_awaited_or_entered(empty_database: Database, clock: 
 
     async def main() -> list[str | None]:
         awaited = await AsyncSessionStore.open(empty_database.url, clock=clock)
-        first = (await awaited.check()).schema
+        first = (await awaited.health()).schema
         await awaited.close()
         async with AsyncSessionStore.open(empty_database.url, clock=clock) as entered:
-            return [first, (await entered.check()).schema]
+            return [first, (await entered.health()).schema]
 
     assert asyncio.run(main()) == [revisions.HEAD, revisions.HEAD]
 

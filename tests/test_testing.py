@@ -48,7 +48,7 @@ def test_the_package_does_not_need_pytest() -> None:
 
 def test_the_stores_are_migrated(session_store: SessionStore, async_session_store: AsyncSessionStore) -> None:
     """Both have the newest schema and nothing in them."""
-    assert session_store.check().schema == asyncio.run(async_session_store.check()).schema == revisions.HEAD
+    assert session_store.health().schema == asyncio.run(async_session_store.health()).schema == revisions.HEAD
     assert session_store.list_sessions() == asyncio.run(async_session_store.list_sessions()) == []
 
 

@@ -38,7 +38,7 @@ from session_store import (
 )
 from session_store.maintenance import Stats, stats
 from session_store.maintenance.report import page
-from session_store.transfer import Exported, Imported, export_jsonl, import_jsonl
+from session_store.transfer import ExportResult, ImportResult, export_jsonl, import_jsonl
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -87,7 +87,7 @@ def sessions(backend: SessionBackend) -> None:
     stuck: list[SessionMetadata] = backend.list_stuck_sessions(600)
     recovered: list[str] = backend.recover_stuck(600, to="idle")
     compaction: Compaction = backend.compact(KEY, within_secs=1.5, dry_run=True)
-    health: Health = backend.check()
+    health: Health = backend.health()
     deleted: bool = backend.delete_session("web_cy")
     print(created, exists, name, keys, len(found), count, changed, len(running), stuck, recovered, deleted)
     print(head is not None and head.message_count, state and state.turn_id, compaction.head_repaired, health.search)
@@ -119,8 +119,8 @@ def blocking(engine: Engine) -> None:
     with engine.begin() as connection:
         db: Connection = connection
         sessions(store.joined_to(db))
-    imported: Imported = import_jsonl(store, [])
-    exported: Exported = export_jsonl(store, "all.jsonl", owner="ann", after=KEY)
+    imported: ImportResult = import_jsonl(store, [])
+    exported: ExportResult = export_jsonl(store, "all.jsonl", owner="ann", after=KEY)
     print(imported.added, exported.last_key)
     operated(engine)
 
@@ -132,8 +132,8 @@ def operated(engine: Engine) -> None:
     command: str | None = findings[0].command
     there: Stats = stats(engine)
     states: dict[str, int] = there.states
-    mended: int = maintenance.mend_heads(engine, on_progress=print)
-    orphans: maintenance.Orphans = maintenance.delete_orphans(engine, dry_run=True)
+    mended: int = maintenance.repair_heads(engine, on_progress=print)
+    orphans: maintenance.OrphanCounts = maintenance.delete_orphans(engine, dry_run=True)
     html: str = page(engine, tz="Europe/Lisbon")
     print(worst.name, command, states, mended, orphans.messages, len(html))
 
@@ -149,7 +149,7 @@ async def awaited(backend: AsyncSessionBackend) -> None:
     heads: list[SessionMetadata] = await backend.search(SessionQuery(keyword="hello"))
     changed: bool = await backend.set_session_state(KEY, "error")
     state: SessionState | None = await backend.get_session_state(KEY)
-    health: Health = await backend.check()
+    health: Health = await backend.health()
     print(stored.seq, len(many), len(loaded), seqs, popped is None, len(heads), changed, state is None, health.schema)
 
 

@@ -8,12 +8,12 @@ from sqlalchemy import func, select
 
 from session_store.analytics.filters import (
     Filters,
-    its_period,
-    messages,
-    of_sessions,
-    period_of,
-    rows,
-    times_that,
+    count_if,
+    period_column,
+    period_start,
+    select_messages,
+    select_rows,
+    session_filter,
     total,
     unit,
 )
@@ -41,21 +41,21 @@ def activity(by: Unit | None = "day", *, tz: str = "UTC", **filters: Unpack[Filt
     Raises:
         InvalidQuery: There is no such period or time zone, or a filter is not what it must be.
     """
-    said = messages([MESSAGES_V1.c.session_key, MESSAGES_V1.c.role], by, tz, filters).subquery()
-    period = its_period(said)
+    said = select_messages([MESSAGES_V1.c.session_key, MESSAGES_V1.c.role], by, tz, filters).subquery()
+    period = period_column(said)
     # First by session, so that there is less to be looked up and to be told apart.
     spoken = (
         select(
             *period,
             said.c.session_key,
             func.count().label("messages"),
-            times_that(said.c.role == "user", "user_messages"),
-            times_that(said.c.role == "assistant", "assistant_messages"),
+            count_if(said.c.role == "user", "user_messages"),
+            count_if(said.c.role == "assistant", "assistant_messages"),
         )
         .group_by(*period, said.c.session_key)
         .subquery()
     )
-    period = its_period(spoken)
+    period = period_column(spoken)
     return (
         select(
             *period,
@@ -81,7 +81,7 @@ def span(**filters: Unpack[Filters]) -> Select[Any]:
         InvalidQuery: A filter is not what it must be.
     """
     time = MESSAGES_V1.c.created_at
-    return rows(MESSAGES_V1, time, [func.min(time).label("first_at"), func.max(time).label("last_at")], filters)
+    return select_rows(MESSAGES_V1, time, [func.min(time).label("first_at"), func.max(time).label("last_at")], filters)
 
 
 def owners(by: Unit = "week", *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
@@ -91,7 +91,7 @@ def owners(by: Unit = "week", *, tz: str = "UTC", **filters: Unpack[Filters]) ->
     sessions began in an earlier period, chosen by ``owner`` and ``attributes`` but whenever it was. Sessions without
     an owner do not count. Ordered by ``period``. Arguments and errors are those of `activity`.
     """
-    said = messages([MESSAGES_V1.c.session_key], unit(by), tz, filters).distinct().subquery()
+    said = select_messages([MESSAGES_V1.c.session_key], unit(by), tz, filters).distinct().subquery()
     seen = (
         select(said.c.period, SESSIONS_V1.c.owner)
         .join(SESSIONS_V1, SESSIONS_V1.c.session_key == said.c.session_key)
@@ -100,14 +100,16 @@ def owners(by: Unit = "week", *, tz: str = "UTC", **filters: Unpack[Filters]) ->
         .subquery()
     )
     first_at = func.min(SESSIONS_V1.c.created_at).label("first_at")
-    came = select(SESSIONS_V1.c.owner, first_at).where(*of_sessions(filters)).group_by(SESSIONS_V1.c.owner).subquery()
-    first = select(came.c.owner, *period_of(came.c.first_at, by, tz)).subquery()
+    came = (
+        select(SESSIONS_V1.c.owner, first_at).where(*session_filter(filters)).group_by(SESSIONS_V1.c.owner).subquery()
+    )
+    first = select(came.c.owner, *period_start(came.c.first_at, by, tz)).subquery()
     return (
         select(
             seen.c.period,
             func.count().label("active_owners"),
-            times_that(first.c.period >= seen.c.period, "new_owners"),
-            times_that(first.c.period < seen.c.period, "returning_owners"),
+            count_if(first.c.period >= seen.c.period, "new_owners"),
+            count_if(first.c.period < seen.c.period, "returning_owners"),
         )
         .join(first, first.c.owner == seen.c.owner)
         .group_by(seen.c.period)

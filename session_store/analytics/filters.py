@@ -14,7 +14,7 @@ from session_store.database.functions import has_attributes
 from session_store.database.time_functions import Unit
 from session_store.interface.errors import InvalidQuery
 from session_store.models.types import dump_json
-from session_store.models.validation import attribute_filter, identifier, moment, not_a
+from session_store.models.validation import attribute_filter, aware_datetime, identifier, type_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ class Filters(TypedDict, total=False):
     until: datetime | None
 
 
-def of_sessions(filters: Filters) -> list[ColumnElement[bool]]:
+def session_filter(filters: Filters) -> list[ColumnElement[bool]]:
     """Return the conditions on a session itself.
 
     Raises:
@@ -57,32 +57,32 @@ def of_sessions(filters: Filters) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def in_time(time: ColumnElement[datetime], filters: Filters) -> list[ColumnElement[bool]]:
+def time_filter(time: ColumnElement[datetime], filters: Filters) -> list[ColumnElement[bool]]:
     """Return the conditions on a time, and on its day, which the indexes by day know."""
     day = time_functions.period(time, "day", "UTC")
     conditions: list[ColumnElement[bool]] = []
     since, until = filters.get("since"), filters.get("until")
     if since is not None:
-        since = moment(since, "since")
+        since = aware_datetime(since, "since")
         conditions += [time >= since, day >= since.date()]
     if until is not None:
-        until = moment(until, "until")
+        until = aware_datetime(until, "until")
         conditions += [time < until, day <= until.date()]
     return conditions
 
 
-def period_of(time: ColumnElement[datetime], by: Unit | None, tz: str) -> list[Label[Any]]:
+def period_start(time: ColumnElement[datetime], by: Unit | None, tz: str) -> list[Label[Any]]:
     """Return the column ``period``, or none where nothing is parted.
 
     Raises:
         InvalidQuery: There is no such period, or no such time zone.
     """
     if not isinstance(tz, str):
-        raise InvalidQuery(not_a(tz, "tz", "the name of a time zone"))
+        raise InvalidQuery(type_error(tz, "tz", "the name of a time zone"))
     try:
-        time_functions.zone(tz)
+        time_functions.zone_info(tz)
     except ValueError:
-        raise InvalidQuery(not_a(tz, "tz", "the name of a time zone")) from None
+        raise InvalidQuery(type_error(tz, "tz", "the name of a time zone")) from None
     return [] if by is None else [time_functions.period(time, unit(by), tz).label("period")]
 
 
@@ -95,27 +95,27 @@ def unit(by: object) -> Unit:
     for known in get_args(Unit):
         if by == known:
             return known  # type: ignore[no-any-return]
-    raise InvalidQuery(not_a(by, "by", " or ".join(map(repr, get_args(Unit)))))
+    raise InvalidQuery(type_error(by, "by", " or ".join(map(repr, get_args(Unit)))))
 
 
-def rows(
+def select_rows(
     source: Table, time: ColumnElement[datetime], columns: Sequence[ColumnElement[Any]], filters: Filters
 ) -> Select[Any]:
     """Select columns of what happened in the sessions and the time that were chosen."""
-    chosen = select(*columns).select_from(source).where(*in_time(time, filters))
-    conditions = of_sessions(filters)
+    chosen = select(*columns).select_from(source).where(*time_filter(time, filters))
+    conditions = session_filter(filters)
     if conditions:
         chosen = chosen.join(SESSIONS_V1, SESSIONS_V1.c.session_key == source.c.session_key).where(*conditions)
     return chosen
 
 
-def messages(columns: Sequence[ColumnElement[Any]], by: Unit | None, tz: str, filters: Filters) -> Select[Any]:
+def select_messages(columns: Sequence[ColumnElement[Any]], by: Unit | None, tz: str, filters: Filters) -> Select[Any]:
     """Select columns of the messages that were chosen, their period first."""
     time = MESSAGES_V1.c.created_at
-    return rows(MESSAGES_V1, time, [*period_of(time, by, tz), *columns], filters)
+    return select_rows(MESSAGES_V1, time, [*period_start(time, by, tz), *columns], filters)
 
 
-def its_period(source: Subquery) -> list[ColumnElement[Any]]:
+def period_column(source: Subquery) -> list[ColumnElement[Any]]:
     """Return the period of rows that have one."""
     return [source.c.period] if "period" in source.c else []
 
@@ -125,14 +125,14 @@ def total(number: ColumnElement[Any], name: str) -> Label[int]:
     return cast(func.coalesce(func.sum(number), 0), BigInteger).label(name)
 
 
-def times_that(condition: ColumnElement[bool], name: str) -> Label[int]:
+def count_if(condition: ColumnElement[bool], name: str) -> Label[int]:
     """Return for how many rows a condition holds."""
     return total(case((condition, 1), else_=0), name)
 
 
-def ranked(source: Subquery) -> Subquery:
+def ranked_values(source: Subquery) -> Subquery:
     """Number the rows of each period by their ``seconds``, and count those that have any: what `percentile` reads."""
-    period = its_period(source)
+    period = period_column(source)
     return select(
         *source.c,
         func.row_number().over(partition_by=period, order_by=source.c.seconds.nulls_last()).label("place"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from session_store.database import revisions, schemas
-from session_store.database.connections import connected, locked
+from session_store.database.connections import connect, migration_lock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,17 +22,17 @@ BY_DAY: Final = "session_store_messages_by_day"
 BY_TURN: Final = "session_store_messages_by_turn"
 NAMES: Final = (BY_DAY, BY_TURN)
 
-_OF_A_TURN: Final = "session_store_messages (session_key, turn_id) WHERE turn_id IS NOT NULL"
+_TURN_COLUMNS: Final = "session_store_messages (session_key, turn_id) WHERE turn_id IS NOT NULL"
 _ON: Final[Mapping[str, Mapping[str, str]]] = {
     "sqlite": {
         # With the time itself, or every message would be looked up for it.
         BY_DAY: "session_store_messages (substr(created_at, 1, 10), session_key, role, created_at)",
-        BY_TURN: _OF_A_TURN,
+        BY_TURN: _TURN_COLUMNS,
     },
     "postgresql": {
         BY_DAY: "session_store_messages ((CAST(created_at AT TIME ZONE 'UTC' AS date)))"
         " INCLUDE (created_at, session_key, role)",
-        BY_TURN: _OF_A_TURN,
+        BY_TURN: _TURN_COLUMNS,
     },
 }
 """What each is on, by database."""
@@ -52,7 +52,7 @@ def create(bind: Bind, *, schema: str | None = None) -> list[str]:
         SchemaOutOfDate: The tables are missing.
         StoreUnavailable: The database cannot be reached, or was locked for too long.
     """
-    with connected(bind, schema) as db, locked(db), schemas.search_path(db, schema or schemas.of(db)):
+    with connect(bind, schema) as db, migration_lock(db), schemas.use_schema(db, schema or schemas.schema_of(db)):
         revisions.require_tables(db)
         indexes = _ON[db.dialect.name]
         for name, columns in indexes.items():
@@ -62,7 +62,7 @@ def create(bind: Bind, *, schema: str | None = None) -> list[str]:
 
 def drop(bind: Bind, *, schema: str | None = None) -> None:
     """Remove the indexes, as far as they are there; arguments and errors are those of `create_indexes`."""
-    with connected(bind, schema) as db, locked(db), schemas.search_path(db, schema or schemas.of(db)):
+    with connect(bind, schema) as db, migration_lock(db), schemas.use_schema(db, schema or schemas.schema_of(db)):
         revisions.require_tables(db)
         for name in NAMES:
             db.exec_driver_sql(f"DROP INDEX IF EXISTS {name}")

@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Text, case, cast, func, literal_column, select, type_coerce
 
-from session_store.analytics.filters import Filters, in_time, its_period, of_sessions, period_of, rows, total
+from session_store.analytics.filters import (
+    Filters,
+    period_column,
+    period_start,
+    select_rows,
+    session_filter,
+    time_filter,
+    total,
+)
 from session_store.analytics.views import MESSAGES_V1, SESSIONS_V1
 from session_store.database.functions import byte_length
 from session_store.models.models import MESSAGES
-from session_store.models.validation import whole_number
+from session_store.models.validation import integer
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -42,7 +50,7 @@ def session_lengths(**filters: Unpack[Filters]) -> Select[Any]:
     at_least = case((count < 1, literal_column("0")), *steps, else_=literal_column(str(2**_POWERS_OF_TWO)))
     long = (
         select(at_least.label("at_least"), count)
-        .where(*of_sessions(filters), *in_time(SESSIONS_V1.c.created_at, filters))
+        .where(*session_filter(filters), *time_filter(SESSIONS_V1.c.created_at, filters))
         .subquery()
     )
     return (
@@ -67,7 +75,7 @@ def busiest_sessions(limit: int = 20, **filters: Unpack[Filters]) -> Select[Any]
     """
     time = MESSAGES_V1.c.created_at
     busiest = (
-        rows(
+        select_rows(
             MESSAGES_V1,
             time,
             [
@@ -80,7 +88,7 @@ def busiest_sessions(limit: int = 20, **filters: Unpack[Filters]) -> Select[Any]
         )
         .group_by(MESSAGES_V1.c.session_key)
         .order_by(func.count().desc(), MESSAGES_V1.c.session_key)
-        .limit(whole_number(limit, "limit"))
+        .limit(integer(limit, "limit"))
         .subquery()
     )
     return (
@@ -107,12 +115,12 @@ def storage(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filter
     # Not from the view, which has no payload as a whole.
     time = MESSAGES.c.created_at
     columns = [
-        *period_of(time, by, tz),
+        *period_start(time, by, tz),
         byte_length(type_coerce(MESSAGES.c.content, Text)).label("content"),
         func.coalesce(byte_length(cast(MESSAGES.c.payload, Text)), 0).label("payload"),
     ]
-    stored = rows(MESSAGES, time, columns, filters).subquery()
-    period = its_period(stored)
+    stored = select_rows(MESSAGES, time, columns, filters).subquery()
+    period = period_column(stored)
     return (
         select(
             *period,

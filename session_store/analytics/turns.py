@@ -8,13 +8,13 @@ from sqlalchemy import Double, case, cast, func, literal, select
 
 from session_store.analytics.filters import (
     Filters,
-    its_period,
-    messages,
+    count_if,
     percentile,
-    period_of,
-    ranked,
-    rows,
-    times_that,
+    period_column,
+    period_start,
+    ranked_values,
+    select_messages,
+    select_rows,
 )
 from session_store.analytics.views import MESSAGES_V1, TURNS_V1
 from session_store.database.time_functions import seconds_between
@@ -43,11 +43,11 @@ def turns(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]
         InvalidQuery: There is no such period or time zone, or a filter is not what it must be.
     """
     time = TURNS_V1.c.started_at
-    columns = [*period_of(time, by, tz), TURNS_V1.c.seconds, TURNS_V1.c.outcome]
-    taken = ranked(rows(TURNS_V1, time, columns, filters).subquery())
-    period = its_period(taken)
+    columns = [*period_start(time, by, tz), TURNS_V1.c.seconds, TURNS_V1.c.outcome]
+    taken = ranked_values(select_rows(TURNS_V1, time, columns, filters).subquery())
+    period = period_column(taken)
     ended = func.count(taken.c.seconds)
-    errors = times_that(taken.c.outcome == "error", "errors")
+    errors = count_if(taken.c.outcome == "error", "errors")
     return (
         select(
             *period,
@@ -78,19 +78,19 @@ def response_times(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack
         partition_by=MESSAGES_V1.c.session_key, order_by=MESSAGES_V1.c.seq.desc(), rows=(None, 0)
     )
     columns = [MESSAGES_V1.c.session_key, MESSAGES_V1.c.role, MESSAGES_V1.c.created_at, number.label("number")]
-    said = messages(columns, by, tz, filters).where(asked | answered).subquery()
+    said = select_messages(columns, by, tz, filters).where(asked | answered).subquery()
     answer = func.max(case((said.c.role == "assistant", said.c.created_at))).over(
         partition_by=[said.c.session_key, said.c.number]
     )
-    both = select(*its_period(said), said.c.role, said.c.created_at, answer.label("answered_at")).subquery()
+    both = select(*period_column(said), said.c.role, said.c.created_at, answer.label("answered_at")).subquery()
     seconds = seconds_between(both.c.created_at, both.c.answered_at)
     took = (
-        select(*its_period(both), case((seconds > 0, seconds), else_=literal(0.0, Double)).label("seconds"))
+        select(*period_column(both), case((seconds > 0, seconds), else_=literal(0.0, Double)).label("seconds"))
         .where(both.c.role == "user", both.c.answered_at.is_not(None))
         .subquery()
     )
-    answers = ranked(took)
-    period = its_period(answers)
+    answers = ranked_values(took)
+    period = period_column(answers)
     return (
         select(*period, func.count().label("answers"), percentile(answers, 50), percentile(answers, 95))
         .group_by(*period)

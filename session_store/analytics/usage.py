@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import Double, case, cast, func, literal, null, or_, select
 
-from session_store.analytics.filters import Filters, its_period, messages, period_of, rows, total
+from session_store.analytics.filters import Filters, period_column, period_start, select_messages, select_rows, total
 from session_store.analytics.views import MESSAGES_V1, TOOL_CALLS_V1
 from session_store.database.functions import bytewise
-from session_store.interface.errors import InvalidQuery, shown
-from session_store.models.validation import not_a
+from session_store.interface.errors import InvalidQuery, describe
+from session_store.models.validation import type_error
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -46,9 +46,9 @@ def tools(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]
         InvalidQuery: There is no such period or time zone, or a filter is not what it must be.
     """
     time = TOOL_CALLS_V1.c.created_at
-    columns = [*period_of(time, by, tz), TOOL_CALLS_V1.c.name, TOOL_CALLS_V1.c.session_key]
-    called = rows(TOOL_CALLS_V1, time, columns, filters).subquery()
-    period = its_period(called)
+    columns = [*period_start(time, by, tz), TOOL_CALLS_V1.c.name, TOOL_CALLS_V1.c.session_key]
+    called = select_rows(TOOL_CALLS_V1, time, columns, filters).subquery()
+    period = period_column(called)
     return (
         select(
             *period,
@@ -86,8 +86,8 @@ def tokens(
     """
     numbers = [MESSAGES_V1.c.input_tokens, MESSAGES_V1.c.output_tokens]
     known = or_(*(number.is_not(None) for number in numbers))
-    used = messages([MESSAGES_V1.c.model, *numbers], by, tz, filters).where(known).subquery()
-    period = its_period(used)
+    used = select_messages([MESSAGES_V1.c.model, *numbers], by, tz, filters).where(known).subquery()
+    period = period_column(used)
     taken, given = (total(used.c[name], name) for name in ("input_tokens", "output_tokens"))
     cost = []
     if prices is not None:
@@ -109,17 +109,17 @@ def tokens(
 
 def _checked(prices: object) -> dict[str, Price]:
     if not isinstance(prices, Mapping):
-        raise InvalidQuery(not_a(prices, "prices", "a mapping of models to a Price"))
+        raise InvalidQuery(type_error(prices, "prices", "a mapping of models to a Price"))
     checked = {}
     for model, price in prices.items():
         if not isinstance(model, str):
-            raise InvalidQuery(not_a(model, "a model in prices", "a str"))
+            raise InvalidQuery(type_error(model, "a model in prices", "a str"))
         try:
             pair = Price(*map(float, price))
         except (TypeError, ValueError, OverflowError):
             pair = None
         # Two digits in a str are no two numbers, and of what is not finite the databases would not say the same.
         if pair is None or isinstance(price, str) or not all(0 <= number < math.inf for number in pair):
-            raise InvalidQuery(not_a(price, f"the price of {shown(model)}", "two numbers of 0 or more"))
+            raise InvalidQuery(type_error(price, f"the price of {describe(model)}", "two numbers of 0 or more"))
         checked[model] = pair
     return checked

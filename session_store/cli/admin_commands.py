@@ -14,10 +14,10 @@ from session_store.cli.options import (
     Json,
     Schema,
     age,
-    checked,
-    opened,
-    read,
-    waiting,
+    open_store,
+    read_store,
+    require_current_schema,
+    spinner,
 )
 from session_store.cli.prompts import progress
 from session_store.database import engines
@@ -28,7 +28,7 @@ from session_store.maintenance.doctor import doctor as diagnose
 from session_store.search import index as search_index
 from session_store.search.index import SearchIndex
 
-_HOUR: Final = timedelta(hours=1)
+_SECS_PER_HOUR: Final = timedelta(hours=1)
 
 Concurrently = Annotated[
     bool, typer.Option("--concurrently", help="Let writers go on meanwhile (PostgreSQL); it takes longer.")
@@ -51,27 +51,27 @@ def doctor(
 
     The exit code is 1 where something was found that is not well.
     """
-    stuck_secs = (_HOUR if stuck_after is None else stuck_after).total_seconds()
-    with waiting("looking"):
-        findings = diagnose(checked(db), schema=schema, quick=quick, stuck_secs=stuck_secs)
+    stuck_secs = (_SECS_PER_HOUR if stuck_after is None else stuck_after).total_seconds()
+    with spinner("looking"):
+        findings = diagnose(require_current_schema(db), schema=schema, quick=quick, stuck_secs=stuck_secs)
     if json:
         json_output.write_all(map(json_output.finding, findings))
     else:
-        terminal_output.print_findings(terminal_output.output(), findings)
+        terminal_output.print_findings(terminal_output.stdout_console(), findings)
     if any(finding.severity > Severity.INFO for finding in findings):
         raise typer.Exit(1)
 
 
 def upgrade(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
     """Bring the tables to the revision this version needs, making them if need be."""
-    with opened(db, schema, make=True) as store, waiting("bringing the tables to the newest revision"):
+    with open_store(db, schema, make=True) as store, spinner("bringing the tables to the newest revision"):
         made = engines.missing_file(store.engine) is not None
         before = None if made else migrations.current(store.engine, schema=schema)
         migrations.upgrade(store.engine, schema=schema)
     if json:
         json_output.write({"before": before, "revision": HEAD})
     else:
-        terminal_output.say(f"the schema is at {HEAD}")
+        terminal_output.print_result(f"the schema is at {HEAD}")
 
 
 def backup(
@@ -83,15 +83,15 @@ def backup(
     schema: Schema = None,
 ) -> None:
     """Copy a SQLite database while others use it; for PostgreSQL, print the command that does, with exit code 1."""
-    with read(db, schema) as store:
+    with read_store(db, schema) as store:
         if not engines.is_sqlite(store.engine):
-            command = backups.pg_dump(store.engine, file, schema=schema)
+            command = backups.pg_dump_command(store.engine, file, schema=schema)
             if json:
                 json_output.write({"file": None, "command": command})
             else:
                 where = "" if schema is None else f", where a schema {schema!r} has been made"
-                terminal_output.remark(f"nothing was copied; this does it, and pg_restore brings it back{where}:")
-                terminal_output.say(command)
+                terminal_output.print_note(f"nothing was copied; this does it, and pg_restore brings it back{where}:")
+                terminal_output.print_result(command)
             raise typer.Exit(1)
         with progress("copying", None) as advance:
             done = 0
@@ -105,7 +105,7 @@ def backup(
     if json:
         json_output.write({"file": str(Path(file).resolve()), "bytes": size})
     else:
-        terminal_output.say(f"{file}: {terminal_output.size(size)}")
+        terminal_output.print_result(f"{file}: {terminal_output.format_size(size)}")
 
 
 def vacuum(
@@ -121,14 +121,16 @@ def vacuum(
 
     With --full writers wait meanwhile, and on PostgreSQL readers too.
     """
-    with opened(db, schema) as store, waiting("vacuuming"):
+    with open_store(db, schema) as store, spinner("vacuuming"):
         done = repair.vacuum(store.engine, full=full, schema=schema)
     if json:
         json_output.write(done._asdict())
     else:
-        terminal_output.say(f"{terminal_output.size(done.before)} before, {terminal_output.size(done.after)} after")
+        terminal_output.print_result(
+            f"{terminal_output.format_size(done.before)} before, {terminal_output.format_size(done.after)} after"
+        )
     if not done.complete:
-        terminal_output.complain(
+        terminal_output.print_error(
             "somebody reads an old state of the database: what was deleted may still be in its log"
         )
         raise typer.Exit(1)
@@ -136,7 +138,7 @@ def vacuum(
 
 def status(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
     """Say which engine finds words, why, and what the index takes."""
-    with read(db, schema) as store:
+    with read_store(db, schema) as store:
         _print(search_index.status(store.engine, schema=schema), json=json)
 
 
@@ -149,7 +151,7 @@ def create(
     schema: Schema = None,
 ) -> None:
     """Make the index from the messages; nothing happens where one serves already."""
-    with opened(db, schema) as store, waiting("making the index"):
+    with open_store(db, schema) as store, spinner("making the index"):
         if for_analysts:
             names = analytics.create_indexes(store.engine, schema=schema)
         else:
@@ -159,7 +161,7 @@ def create(
     elif json:
         json_output.write({"indexes": names})
     else:
-        terminal_output.say(f"there are {' and '.join(names)}")
+        terminal_output.print_result(f"there are {' and '.join(names)}")
 
 
 def rebuild(
@@ -170,7 +172,7 @@ def rebuild(
     schema: Schema = None,
 ) -> None:
     """Make the index anew, after somebody bypassed its triggers or it was damaged."""
-    with opened(db, schema) as store, waiting("making the search index anew"):
+    with open_store(db, schema) as store, spinner("making the search index anew"):
         made = search_index.rebuild(store.engine, concurrently=concurrently, schema=schema)
     _print(made, json=json)
 
@@ -183,7 +185,7 @@ def drop(
     schema: Schema = None,
 ) -> None:
     """Remove the index; words are then found by looking at every message."""
-    with opened(db, schema) as store:
+    with open_store(db, schema) as store:
         (analytics.drop_indexes if for_analysts else search_index.drop)(store.engine, schema=schema)
         _print(search_index.status(store.engine, schema=schema), json=json)
 
@@ -192,4 +194,4 @@ def _print(index: SearchIndex, *, json: bool) -> None:
     if json:
         json_output.write(index._asdict())
     else:
-        terminal_output.print_index(terminal_output.output(), index)
+        terminal_output.print_index(terminal_output.stdout_console(), index)

@@ -36,16 +36,16 @@ app = typer.Typer(
     ),
 )
 index = typer.Typer(help="The search index: what serves, make it, make it anew, remove it.", no_args_is_help=True)
-mend = typer.Typer(help="What the doctor found: heads, orphans, the schema, pragmas.", no_args_is_help=True)
+repair = typer.Typer(help="What the doctor found: heads, orphans, the schema, pragmas.", no_args_is_help=True)
 
-LOOK: Final = "Look"
-CHANGE: Final = "Change a session"
-REMOVE: Final = "Remove"
-OPERATE: Final = "Operate"
-MOVE: Final = "Move"
+READ_PANEL: Final = "Look"
+CHANGE_PANEL: Final = "Change a session"
+DELETE_PANEL: Final = "Remove"
+ADMIN_PANEL: Final = "Operate"
+TRANSFER_PANEL: Final = "Move"
 
 _COMMANDS: Final[Mapping[str, Mapping[str, tuple[Callable[..., Any], str]]]] = {
-    LOOK: {
+    READ_PANEL: {
         "list": (read_commands.list_, "list --owner ann --active-since 7d"),
         "show": (read_commands.show, "show telegram_ann --last 20"),
         "tail": (read_commands.tail, "tail -f telegram_ann"),
@@ -54,14 +54,14 @@ _COMMANDS: Final[Mapping[str, Mapping[str, tuple[Callable[..., Any], str]]]] = {
         "stats": (read_commands.stats, "stats --json"),
         "report": (report, "report --out report.html --since 30d"),
     },
-    CHANGE: {
+    CHANGE_PANEL: {
         "stuck": (session_commands.stuck, "stuck --longer-than 5m --recover"),
         "state": (session_commands.state, "state telegram_ann idle"),
         "rename": (session_commands.rename, "rename telegram_ann 'A weekend in Porto'"),
         "owner": (session_commands.owner, "owner telegram_ann ann"),
         "label": (session_commands.label, "label telegram_ann channel=telegram vip=true"),
     },
-    REMOVE: {
+    DELETE_PANEL: {
         "delete": (delete_commands.delete, "delete telegram_ann"),
         "erase": (delete_commands.erase, "erase --owner ann"),
         "cleanup": (delete_commands.cleanup, "cleanup --older-than 30d --dry-run"),
@@ -69,28 +69,28 @@ _COMMANDS: Final[Mapping[str, Mapping[str, tuple[Callable[..., Any], str]]]] = {
         "trim": (delete_commands.trim, "trim telegram_ann --keep-last 1000"),
         "compact": (delete_commands.compact, "compact telegram_ann"),
     },
-    OPERATE: {
+    ADMIN_PANEL: {
         "doctor": (admin_commands.doctor, "doctor --stuck-after 30m"),
         "backup": (admin_commands.backup, "backup sessions-backup.db"),
         "vacuum": (admin_commands.vacuum, "vacuum --full"),
         "upgrade": (admin_commands.upgrade, "upgrade"),
     },
-    MOVE: {
+    TRANSFER_PANEL: {
         "export": (export, "export --out all.jsonl"),
         "import": (import_, "import chats.jsonl.gz"),
     },
 }
-_OF_THE_INDEX: Final[Mapping[str, tuple[Callable[..., Any], str]]] = {
+_INDEX_COMMANDS: Final[Mapping[str, tuple[Callable[..., Any], str]]] = {
     "status": (admin_commands.status, "index status"),
     "create": (admin_commands.create, "index create --concurrently"),
     "rebuild": (admin_commands.rebuild, "index rebuild"),
     "drop": (admin_commands.drop, "index drop"),
 }
-_OF_MENDING: Final[Mapping[str, tuple[Callable[..., Any], str]]] = {
-    "heads": (repair_commands.heads, "mend heads --dry-run"),
-    "orphans": (repair_commands.orphans, "mend orphans --adopt"),
-    "schema": (repair_commands.restored, "mend schema"),
-    "pragmas": (repair_commands.pragmas, "mend pragmas"),
+_REPAIR_COMMANDS: Final[Mapping[str, tuple[Callable[..., Any], str]]] = {
+    "heads": (repair_commands.heads, "repair heads --dry-run"),
+    "orphans": (repair_commands.orphans, "repair orphans --adopt"),
+    "schema": (repair_commands.restored, "repair schema"),
+    "pragmas": (repair_commands.pragmas, "repair pragmas"),
 }
 
 
@@ -104,12 +104,12 @@ def _add(group: typer.Typer, name: str, call: Callable[..., Any], example: str, 
 for panel, commands in _COMMANDS.items():
     for name, (call, example) in commands.items():
         _add(app, name, call, example, panel)
-for name, (call, example) in _OF_THE_INDEX.items():
+for name, (call, example) in _INDEX_COMMANDS.items():
     _add(index, name, call, example)
-for name, (call, example) in _OF_MENDING.items():
-    _add(mend, name, call, example)
-app.add_typer(index, name="index", rich_help_panel=OPERATE)
-app.add_typer(mend, name="mend", rich_help_panel=OPERATE)
+for name, (call, example) in _REPAIR_COMMANDS.items():
+    _add(repair, name, call, example)
+app.add_typer(index, name="index", rich_help_panel=ADMIN_PANEL)
+app.add_typer(repair, name="repair", rich_help_panel=ADMIN_PANEL)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -130,9 +130,9 @@ def run(arguments: Sequence[str]) -> int:
         return _INTERRUPTED
     except typer.TyperException as error:
         # Not printed by typer: it would repeat a URL that stands where none is expected, with its password.
-        terminal_output.complain(f"{error.format_message()} ({PROGRAM} --help says what can be done)")
+        terminal_output.print_error(f"{error.format_message()} ({PROGRAM} --help says what can be done)")
         return error.exit_code
     except (StoreError, OSError) as error:
-        terminal_output.complain(str(error))
+        terminal_output.print_error(str(error))
         return 1
     return code if isinstance(code, int) else 0

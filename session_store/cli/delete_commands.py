@@ -17,18 +17,18 @@ from session_store.cli.options import (
     Schema,
     Yes,
     age,
-    ago,
-    known,
-    opened,
-    read,
+    cutoff,
+    open_store,
+    read_store,
+    require_session,
 )
-from session_store.cli.prompts import SHOWN, agreed, progress, show, tell
+from session_store.cli.prompts import PREVIEW_COUNT, confirm, print_preview, print_summary, progress
 from session_store.interface.errors import SessionInUse
 from session_store.interface.values import SessionQuery
-from session_store.maintenance.doctor.findings import counted
+from session_store.maintenance.doctor.findings import pluralize
 
-_TWO_SECONDS: Final = timedelta(seconds=2)
-_HOUR: Final = timedelta(hours=1)
+_DEFAULT_WITHIN: Final = timedelta(seconds=2)
+_SECS_PER_HOUR: Final = timedelta(hours=1)
 
 OlderThan = Annotated[timedelta, typer.Option(metavar="TIME", parser=age, help="For how long, such as 30d.")]
 
@@ -43,22 +43,22 @@ def delete(
     schema: Schema = None,
 ) -> None:
     """Delete sessions with their messages and states; one that another table refers to stays."""
-    with (read if dry_run else opened)(db, schema) as store:
-        sessions = [known(store, key) for key in dict.fromkeys(keys)]
+    with (read_store if dry_run else open_store)(db, schema) as store:
+        sessions = [require_session(store, key) for key in dict.fromkeys(keys)]
         messages = sum(session.message_count for session in sessions)
-        show(sessions, len(sessions), json=json)
+        print_preview(sessions, len(sessions), json=json)
         kept: list[str] = []
         if not dry_run:
-            agreed(f"Delete {counted(len(sessions), 'session')} with {counted(messages, 'message')}?", yes=yes)
+            confirm(f"Delete {pluralize(len(sessions), 'session')} with {pluralize(messages, 'message')}?", yes=yes)
             with progress("deleting", len(sessions)) as advance:
                 for session in sessions:
                     try:
                         store.delete_session(session.key)
                     except SessionInUse as in_use:
                         kept.append(session.key)
-                        terminal_output.complain(str(in_use))
+                        terminal_output.print_error(str(in_use))
                     advance(1)
-    tell({"session": len(sessions) - len(kept)}, "deleted", dry_run=dry_run, json=json)
+    print_summary({"session": len(sessions) - len(kept)}, "deleted", dry_run=dry_run, json=json)
     if kept:
         raise typer.Exit(1)
 
@@ -76,18 +76,20 @@ def erase(
 
     Ended early, the same command goes on. To leave no byte of them in the files: vacuum --full afterwards.
     """
-    with (read if dry_run else opened)(db, schema) as store:
+    with (read_store if dry_run else open_store)(db, schema) as store:
         count = store.delete_sessions(owner=owner, dry_run=True)
-        show(store.list_sessions_with_metadata(SessionQuery(owner=owner, limit=SHOWN)), count, json=json)
+        print_preview(
+            store.list_sessions_with_metadata(SessionQuery(owner=owner, limit=PREVIEW_COUNT)), count, json=json
+        )
         if not dry_run and count:
-            agreed(f"Delete {counted(count, 'session')} of {owner!r}?", yes=yes)
+            confirm(f"Delete {pluralize(count, 'session')} of {owner!r}?", yes=yes)
             with progress("deleting", count) as advance:
                 deleted = store.delete_sessions(owner=owner, on_batch=advance)
             left = store.delete_sessions(owner=owner, dry_run=True)
-    tell({"session": count if dry_run or not count else deleted}, "deleted", dry_run=dry_run, json=json)
+    print_summary({"session": count if dry_run or not count else deleted}, "deleted", dry_run=dry_run, json=json)
     if not dry_run and count and left:
-        terminal_output.complain(
-            f"{counted(left, 'session')} are left: another table refers to them, or they came meanwhile"
+        terminal_output.print_error(
+            f"{pluralize(left, 'session')} are left: another table refers to them, or they came meanwhile"
         )
         raise typer.Exit(1)
 
@@ -106,18 +108,19 @@ def cleanup(
 
     Ended early, the same command goes on.
     """
-    hours = older_than / _HOUR
-    with (read if dry_run else opened)(db, schema) as store:
+    hours = older_than / _SECS_PER_HOUR
+    with (read_store if dry_run else open_store)(db, schema) as store:
         count = store.cleanup_stale(hours, include_running=include_running, dry_run=True)
         deleted = count
         if not dry_run and count:
-            waited = agreed(
-                f"Delete {counted(count, 'session')} not used for {terminal_output.duration(older_than)}?", yes=yes
+            waited = confirm(
+                f"Delete {pluralize(count, 'session')} not used for {terminal_output.format_duration(older_than)}?",
+                yes=yes,
             )
-            hours += waited / _HOUR.total_seconds()
+            hours += waited / _SECS_PER_HOUR.total_seconds()
             with progress("deleting", count) as advance:
                 deleted = store.cleanup_stale(hours, include_running=include_running, on_batch=advance)
-    tell({"session": deleted}, "deleted", dry_run=dry_run, json=json)
+    print_summary({"session": deleted}, "deleted", dry_run=dry_run, json=json)
 
 
 def prune(
@@ -130,17 +133,18 @@ def prune(
     schema: Schema = None,
 ) -> None:
     """Remove from the log of states those that ended so long ago; what each session is doing now stays."""
-    before = ago(older_than)
-    with (read if dry_run else opened)(db, schema) as store:
-        removed = _removed(
+    before = cutoff(older_than)
+    with (read_store if dry_run else open_store)(db, schema) as store:
+        removed = _run_delete(
             lambda **options: store.prune_states(before, **options),
             lambda count: (
-                f"Remove {counted(count, 'state')} that ended more than {terminal_output.duration(older_than)} ago?"
+                f"Remove {pluralize(count, 'state')} that ended more than "
+                f"{terminal_output.format_duration(older_than)} ago?"
             ),
             yes=yes,
             dry_run=dry_run,
         )
-    tell({"state": removed}, "removed", dry_run=dry_run, json=json)
+    print_summary({"state": removed}, "removed", dry_run=dry_run, json=json)
 
 
 def trim(
@@ -160,16 +164,16 @@ def trim(
 
     With both limits a message goes if it is beyond the newest and old enough.
     """
-    before = None if older_than is None else ago(older_than)
-    with (read if dry_run else opened)(db, schema) as store:
-        known(store, key)
-        removed = _removed(
+    before = None if older_than is None else cutoff(older_than)
+    with (read_store if dry_run else open_store)(db, schema) as store:
+        require_session(store, key)
+        removed = _run_delete(
             lambda **options: store.trim(key, keep_last=keep_last, before=before, **options),
-            lambda count: f"Remove {counted(count, 'message')} of {key!r}?",
+            lambda count: f"Remove {pluralize(count, 'message')} of {key!r}?",
             yes=yes,
             dry_run=dry_run,
         )
-    tell({"message": removed}, "removed", dry_run=dry_run, json=json)
+    print_summary({"message": removed}, "removed", dry_run=dry_run, json=json)
 
 
 def compact(
@@ -190,15 +194,15 @@ def compact(
     A double equals the message before it in role, text, payload and turn, and has no idempotency key.
     """
     # Not `within or ...`: no time at all is a time.
-    seconds = (_TWO_SECONDS if within is None else within).total_seconds()
-    with (read if dry_run else opened)(db, schema) as store:
-        every = [known(store, key).key for key in dict.fromkeys(keys)]
+    seconds = (_DEFAULT_WITHIN if within is None else within).total_seconds()
+    with (read_store if dry_run else open_store)(db, schema) as store:
+        every = [require_session(store, key).key for key in dict.fromkeys(keys)]
         found = [store.compact(key, within_secs=seconds, dry_run=True) for key in every]
         doubles = sum(each.duplicates_removed for each in found)
         mended = sum(each.head_repaired for each in found)
         if not dry_run and (doubles or mended):
-            agreed(
-                f"Remove {counted(doubles, 'message')} that are there twice, and mend {counted(mended, 'head')}?",
+            confirm(
+                f"Remove {pluralize(doubles, 'message')} that are there twice, and mend {pluralize(mended, 'head')}?",
                 yes=yes,
             )
             with progress("compacting", len(every)) as advance:
@@ -208,14 +212,14 @@ def compact(
                     advance(1)
             doubles = sum(each.duplicates_removed for each in done)
             mended = sum(each.head_repaired for each in done)
-    tell({"message": doubles, "head": mended}, "removed and mended", dry_run=dry_run, json=json)
+    print_summary({"message": doubles, "head": mended}, "removed and mended", dry_run=dry_run, json=json)
 
 
-def _removed(remove: Callable[..., int], question: Callable[[int], str], *, yes: bool, dry_run: bool) -> int:
+def _run_delete(remove: Callable[..., int], question: Callable[[int], str], *, yes: bool, dry_run: bool) -> int:
     """Count what would be removed, and unless that is all that was asked for, remove it if the user agrees."""
     count = remove(dry_run=True)
     if dry_run or not count:
         return count
-    agreed(question(count), yes=yes)
+    confirm(question(count), yes=yes)
     with progress("removing", count) as advance:
         return remove(on_batch=advance)

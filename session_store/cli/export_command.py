@@ -24,11 +24,11 @@ from session_store.cli.options import (
     Owner,
     Schema,
     State,
-    read,
+    read_store,
 )
 from session_store.cli.prompts import progress
 from session_store.interface.values import SessionQuery
-from session_store.transfer import Conditions, Exported, Which
+from session_store.transfer import ExportConditions, ExportFilter, ExportResult
 
 
 class Format(StrEnum):
@@ -39,7 +39,7 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
-_WRITE: Final[dict[Format, Callable[..., Exported]]] = {
+_WRITE: Final[dict[Format, Callable[..., ExportResult]]] = {
     Format.JSONL: transfer.export_jsonl,
     Format.CSV: transfer.export_csv,
     Format.PARQUET: transfer.export_parquet,
@@ -70,31 +70,31 @@ def export(
     number, true, false or a text in quotes in JSON is that, anything else is a text. With --json what was exported is
     said so, and where the sessions go to the standard output, on that of errors.
     """
-    place = _place(out, format_, resume=resume, force=force)
+    place = _output_path(out, format_, resume=resume, force=force)
     # Arrow's own allocator takes 25 MB ahead, of which 5 are needed. It is chosen when Arrow is loaded.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    conditions: Conditions = {
+    conditions: ExportConditions = {
         "owner": owner,
         "state": state,
         "attributes": dict(attribute) if attribute else None,
         "active_since": active_since,
         "active_before": active_before,
     }
-    console = terminal_output.messages_to_user()
-    with read(db, schema) as store, _telling_how_to_go_on(place, format_):
+    console = terminal_output.stderr_console()
+    with read_store(db, schema) as store, _print_resume_hint(place, format_):
         total = store.count_sessions(SessionQuery(**conditions)) if console.is_terminal else None
-        with progress("exporting", total) as advance, _opened(place, format_, resume=resume) as (file, behind):
+        with progress("exporting", total) as advance, _open_output(place, format_, resume=resume) as (file, behind):
             write = partial(_WRITE[format_], header=behind is None) if format_ is Format.CSV else _WRITE[format_]
-            which: Which = {**conditions, "after": after if behind is None else behind}
+            which: ExportFilter = {**conditions, "after": after if behind is None else behind}
             done = write(store, file, on_session=lambda _: advance(1), **which)
-    said = console if place is None else terminal_output.output()
+    said = console if place is None else terminal_output.stdout_console()
     if json:
         json_output.write(done._asdict(), file=said.file)
     else:
         said.print(f"{done.sessions:,} sessions, {done.messages:,} messages exported", soft_wrap=True)
 
 
-def _place(out: str, format_: Format, *, resume: bool, force: bool) -> Path | None:
+def _output_path(out: str, format_: Format, *, resume: bool, force: bool) -> Path | None:
     """Return the file to write, None for the standard output."""
     place = None if out == PIPE else Path(out)
     if resume and format_ is Format.PARQUET:
@@ -112,7 +112,7 @@ def _place(out: str, format_: Format, *, resume: bool, force: bool) -> Path | No
 
 
 @contextmanager
-def _opened(place: Path | None, format_: Format, *, resume: bool) -> Iterator[tuple[Path | BinaryIO, str | None]]:
+def _open_output(place: Path | None, format_: Format, *, resume: bool) -> Iterator[tuple[Path | BinaryIO, str | None]]:
     """Give what to write into, and behind which session that goes on with what is there."""
     if place is None:
         yield sys.stdout.buffer, None
@@ -124,10 +124,10 @@ def _opened(place: Path | None, format_: Format, *, resume: bool) -> Iterator[tu
 
 
 @contextmanager
-def _telling_how_to_go_on(place: Path | None, format_: Format) -> Iterator[None]:
+def _print_resume_hint(place: Path | None, format_: Format) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
         if place is not None and place.exists() and format_ is not Format.PARQUET:
-            terminal_output.messages_to_user().print("stopped; --resume goes on with what is there", soft_wrap=True)
+            terminal_output.stderr_console().print("stopped; --resume goes on with what is there", soft_wrap=True)
         raise

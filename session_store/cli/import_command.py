@@ -15,12 +15,12 @@ from rich.text import Text
 
 from session_store import migrations
 from session_store.cli import json_output, terminal_output
-from session_store.cli.options import DEFAULT_DATABASE, PIPE, Database, DryRun, Json, Schema, opened, waiting
+from session_store.cli.options import DEFAULT_DATABASE, PIPE, Database, DryRun, Json, Schema, open_store, spinner
 from session_store.database import engines
 from session_store.interface.errors import SchemaOutOfDate
 from session_store.store.sync import SessionStore
-from session_store.transfer import BrokenLine, Imported, SkippedSession, import_jsonl
-from session_store.transfer.results import Mended
+from session_store.transfer import BrokenLine, ImportResult, SkippedSession, import_jsonl
+from session_store.transfer.results import Adjusted
 from session_store.transfer.sources.openai_agents import import_openai_agents, is_openai_agents
 from session_store.transfer.sources.zeroclaw import import_zeroclaw, is_zeroclaw
 
@@ -33,7 +33,7 @@ class Source(StrEnum):
     OPENAI_AGENTS = "openai-agents"
 
 
-_FOREIGN: Final[dict[Source, Callable[..., Imported]]] = {
+_FOREIGN: Final[dict[Source, Callable[..., ImportResult]]] = {
     Source.ZEROCLAW: import_zeroclaw,
     Source.OPENAI_AGENTS: import_openai_agents,
 }
@@ -59,16 +59,16 @@ def import_(
     What is there already is not added again. A broken line, and a session that differs from what is there, is reported
     with its reason, the others are kept, and the exit code is then 1.
     """
-    kinds = [(_kind(file, source), file) for file in files]
-    every: list[Imported] = []
-    with (_stand_in if dry_run else _migrated)(db, schema) as store:
+    kinds = [(_detect_source(file, source), file) for file in files]
+    every: list[ImportResult] = []
+    with (_scratch_store if dry_run else _migrated_store)(db, schema) as store:
         for kind, several in groupby(kinds, key=lambda each: each[0]):
             paths = [file for _, file in several]
             if kind is Source.JSONL:
-                every.append(_of_jsonl(store, paths, dry_run=dry_run))
+                every.append(_import_jsonl(store, paths, dry_run=dry_run))
             else:
-                every += _foreign(store, _FOREIGN[kind], paths, dry_run=dry_run)
-    total = Imported(*map(sum, zip(*every, strict=True)))
+                every += _import_foreign(store, _FOREIGN[kind], paths, dry_run=dry_run)
+    total = ImportResult(*map(sum, zip(*every, strict=True)))
     if json:
         json_output.write({**total._asdict(), "dry_run": dry_run})
     else:
@@ -77,10 +77,10 @@ def import_(
         raise typer.Exit(1)
 
 
-def _print(total: Imported, *, dry_run: bool) -> None:
-    mended = f", {total.mended:,} mended" if total.mended else ""
+def _print(total: ImportResult, *, dry_run: bool) -> None:
+    mended = f", {total.adjusted:,} mended" if total.adjusted else ""
     skipped = f", {total.skipped:,} skipped" if total.skipped else ""
-    terminal_output.output().print(
+    terminal_output.stdout_console().print(
         f"{total.lines:,} lines: {total.added:,} messages added, {total.already_there:,} already there, "
         f"{total.broken:,} broken{mended}; {total.sessions:,} sessions{skipped}"
         f"{'; a trial: nothing was written' if dry_run else ''}",
@@ -88,7 +88,7 @@ def _print(total: Imported, *, dry_run: bool) -> None:
     )
 
 
-def _kind(file: str, source: Source | None) -> Source:
+def _detect_source(file: str, source: Source | None) -> Source:
     """Return what wrote a file, and refuse what cannot be read as that."""
     path = Path(file)
     piped = file == PIPE
@@ -99,11 +99,11 @@ def _kind(file: str, source: Source | None) -> Source:
     elif path.is_dir() and source is not Source.ZEROCLAW and (source is not None or not is_zeroclaw(path)):
         problem = f"{file!r} is a directory"
     else:
-        return source or _recognised(path)
+        return source or _recognize(path)
     raise typer.BadParameter(problem, param_hint="FILE")
 
 
-def _recognised(path: Path) -> Source:
+def _recognize(path: Path) -> Source:
     # Not a pipe: what was looked at would be gone.
     if path.is_file() and is_openai_agents(path):
         return Source.OPENAI_AGENTS
@@ -113,16 +113,16 @@ def _recognised(path: Path) -> Source:
 
 
 @contextmanager
-def _migrated(db: str, schema: str | None) -> Iterator[SessionStore]:
-    with opened(db, schema, make=True) as store:
+def _migrated_store(db: str, schema: str | None) -> Iterator[SessionStore]:
+    with open_store(db, schema, make=True) as store:
         migrations.upgrade(store.engine, schema=schema)
         yield store
 
 
 @contextmanager
-def _stand_in(db: str, schema: str | None) -> Iterator[SessionStore]:
+def _scratch_store(db: str, schema: str | None) -> Iterator[SessionStore]:
     """Open a database for a trial; where there is none, or nothing of ours in it, an empty one stands in."""
-    with opened(db, schema, make=True) as store:
+    with open_store(db, schema, make=True) as store:
         if _has_tables(store):
             yield store
             return
@@ -134,7 +134,7 @@ def _has_tables(store: SessionStore) -> bool:
     if engines.missing_file(store.engine) is not None:
         return False
     try:
-        store.check()
+        store.health()
     except SchemaOutOfDate as outdated:
         if outdated.current is not None:
             raise
@@ -142,32 +142,32 @@ def _has_tables(store: SessionStore) -> bool:
     return True
 
 
-def _on_line(line: BrokenLine | Mended) -> None:
-    _tell(f"{line.file}:{line.line}" if line.line else line.file, line.reason)
+def _on_line(line: BrokenLine | Adjusted) -> None:
+    _print_problem(f"{line.file}:{line.line}" if line.line else line.file, line.reason)
 
 
 def _on_skipped(session: SkippedSession) -> None:
-    _tell(f"session {session.session_key}", session.reason)
+    _print_problem(f"session {session.session_key}", session.reason)
 
 
-def _tell(where: str, reason: str) -> None:
-    line = Text.assemble((terminal_output.in_a_line(f"{where}: "), "bold"), terminal_output.in_a_line(reason))
-    terminal_output.messages_to_user().print(line, soft_wrap=True)
+def _print_problem(where: str, reason: str) -> None:
+    line = Text.assemble((terminal_output.escape_line(f"{where}: "), "bold"), terminal_output.escape_line(reason))
+    terminal_output.stderr_console().print(line, soft_wrap=True)
 
 
-def _foreign(
-    store: SessionStore, read: Callable[..., Imported], files: Sequence[str], *, dry_run: bool
-) -> Iterator[Imported]:
-    with waiting("importing"):
+def _import_foreign(
+    store: SessionStore, read: Callable[..., ImportResult], files: Sequence[str], *, dry_run: bool
+) -> Iterator[ImportResult]:
+    with spinner("importing"):
         for file in files:
-            yield read(store, file, dry_run=dry_run, on_broken=_on_line, on_skipped=_on_skipped, on_mended=_on_line)
+            yield read(store, file, dry_run=dry_run, on_broken=_on_line, on_skipped=_on_skipped, on_adjusted=_on_line)
 
 
-def _of_jsonl(store: SessionStore, files: Sequence[str], *, dry_run: bool) -> Imported:
-    console = terminal_output.messages_to_user()
+def _import_jsonl(store: SessionStore, files: Sequence[str], *, dry_run: bool) -> ImportResult:
+    console = terminal_output.stderr_console()
     columns = TextColumn("importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task("importing", total=_size(files))
+        task = progress.add_task("importing", total=_total_size(files))
         return import_jsonl(
             store,
             (sys.stdin.buffer if file == PIPE else file for file in files),
@@ -178,7 +178,7 @@ def _of_jsonl(store: SessionStore, files: Sequence[str], *, dry_run: bool) -> Im
         )
 
 
-def _size(files: Sequence[str]) -> int | None:
+def _total_size(files: Sequence[str]) -> int | None:
     """Return how many bytes there are to read, as far as it is known beforehand."""
     if not all(Path(file).is_file() for file in files):
         return None

@@ -31,7 +31,7 @@ def session(metadata: SessionMetadata) -> dict[str, Any]:
     return {"session_key": fields.pop("key"), **fields, "cursor": metadata.cursor}
 
 
-def found(metadata: SessionMetadata, hits: Sequence[MessageHit]) -> dict[str, Any]:
+def session_with_hits(metadata: SessionMetadata, hits: Sequence[MessageHit]) -> dict[str, Any]:
     """Return a session and those of its messages that a search found."""
     return {**session(metadata), "hits": [hit(each) for each in hits]}
 

@@ -15,14 +15,14 @@ from session_store.database import engines
 from session_store.interface.errors import InvalidQuery, StoreError, StoreUnavailable
 from session_store.interface.values import SessionMetadata, SessionQuery
 from session_store.maintenance.doctor.findings import PROGRAM
-from session_store.models.validation import FIRST_MOMENT
+from session_store.models.validation import MIN_DATETIME
 from session_store.store.sync import SessionStore
 
 PIPE: Final = "-"
 """The name of the standard input, or output."""
 DEFAULT_DATABASE: Final = "sqlite:///session_store.db"
 
-_KEYS_LOOKED_AT: Final = 1_000
+_COMPLETION_LIMIT: Final = 1_000
 
 
 def age(text: str) -> timedelta:
@@ -35,10 +35,10 @@ def age(text: str) -> timedelta:
     return timedelta(seconds=seconds)
 
 
-def ago(length: timedelta) -> datetime:
+def cutoff(length: timedelta) -> datetime:
     """Return the time so long before now; the first of all that can be asked for where that is longer ago."""
     now = datetime.now(UTC)
-    return now - min(length, now - FIRST_MOMENT)
+    return now - min(length, now - MIN_DATETIME)
 
 
 def time(text: str) -> datetime:
@@ -66,17 +66,17 @@ def attribute(text: str) -> tuple[str, str | int | float | bool]:
     return name, said
 
 
-def _keys(context: typer.Context, incomplete: str) -> list[str]:
+def _complete_keys(context: typer.Context, incomplete: str) -> list[str]:
     """Return those of the newest sessions whose keys begin so, for a shell that completes them."""
     given: Mapping[str, Any] = context.params
     # A shell that waits for words has no use for an error.
-    with suppress(StoreError, OSError), read(given["db"], given["schema"]) as store:
-        keys = store.list_sessions(SessionQuery(limit=_KEYS_LOOKED_AT))
-        return [key for key in keys if key.startswith(incomplete) and _is_a_word(key)]
+    with suppress(StoreError, OSError), read_store(given["db"], given["schema"]) as store:
+        keys = store.list_sessions(SessionQuery(limit=_COMPLETION_LIMIT))
+        return [key for key in keys if key.startswith(incomplete) and _is_shell_word(key)]
     return []
 
 
-def _is_a_word(key: str) -> bool:
+def _is_shell_word(key: str) -> bool:
     """Whether a shell takes a key for nothing but a word; it types what is offered as it is, and so would run it."""
     return shlex.quote(key) == key and not key.startswith("-")
 
@@ -98,8 +98,8 @@ Json = Annotated[bool, typer.Option("--json", help="For programs: a JSON object 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
-Key = Annotated[str, typer.Argument(help="The session's key.", autocompletion=_keys)]
-Keys = Annotated[list[str], typer.Argument(metavar="KEY", help="The keys of sessions.", autocompletion=_keys)]
+Key = Annotated[str, typer.Argument(help="The session's key.", autocompletion=_complete_keys)]
+Keys = Annotated[list[str], typer.Argument(metavar="KEY", help="The keys of sessions.", autocompletion=_complete_keys)]
 
 Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
 After = Annotated[
@@ -135,9 +135,9 @@ ActiveBefore = Annotated[
 
 
 @contextmanager
-def opened(db: str, schema: str | None, *, make: bool = False) -> Iterator[SessionStore]:
+def open_store(db: str, schema: str | None, *, make: bool = False) -> Iterator[SessionStore]:
     """Open the database a command changes, or makes."""
-    with _explained():
+    with _explain_errors():
         store = SessionStore(db, schema=schema)
     with store:
         if not make:
@@ -146,10 +146,10 @@ def opened(db: str, schema: str | None, *, make: bool = False) -> Iterator[Sessi
 
 
 @contextmanager
-def read(db: str, schema: str | None) -> Iterator[SessionStore]:
+def read_store(db: str, schema: str | None) -> Iterator[SessionStore]:
     """Open the database a command looks at: nothing of it is changed, and nobody's rights to change it are needed."""
-    with _explained():
-        engine = engines.reading_engine(db)
+    with _explain_errors():
+        engine = engines.create_readonly_engine(db)
         store = SessionStore(engine, schema=schema)
     _require(engines.missing_file(engine))
     try:
@@ -158,15 +158,15 @@ def read(db: str, schema: str | None) -> Iterator[SessionStore]:
         engine.dispose()
 
 
-def checked(db: str) -> str:
+def require_current_schema(db: str) -> str:
     """Return what names a database, if it can be one."""
-    with _explained():
-        engines.reading_engine(db).dispose()
+    with _explain_errors():
+        engines.create_readonly_engine(db).dispose()
     return db
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explain_errors() -> Iterator[None]:
     try:
         yield
     except InvalidQuery as error:
@@ -182,7 +182,7 @@ def _require(missing: str | None) -> None:
         raise StoreUnavailable(problem)
 
 
-def known(store: SessionStore, key: str) -> SessionMetadata:
+def require_session(store: SessionStore, key: str) -> SessionMetadata:
     """Return a session that must be there: a name mistyped makes no new one."""
     session = store.get_session_metadata(key)
     if session is None:
@@ -192,8 +192,8 @@ def known(store: SessionStore, key: str) -> SessionMetadata:
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[None]:
+def spinner(what: str) -> Iterator[None]:
     """Say on a terminal what is being done, as long as it lasts."""
-    console = terminal_output.messages_to_user()
+    console = terminal_output.stderr_console()
     with console.status(what) if console.is_terminal else nullcontext():
         yield

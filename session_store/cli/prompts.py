@@ -12,18 +12,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from session_store.cli import json_output, terminal_output
 from session_store.interface.errors import StoreError
-from session_store.maintenance.doctor.findings import counted
+from session_store.maintenance.doctor.findings import pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from session_store.interface.values import SessionMetadata
 
-SHOWN: Final = 10
+PREVIEW_COUNT: Final = 10
 """Of those that are meant so many are shown."""
 
 
-def agreed(question: str, *, yes: bool) -> float:
+def confirm(question: str, *, yes: bool) -> float:
     """Return, if the user wants it done or said so beforehand, how many seconds the answer took.
 
     What was asked about is by then so much older.
@@ -38,8 +38,8 @@ def agreed(question: str, *, yes: bool) -> float:
     if not sys.stdin.isatty():
         problem = f"{question} Nobody is there to answer: --yes does it, --dry-run only says what would be done"
         raise StoreError(problem)
-    if not typer.confirm(terminal_output.in_a_line(question), err=True):
-        terminal_output.messages_to_user().print("nothing was done")
+    if not typer.confirm(terminal_output.escape_line(question), err=True):
+        terminal_output.stderr_console().print("nothing was done")
         raise typer.Exit(1)
     return time.monotonic() - asked
 
@@ -47,27 +47,27 @@ def agreed(question: str, *, yes: bool) -> float:
 @contextmanager
 def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """Show on a terminal how far something is, and give what is told of each further part of it."""
-    console = terminal_output.messages_to_user()
+    console = terminal_output.stderr_console()
     columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda more: bar.advance(task, more)
 
 
-def show(sessions: Sequence[SessionMetadata], count: int, *, json: bool) -> None:
+def print_preview(sessions: Sequence[SessionMetadata], count: int, *, json: bool) -> None:
     """Show those that are meant, or the first of them, to who is asked about them."""
     if json or not sessions:
         return
-    console = terminal_output.messages_to_user()
-    terminal_output.print_sessions(console, sessions[:SHOWN])
-    if count > SHOWN:
-        console.print(f"and {count - len(sessions[:SHOWN]):,} more", style="dim")
+    console = terminal_output.stderr_console()
+    terminal_output.print_sessions(console, sessions[:PREVIEW_COUNT])
+    if count > PREVIEW_COUNT:
+        console.print(f"and {count - len(sessions[:PREVIEW_COUNT]):,} more", style="dim")
 
 
-def tell(figures: Mapping[str, int], done: str, *, dry_run: bool, json: bool) -> None:
+def print_summary(figures: Mapping[str, int], done: str, *, dry_run: bool, json: bool) -> None:
     """Say of how many things something was done, or would be; they are named in the singular."""
     if json:
         json_output.write({**{f"{name}s": number for name, number in figures.items()}, "dry_run": dry_run})
     else:
-        what = ", ".join(counted(number, name) for name, number in figures.items())
-        terminal_output.say(f"{what} {'would be ' if dry_run else ''}{done}")
+        what = ", ".join(pluralize(number, name) for name, number in figures.items())
+        terminal_output.print_result(f"{what} {'would be ' if dry_run else ''}{done}")

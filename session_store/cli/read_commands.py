@@ -23,8 +23,8 @@ from session_store.cli.options import (
     Schema,
     State,
     age,
-    known,
-    read,
+    read_store,
+    require_session,
 )
 from session_store.cli.options import time as time_of
 from session_store.interface.values import SessionMetadata, SessionQuery, StoredMessage
@@ -33,7 +33,7 @@ from session_store.search import index as search_index
 from session_store.store.sync import SessionStore
 
 _PAGE: Final = 500
-_HITS_SHOWN: Final = 3
+_HITS_PER_SESSION: Final = 3
 _SECOND: Final = timedelta(seconds=1)
 
 Keyword = Annotated[str | None, typer.Option(metavar="WORDS", help="Only sessions with a message that has these.")]
@@ -68,13 +68,13 @@ def list_(
         active_since=active_since,
         active_before=active_before,
     )
-    with read(db, schema) as store:
+    with read_store(db, schema) as store:
         _print_sessions(store.list_sessions_with_metadata(query), limit, json=json)
 
 
 def running(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
     """List the sessions in which an agent works on a turn, newest turn first."""
-    with read(db, schema) as store:
+    with read_store(db, schema) as store:
         _print_sessions(store.list_running_sessions(), None, json=json)
 
 
@@ -91,8 +91,8 @@ def show(
 
     With --json the first line is the session, each other one a message.
     """
-    with read(db, schema) as store:
-        session = known(store, key)
+    with read_store(db, schema) as store:
+        session = require_session(store, key)
         if last is not None:
             after_seq = max(after_seq, _seq_before(store, session, last))
         messages = store.iter_history(key, after_seq=after_seq, batch=_PAGE)
@@ -100,7 +100,7 @@ def show(
             json_output.write(json_output.session(session))
             json_output.write_all(json_output.message(key, message) for message in messages)
             return
-        with terminal_output.paged(terminal_output.output()) as console:
+        with terminal_output.pager(terminal_output.stdout_console()) as console:
             terminal_output.print_head(console, session)
             terminal_output.print_messages(console, messages)
 
@@ -119,8 +119,8 @@ def tail(
     schema: Schema = None,
 ) -> None:
     """Print the newest messages of a session, and with -f those that come."""
-    with read(db, schema) as store:
-        session = known(store, key)
+    with read_store(db, schema) as store:
+        session = require_session(store, key)
         behind = _seq_before(store, session, last)
         while True:
             messages = store.history(key, after_seq=behind, limit=_PAGE)
@@ -164,7 +164,7 @@ def search(
     if not messages and (key, role, since, until, order) != (None, None, None, None, "recency"):
         problem = "--key, --role, --since, --until and --order choose messages, and go with --messages"
         raise typer.BadParameter(problem)
-    with read(db, schema) as store:
+    with read_store(db, schema) as store:
         if messages:
             hits = store.search_messages(
                 keyword, key=key, role=role, since=since, until=until, limit=limit, after=after, order=order
@@ -172,30 +172,31 @@ def search(
             if json:
                 json_output.write_all(map(json_output.hit, hits))
             else:
-                terminal_output.print_hits(terminal_output.output(), hits)
-                _print_rest([hit.cursor for hit in hits], limit, "message")
+                terminal_output.print_hits(terminal_output.stdout_console(), hits)
+                _print_next_cursor([hit.cursor for hit in hits], limit, "message")
             return
         query = SessionQuery(keyword=keyword, limit=limit, after=after, owner=owner, state=state)
         sessions = store.search(query)
         found = {
-            session.key: store.search_messages(keyword, key=session.key, limit=_HITS_SHOWN) for session in sessions
+            session.key: store.search_messages(keyword, key=session.key, limit=_HITS_PER_SESSION)
+            for session in sessions
         }
     if json:
-        json_output.write_all(json_output.found(session, found[session.key]) for session in sessions)
+        json_output.write_all(json_output.session_with_hits(session, found[session.key]) for session in sessions)
     else:
-        terminal_output.print_found(terminal_output.output(), sessions, found)
-        _print_rest([session.cursor for session in sessions], limit, "session")
+        terminal_output.print_found(terminal_output.stdout_console(), sessions, found)
+        _print_next_cursor([session.cursor for session in sessions], limit, "session")
 
 
 def stats(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
     """Say how many sessions and messages there are, in which states, and what they take on the disk."""
-    with read(db, schema) as store:
+    with read_store(db, schema) as store:
         figures = count(store.engine, schema=schema)
         index = search_index.status(store.engine, schema=schema)
     if json:
         json_output.write({**figures._asdict(), "search": index._asdict()})
     else:
-        terminal_output.print_stats(terminal_output.output(), figures, index)
+        terminal_output.print_stats(terminal_output.stdout_console(), figures, index)
 
 
 def _seq_before(store: SessionStore, session: SessionMetadata, last: int) -> int:
@@ -211,7 +212,7 @@ def _print_messages(key: str, messages: Iterable[StoredMessage], *, json: bool) 
     if json:
         json_output.write_all(json_output.message(key, message) for message in messages)
     else:
-        terminal_output.print_messages(terminal_output.output(), messages)
+        terminal_output.print_messages(terminal_output.stdout_console(), messages)
     # Whoever follows through a pipe waits for this, not for a full buffer.
     sys.stdout.flush()
 
@@ -220,12 +221,12 @@ def _print_sessions(sessions: Sequence[SessionMetadata], limit: int | None, *, j
     if json:
         json_output.write_all(map(json_output.session, sessions))
         return
-    terminal_output.print_sessions(terminal_output.output(), sessions)
-    _print_rest([session.cursor for session in sessions], limit, "session")
+    terminal_output.print_sessions(terminal_output.stdout_console(), sessions)
+    _print_next_cursor([session.cursor for session in sessions], limit, "session")
 
 
-def _print_rest(cursors: Sequence[str], limit: int | None, what: str) -> None:
-    console = terminal_output.messages_to_user()
+def _print_next_cursor(cursors: Sequence[str], limit: int | None, what: str) -> None:
+    console = terminal_output.stderr_console()
     if not cursors:
         console.print(f"no {what}")
     elif len(cursors) == limit:

@@ -9,12 +9,22 @@ import typer
 
 from session_store.analytics import Price
 from session_store.cli import json_output, terminal_output
-from session_store.cli.options import DEFAULT_DATABASE, PIPE, Database, Json, Owner, Schema, checked, time, waiting
-from session_store.maintenance.backups import replaced_when_whole
+from session_store.cli.options import (
+    DEFAULT_DATABASE,
+    PIPE,
+    Database,
+    Json,
+    Owner,
+    Schema,
+    require_current_schema,
+    spinner,
+    time,
+)
+from session_store.maintenance.backups import atomic_write
 from session_store.maintenance.report import page
 
 
-def priced(text: str) -> tuple[str, Price]:
+def price(text: str) -> tuple[str, Price]:
     """Return the name of a model and what a million tokens cost that it takes, and that it gives."""
     model, sign, said = text.rpartition("=")
     try:
@@ -32,7 +42,7 @@ Prices = Annotated[
     typer.Option(
         "--price",
         metavar="MODEL=INPUT/OUTPUT",
-        parser=priced,
+        parser=price,
         help="What a million tokens of a model cost; may be given several times.",
     ),
 ]
@@ -62,9 +72,9 @@ def report(
     if place is not None and place.exists() and not force:
         problem = f"{out!r} is there: --force replaces it"
         raise typer.BadParameter(problem, param_hint="--out")
-    with waiting("making the page"):
+    with spinner("making the page"):
         html = page(
-            checked(db),
+            require_current_schema(db),
             since=since,
             until=until,
             tz=tz,
@@ -74,11 +84,11 @@ def report(
             prices=dict(price) if price else None,
         )
     size = _write(html.encode(), place)
-    said = terminal_output.messages_to_user() if place is None else terminal_output.output()
+    said = terminal_output.stderr_console() if place is None else terminal_output.stdout_console()
     if json:
         json_output.write({"file": None if place is None else str(place.resolve()), "bytes": size}, file=said.file)
     elif place is not None:
-        terminal_output.say(f"{out}: {terminal_output.size(size)}")
+        terminal_output.print_result(f"{out}: {terminal_output.format_size(size)}")
 
 
 def _write(html: bytes, place: Path | None) -> int:
@@ -89,6 +99,6 @@ def _write(html: bytes, place: Path | None) -> int:
         # A device, which is written to and not replaced.
         place.write_bytes(html)
     else:
-        with replaced_when_whole(place) as unfinished:
+        with atomic_write(place) as unfinished:
             Path(unfinished).write_bytes(html)
     return len(html)

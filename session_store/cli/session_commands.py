@@ -16,19 +16,19 @@ from session_store.cli.options import (
     Yes,
     age,
     attribute,
-    known,
-    opened,
-    read,
-    waiting,
+    open_store,
+    read_store,
+    require_session,
+    spinner,
 )
-from session_store.cli.prompts import agreed, show, tell
+from session_store.cli.prompts import confirm, print_preview, print_summary
 from session_store.interface.errors import StoreError
 from session_store.interface.values import ANY_TURN
-from session_store.maintenance.doctor.findings import counted
+from session_store.maintenance.doctor.findings import pluralize
 from session_store.store.sync import SessionStore
 
 LongerThan = Annotated[timedelta, typer.Option(metavar="TIME", parser=age, help="For how long, such as 5m.")]
-Nobody = Annotated[bool, typer.Option("--none", help="Let it be nobody's.")]
+NoOwner = Annotated[bool, typer.Option("--none", help="Let it be nobody's.")]
 
 
 def state(
@@ -47,8 +47,8 @@ def state(
     if to is None and (turn, if_turn) != (None, None):
         problem = "--turn and --if-turn go with a state to set"
         raise typer.BadParameter(problem)
-    with (read if to is None else opened)(db, schema) as store:
-        known(store, key)
+    with (read_store if to is None else open_store)(db, schema) as store:
+        require_session(store, key)
         if to is not None and not store.set_session_state(
             key, to, turn, if_turn=ANY_TURN if if_turn is None else if_turn
         ):
@@ -66,8 +66,8 @@ def rename(
     schema: Schema = None,
 ) -> None:
     """Give a session a name."""
-    with opened(db, schema) as store:
-        known(store, key)
+    with open_store(db, schema) as store:
+        require_session(store, key)
         store.set_session_name(key, name)
         _print(store, key, json=json)
 
@@ -76,7 +76,7 @@ def owner(
     key: Key,
     to: Annotated[str | None, typer.Argument(metavar="OWNER", help="Whose it is from now on.")] = None,
     *,
-    nobody: Nobody = False,
+    nobody: NoOwner = False,
     json: Json = False,
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
@@ -85,8 +85,8 @@ def owner(
     if (to is None) != nobody:
         problem = "name an owner, or --none"
         raise typer.BadParameter(problem)
-    with opened(db, schema) as store:
-        known(store, key)
+    with open_store(db, schema) as store:
+        require_session(store, key)
         store.set_session_owner(key, to)
         _print(store, key, json=json)
 
@@ -109,8 +109,8 @@ def label(
     for text in attributes:
         name, value = attribute(text)
         changes[name] = None if text == f"{name}=" else value
-    with opened(db, schema) as store:
-        known(store, key)
+    with open_store(db, schema) as store:
+        require_session(store, key)
         store.set_session_attributes(key, changes)
         _print(store, key, json=json)
 
@@ -134,27 +134,27 @@ def stuck(
         problem = "--yes, --dry-run and --to go with --recover"
         raise typer.BadParameter(problem)
     seconds = longer_than.total_seconds()
-    with (opened if recover and not dry_run else read)(db, schema) as store:
+    with (open_store if recover and not dry_run else read_store)(db, schema) as store:
         sessions = store.list_stuck_sessions(seconds)
         if not recover:
             if json:
                 json_output.write_all(map(json_output.session, sessions))
             else:
-                terminal_output.print_sessions(terminal_output.output(), sessions)
-                terminal_output.remark("no session" if not sessions else "--recover moves them on")
+                terminal_output.print_sessions(terminal_output.stdout_console(), sessions)
+                terminal_output.print_note("no session" if not sessions else "--recover moves them on")
             return
-        show(sessions, len(sessions), json=json)
+        print_preview(sessions, len(sessions), json=json)
         moved = len(sessions)
         if not dry_run and sessions:
-            seconds += agreed(f"Move {counted(len(sessions), 'session')} to {to!r}?", yes=yes)
-            with waiting("moving them on"):
+            seconds += confirm(f"Move {pluralize(len(sessions), 'session')} to {to!r}?", yes=yes)
+            with spinner("moving them on"):
                 moved = len(store.recover_stuck(seconds, to=to))
-    tell({"session": moved}, f"moved to {to!r}", dry_run=dry_run, json=json)
+    print_summary({"session": moved}, f"moved to {to!r}", dry_run=dry_run, json=json)
 
 
 def _print(store: SessionStore, key: str, *, json: bool) -> None:
-    session = known(store, key)
+    session = require_session(store, key)
     if json:
         json_output.write(json_output.session(session))
     else:
-        terminal_output.print_head(terminal_output.output(), session)
+        terminal_output.print_head(terminal_output.stdout_console(), session)

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from session_store.maintenance.statistics import Stats
     from session_store.search.index import SearchIndex
 
-_STEERING: Final = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff"
-_IN_A_LINE: Final = re.compile(f"[{_STEERING}]")
-_IN_A_BLOCK: Final = re.compile(rf"(?![\n\t])[{_STEERING}]")
+_CONTROL_CHARS: Final = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff"
+_ESCAPED_IN_LINE: Final = re.compile(f"[{_CONTROL_CHARS}]")
+_ESCAPED_IN_TEXT: Final = re.compile(rf"(?![\n\t])[{_CONTROL_CHARS}]")
 _CREDENTIALS: Final = re.compile(r":/.*@", re.DOTALL)
 """As a path a URL has one slash."""
 _PASSWORD: Final = re.compile(r"(password|passfile)=[^&\s'\"]*", re.IGNORECASE)
@@ -43,52 +43,52 @@ _SEVERITIES: Final = {"info": "dim", "warning": "bold yellow", "error": "bold re
 _STATE_STYLES: Final = {IDLE: "dim", "running": "green", "error": "red"}
 
 
-def in_a_line(text: str) -> str:
+def escape_line(text: str) -> str:
     r"""Return the text in one line that steers nothing: an escape is ``\x1b``, a line feed ``\n``."""
-    return _IN_A_LINE.sub(_written_out, text)
+    return _ESCAPED_IN_LINE.sub(_escape_match, text)
 
 
-def in_a_block(text: str) -> str:
+def escape_text(text: str) -> str:
     """Return the text so that it steers nothing; its lines and tabs stay."""
-    return _IN_A_BLOCK.sub(_written_out, text)
+    return _ESCAPED_IN_TEXT.sub(_escape_match, text)
 
 
-def without_password(text: str) -> str:
+def mask_password(text: str) -> str:
     """Return the text without whatever could be the credentials of a URL in it."""
     return _PASSWORD.sub(r"\1=***", _CREDENTIALS.sub("://***@", text))
 
 
-def output() -> Console:
+def stdout_console() -> Console:
     """Return the console of what was asked for."""
     return Console(highlight=False, markup=False, emoji=False)
 
 
-def messages_to_user() -> Console:
+def stderr_console() -> Console:
     """Return the console of what is said about it, which does not go into a pipe."""
     return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
-def say(done: str) -> None:
+def print_result(done: str) -> None:
     """Say in one line what was done."""
-    output().print(in_a_line(done), soft_wrap=True)
+    stdout_console().print(escape_line(done), soft_wrap=True)
 
 
-def remark(what: str) -> None:
+def print_note(what: str) -> None:
     """Say in one line something beside what was asked for."""
-    messages_to_user().print(in_a_line(what), style="dim", soft_wrap=True)
+    stderr_console().print(escape_line(what), style="dim", soft_wrap=True)
 
 
-def complain(problem: str) -> None:
+def print_error(problem: str) -> None:
     """Say in one line what could not be done."""
-    line = Text.assemble(("error: ", "bold red"), in_a_line(without_password(problem)))
-    messages_to_user().print(line, soft_wrap=True)
+    line = Text.assemble(("error: ", "bold red"), escape_line(mask_password(problem)))
+    stderr_console().print(line, soft_wrap=True)
 
 
 def print_sessions(console: Console, sessions: Sequence[SessionMetadata]) -> None:
     """Print sessions: as a table on a terminal, else as lines of fields parted by tabs, nothing cut off."""
     if not console.is_terminal:
         for session in sessions:
-            _write(console, _fields(session))
+            _write(console, _session_fields(session))
         return
     if not sessions:
         return
@@ -101,12 +101,12 @@ def print_sessions(console: Console, sessions: Sequence[SessionMetadata]) -> Non
     table.add_column("last activity (UTC)", no_wrap=True)
     for session in sessions:
         table.add_row(
-            Text(in_a_line(session.key), style="bold"),
-            Text(in_a_line(session.name or "")),
-            Text(in_a_line(session.owner or "")),
-            Text(in_a_line(session.state), style=_STATE_STYLES.get(session.state, "")),
+            Text(escape_line(session.key), style="bold"),
+            Text(escape_line(session.name or "")),
+            Text(escape_line(session.owner or "")),
+            Text(escape_line(session.state), style=_STATE_STYLES.get(session.state, "")),
             Text(f"{session.message_count:,}"),
-            Text(_when(session.last_activity)),
+            Text(_format_time(session.last_activity)),
         )
     console.print(table)
 
@@ -121,15 +121,15 @@ def print_found(
     for session in sessions:
         hits = [hit for hit in found.get(session.key, ()) if hit.snippet.matches]
         if not console.is_terminal:
-            piece = in_a_line(hits[0].snippet.text) if hits else ""
-            _write(console, f"{_fields(session)}\t{piece}")
+            piece = escape_line(hits[0].snippet.text) if hits else ""
+            _write(console, f"{_session_fields(session)}\t{piece}")
             continue
-        name = f"  {in_a_line(session.name)}" if session.name else ""
-        about = f"  {session.message_count:,} messages, {_when(session.last_activity)}"
-        console.print(Text.assemble((in_a_line(session.key), "bold"), name, (about, "dim")), soft_wrap=True)
+        name = f"  {escape_line(session.name)}" if session.name else ""
+        about = f"  {session.message_count:,} messages, {_format_time(session.last_activity)}"
+        console.print(Text.assemble((escape_line(session.key), "bold"), name, (about, "dim")), soft_wrap=True)
         for hit in hits:
-            line = Text.assemble((f"{hit.seq:>6}  ", "dim"), (in_a_line(hit.role), _style(hit.role)), "  ")
-            console.print(line.append_text(_marked(hit.snippet)), soft_wrap=True)
+            line = Text.assemble((f"{hit.seq:>6}  ", "dim"), (escape_line(hit.role), _role_style(hit.role)), "  ")
+            console.print(line.append_text(_highlighted(hit.snippet)), soft_wrap=True)
 
 
 def print_hits(console: Console, hits: Iterable[MessageHit]) -> None:
@@ -137,27 +137,27 @@ def print_hits(console: Console, hits: Iterable[MessageHit]) -> None:
     for hit in hits:
         if not console.is_terminal:
             fields = hit.key, str(hit.seq), hit.role, hit.created_at.isoformat(), hit.snippet.text
-            _write(console, "\t".join(map(in_a_line, fields)))
+            _write(console, "\t".join(map(escape_line, fields)))
             continue
         line = Text.assemble(
-            (in_a_line(hit.key), "bold"),
+            (escape_line(hit.key), "bold"),
             (f"{hit.seq:>6}  ", "dim"),
-            (in_a_line(hit.role), _style(hit.role)),
-            (f"  {_when(hit.created_at)}  ", "dim"),
+            (escape_line(hit.role), _role_style(hit.role)),
+            (f"  {_format_time(hit.created_at)}  ", "dim"),
         )
-        console.print(line.append_text(_marked(hit.snippet)), soft_wrap=True)
+        console.print(line.append_text(_highlighted(hit.snippet)), soft_wrap=True)
 
 
 def print_stats(console: Console, stats: Stats, index: SearchIndex) -> None:
     """Print how much there is, a figure a line."""
-    times = [_when(time) for time in (stats.first_created_at, stats.last_activity) if time is not None]
-    states = ", ".join(f"{in_a_line(state)} {number:,}" for state, number in stats.states.items())
+    times = [_format_time(time) for time in (stats.first_created_at, stats.last_activity) if time is not None]
+    states = ", ".join(f"{escape_line(state)} {number:,}" for state, number in stats.states.items())
     figures = {
         "sessions": f"{stats.sessions:,}",
         "messages": f"{stats.messages:,}",
         "states": states,
         "activity": f"{' to '.join(times)} (UTC)" if times else "",
-        "search": _index(index),
+        "search": _format_index(index),
         "size": decimal(stats.size),
     }
     width = max(map(len, figures)) + 2
@@ -170,35 +170,36 @@ def print_findings(console: Console, findings: Sequence[Finding]) -> None:
     """Print what is wrong first, the worst before the rest, each with what mends it; then what is well."""
     for finding in sorted(findings, key=lambda finding: -finding.severity):
         severity = finding.severity.name.lower()
-        message = in_a_line(finding.message)
+        message = escape_line(finding.message)
         if not console.is_terminal:
             _write(console, "\t".join((severity, finding.check, message, finding.command or "")))
             continue
         console.print(Text.assemble((f"{severity:<9}", _SEVERITIES[severity]), message), soft_wrap=True)
         if finding.command is not None:
-            console.print(Text.assemble(" " * 9, (in_a_line(finding.command), "bold")), soft_wrap=True)
+            console.print(Text.assemble(" " * 9, (escape_line(finding.command), "bold")), soft_wrap=True)
 
 
 def print_index(console: Console, index: SearchIndex) -> None:
     """Print which engine finds words, why, and what the index takes."""
-    console.print(_index(index), soft_wrap=True)
+    console.print(_format_index(index), soft_wrap=True)
 
 
 def print_head(console: Console, session: SessionMetadata) -> None:
     """Print what a session has beside its messages, a fact a line."""
     turn = "" if session.turn_id is None else f", turn {session.turn_id}"
-    since = "" if session.state_entered_at is None else f", since {_when(session.state_entered_at)}"
+    since = "" if session.state_entered_at is None else f", since {_format_time(session.state_entered_at)}"
     facts = {
         "session": session.key,
         "name": session.name,
         "owner": session.owner,
         "attributes": _as_json(session.attributes) if session.attributes else None,
         "state": f"{session.state}{turn}{since}",
-        "messages": f"{session.message_count:,}, {_when(session.created_at)} to {_when(session.last_activity)} (UTC)",
+        "messages": f"{session.message_count:,}, {_format_time(session.created_at)} to "
+        f"{_format_time(session.last_activity)} (UTC)",
     }
     for name, fact in facts.items():
         if fact is not None:
-            console.print(Text.assemble((f"{name:<12}", "dim"), in_a_line(fact)), soft_wrap=True)
+            console.print(Text.assemble((f"{name:<12}", "dim"), escape_line(fact)), soft_wrap=True)
 
 
 def print_messages(console: Console, messages: Iterable[StoredMessage]) -> None:
@@ -207,22 +208,22 @@ def print_messages(console: Console, messages: Iterable[StoredMessage]) -> None:
         line = Text.assemble(
             "\n",
             (f"{seq:>4}  ", "dim"),
-            (in_a_line(message.role), _style(message.role)),
-            (f"  {_when(created_at)}", "dim"),
-            (f"  turn {in_a_line(turn_id)}" if turn_id is not None else "", "dim"),
+            (escape_line(message.role), _role_style(message.role)),
+            (f"  {_format_time(created_at)}", "dim"),
+            (f"  turn {escape_line(turn_id)}" if turn_id is not None else "", "dim"),
         )
         console.print(line, soft_wrap=True)
-        content = in_a_block(message.content)
+        content = escape_text(message.content)
         if content and console.is_terminal:
             console.print(Text(content))
         elif content:
             _write(console, content)
         if message.payload is not None:
-            console.print(Text(in_a_line(_as_json(message.payload)), style="dim"), soft_wrap=True)
+            console.print(Text(escape_line(_as_json(message.payload)), style="dim"), soft_wrap=True)
 
 
 @contextmanager
-def paged(console: Console) -> Iterator[Console]:
+def pager(console: Console) -> Iterator[Console]:
     """Give a console that writes into the user's pager, as it comes, or the same one where it is no terminal."""
     pager = shlex.split(os.environ.get("PAGER", "less"))
     if not console.is_terminal or not pager or shutil.which(pager[0]) is None:
@@ -249,12 +250,12 @@ class _Paged(Console):
         raise BrokenPipeError
 
 
-def size(number: int) -> str:
+def format_size(number: int) -> str:
     """Return bytes as people say them: ``1.2 MB``."""
     return decimal(number)
 
 
-def duration(time: timedelta) -> str:
+def format_duration(time: timedelta) -> str:
     """Return how long something is, as people say it: ``30 days``, ``1 hour 30 minutes``."""
     minutes, seconds = divmod(time.seconds, 60)
     hours, minutes = divmod(minutes, 60)
@@ -263,11 +264,11 @@ def duration(time: timedelta) -> str:
     return " ".join(said) or f"{time.total_seconds():g} seconds"
 
 
-def _index(index: SearchIndex) -> str:
+def _format_index(index: SearchIndex) -> str:
     return f"{index.engine}: {index.reason}{'' if index.size is None else f'; {decimal(index.size)}'}"
 
 
-def _fields(session: SessionMetadata) -> str:
+def _session_fields(session: SessionMetadata) -> str:
     fields = (
         session.key,
         session.name or "",
@@ -276,21 +277,21 @@ def _fields(session: SessionMetadata) -> str:
         str(session.message_count),
         session.last_activity.isoformat(),
     )
-    return "\t".join(map(in_a_line, fields))
+    return "\t".join(map(escape_line, fields))
 
 
-def _style(role: str) -> str:
+def _role_style(role: str) -> str:
     return _STYLES.get(role, "bold")
 
 
-def _marked(snippet: Snippet) -> Text:
+def _highlighted(snippet: Snippet) -> Text:
     shown = Text()
     done = 0
     for start, end in snippet.matches:
-        shown.append(in_a_line(snippet.text[done:start]))
-        shown.append(in_a_line(snippet.text[start:end]), "bold red")
+        shown.append(escape_line(snippet.text[done:start]))
+        shown.append(escape_line(snippet.text[start:end]), "bold red")
         done = end
-    return shown.append(in_a_line(snippet.text[done:]))
+    return shown.append(escape_line(snippet.text[done:]))
 
 
 def _write(console: Console, text: str) -> None:
@@ -298,7 +299,7 @@ def _write(console: Console, text: str) -> None:
     console.file.write(f"{text}\n")
 
 
-def _written_out(match: re.Match[str]) -> str:
+def _escape_match(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode()
 
 
@@ -306,5 +307,5 @@ def _as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _when(time: datetime) -> str:
+def _format_time(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S}"

@@ -24,7 +24,7 @@ class Access(Enum):
 
     READ = "read"
     """One SELECT: no transaction has to be begun for it."""
-    AT_ONCE = "at once"
+    SINGLE_STATEMENT = "at once"
     """A write that is one statement where the database can say it in one, and then commits itself."""
     WRITE = "write"
     """Several statements; if they write, the first one does."""
@@ -38,21 +38,21 @@ class Step(NamedTuple):
     key: str | None = None
 
 
-Plan = Generator[Step, Any, R]
+Steps = Generator[Step, Any, R]
 """Steps to run one after the other, each in a transaction of its own; each result is sent back in.
 
 What comes before the first step runs once, outside of any transaction: there arguments are checked and used up.
 """
 
 
-def reads(operation: F) -> F:
+def read_only(operation: F) -> F:
     """Mark an operation as one SELECT."""
-    return _marked(operation, Access.READ)
+    return _mark(operation, Access.READ)
 
 
-def writes_at_once(operation: F) -> F:
+def single_statement(operation: F) -> F:
     """Mark an operation as one statement that writes."""
-    return _marked(operation, Access.AT_ONCE)
+    return _mark(operation, Access.SINGLE_STATEMENT)
 
 
 def access_of(operation: Callable[..., Any]) -> Access:
@@ -61,6 +61,6 @@ def access_of(operation: Callable[..., Any]) -> Access:
     return access
 
 
-def _marked(operation: F, access: Access) -> F:
+def _mark(operation: F, access: Access) -> F:
     operation.access = access  # type: ignore[attr-defined]
     return operation

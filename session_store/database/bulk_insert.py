@@ -23,7 +23,7 @@ _COUNTED: Final = {"preserve_rowcount": True}
 _ROWS: Final = cast(bindparam("rows", type_=Text()), JSON)
 
 
-class Bulk(NamedTuple):
+class BulkInsert(NamedTuple):
     """An INSERT of many rows, each a sequence of values as they are stored: times as text, JSON as text."""
 
     together: Insert
@@ -42,7 +42,7 @@ class Bulk(NamedTuple):
         return db.exec_driver_sql(self.each, [tuple(row) for row in rows]).rowcount
 
 
-def bulk(table: Table, names: Sequence[str], on_conflict: str = "") -> Bulk:
+def bulk_insert(table: Table, names: Sequence[str], on_conflict: str = "") -> BulkInsert:
     """Return the INSERT of many rows into these columns of a table.
 
     Args:
@@ -51,19 +51,21 @@ def bulk(table: Table, names: Sequence[str], on_conflict: str = "") -> Bulk:
         on_conflict: What becomes of a row that is there already.
     """
     columns = [table.c[name] for name in names]
-    rows = func.json_to_recordset(_ROWS).table_valued(*(column(it.name, _travels_as(it)) for it in columns))
+    rows = func.json_to_recordset(_ROWS).table_valued(*(column(it.name, _json_column(it)) for it in columns))
     new = rows.render_derived(name="new", with_types=True)
     values: Iterable[ColumnElement[Any]] = (
         as_json(new.c[it.name]) if isinstance(it.type, ExactJson) else new.c[it.name] for it in columns
     )
     chosen = select(*values)
     marks = ", ".join("?" for _ in names)
-    return Bulk(
+    return BulkInsert(
         together=insert(table).from_select(names, chosen.suffix_with(text(on_conflict)) if on_conflict else chosen),
         each=f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks}) {on_conflict}",  # noqa: S608
         names=names,
     )
 
 
-def _travels_as(it: ColumnElement[Any]) -> Any:
-    return it.type if isinstance(it.type, UtcDateTime) or not isinstance(it.type, Text | ExactJson) else Text()
+def _json_column(column: ColumnElement[Any]) -> Any:
+    return (
+        column.type if isinstance(column.type, UtcDateTime) or not isinstance(column.type, Text | ExactJson) else Text()
+    )

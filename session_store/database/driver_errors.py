@@ -15,16 +15,16 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedEr
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
-class Failure(Enum):
+class ErrorKind(Enum):
     """What a driver's error means for the caller."""
 
     LOCKED = auto()
     """Somebody else held the lock for longer than we wait."""
-    GAVE_WAY = auto()
+    SERIALIZATION_FAILURE = auto()
     """The transaction was ended in favour of another one; run it again."""
-    DUPLICATE = auto()
+    UNIQUE_VIOLATION = auto()
     """A unique index refused a row."""
-    REFERRED_TO = auto()
+    FOREIGN_KEY_VIOLATION = auto()
     """A row of another table refers to the one that was to go."""
     SCHEMA = auto()
     """A table or a column is not there."""
@@ -35,17 +35,17 @@ class Failure(Enum):
 
 
 _BY_SQLSTATE: Final = {
-    "40001": Failure.GAVE_WAY,
-    "40P01": Failure.GAVE_WAY,
-    "55P03": Failure.LOCKED,
-    "23505": Failure.DUPLICATE,
-    "23503": Failure.REFERRED_TO,
-    "23001": Failure.REFERRED_TO,
-    "42P01": Failure.SCHEMA,
-    "42703": Failure.SCHEMA,
-    "3F000": Failure.SCHEMA,
-    "3D000": Failure.UNAVAILABLE,
-    "25006": Failure.UNAVAILABLE,
+    "40001": ErrorKind.SERIALIZATION_FAILURE,
+    "40P01": ErrorKind.SERIALIZATION_FAILURE,
+    "55P03": ErrorKind.LOCKED,
+    "23505": ErrorKind.UNIQUE_VIOLATION,
+    "23503": ErrorKind.FOREIGN_KEY_VIOLATION,
+    "23001": ErrorKind.FOREIGN_KEY_VIOLATION,
+    "42P01": ErrorKind.SCHEMA,
+    "42703": ErrorKind.SCHEMA,
+    "3F000": ErrorKind.SCHEMA,
+    "3D000": ErrorKind.UNAVAILABLE,
+    "25006": ErrorKind.UNAVAILABLE,
 }
 """Serialization failure and deadlock, lock not available, the constraints, what is undefined, no such database, a
 read-only transaction."""
@@ -56,25 +56,25 @@ of the server's too), system error."""
 
 _INSUFFICIENT_PRIVILEGE: Final = "42501"
 
-_NOT_OF_THE_CONNECTION: Final = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
+_SERVER_ERRORS: Final = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 
 _BY_EXTENDED_CODE: Final = {
-    sqlite3.SQLITE_BUSY_SNAPSHOT: Failure.GAVE_WAY,
-    sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY: Failure.REFERRED_TO,
-    sqlite3.SQLITE_CONSTRAINT_UNIQUE: Failure.DUPLICATE,
-    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY: Failure.DUPLICATE,
+    sqlite3.SQLITE_BUSY_SNAPSHOT: ErrorKind.SERIALIZATION_FAILURE,
+    sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY: ErrorKind.FOREIGN_KEY_VIOLATION,
+    sqlite3.SQLITE_CONSTRAINT_UNIQUE: ErrorKind.UNIQUE_VIOLATION,
+    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY: ErrorKind.UNIQUE_VIOLATION,
 }
 _BY_PRIMARY_CODE: Final = {
-    sqlite3.SQLITE_BUSY: Failure.LOCKED,
-    sqlite3.SQLITE_LOCKED: Failure.LOCKED,
-    sqlite3.SQLITE_READONLY: Failure.UNAVAILABLE,
-    sqlite3.SQLITE_IOERR: Failure.UNAVAILABLE,
-    sqlite3.SQLITE_CORRUPT: Failure.UNAVAILABLE,
-    sqlite3.SQLITE_FULL: Failure.UNAVAILABLE,
-    sqlite3.SQLITE_CANTOPEN: Failure.UNAVAILABLE,
-    sqlite3.SQLITE_NOTADB: Failure.UNAVAILABLE,
+    sqlite3.SQLITE_BUSY: ErrorKind.LOCKED,
+    sqlite3.SQLITE_LOCKED: ErrorKind.LOCKED,
+    sqlite3.SQLITE_READONLY: ErrorKind.UNAVAILABLE,
+    sqlite3.SQLITE_IOERR: ErrorKind.UNAVAILABLE,
+    sqlite3.SQLITE_CORRUPT: ErrorKind.UNAVAILABLE,
+    sqlite3.SQLITE_FULL: ErrorKind.UNAVAILABLE,
+    sqlite3.SQLITE_CANTOPEN: ErrorKind.UNAVAILABLE,
+    sqlite3.SQLITE_NOTADB: ErrorKind.UNAVAILABLE,
     # "No such table" has no code of its own; the caller reads the version table to know.
-    sqlite3.SQLITE_ERROR: Failure.SCHEMA,
+    sqlite3.SQLITE_ERROR: ErrorKind.SCHEMA,
 }
 
 
@@ -88,7 +88,7 @@ def driver_errors() -> tuple[type[Exception], ...]:
     return (DBAPIError, PoolTimeout, *unwrapped)
 
 
-def meaning(error: BaseException) -> Failure:
+def classify(error: BaseException) -> ErrorKind:
     """Return what one of `driver_errors` means."""
     told = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(told, sqlite3.Error):
@@ -101,12 +101,12 @@ def sqlstate(error: BaseException | None) -> str | None:
     return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
 
 
-def is_forbidden(error: BaseException) -> bool:
+def is_permission_denied(error: BaseException) -> bool:
     """Whether it is the role that has no right to this."""
     return sqlstate(error.orig if isinstance(error, DBAPIError) else error) == _INSUFFICIENT_PRIVILEGE
 
 
-def refused_by(error: DBAPIError, constraint: str, column: str) -> bool:
+def violates(error: DBAPIError, constraint: str, column: str) -> bool:
     """Whether it was this unique index that refused a row; SQLite names its columns, and no values."""
     if isinstance(error.orig, sqlite3.Error):
         return column in str(error.orig)
@@ -114,20 +114,20 @@ def refused_by(error: DBAPIError, constraint: str, column: str) -> bool:
     return getattr(told, "constraint_name", None) == constraint
 
 
-def _sqlite(error: sqlite3.Error, code: int | None) -> Failure:
+def _sqlite(error: sqlite3.Error, code: int | None) -> ErrorKind:
     # Errors the module raises by itself have no code: a closed database, most of all.
     if code is None:
-        return Failure.UNAVAILABLE
+        return ErrorKind.UNAVAILABLE
     if code == sqlite3.SQLITE_CONSTRAINT_TRIGGER and "FOREIGN KEY" in str(error):
         # RESTRICT is a trigger to SQLite; a host's own triggers have other words.
-        return Failure.REFERRED_TO
-    return _BY_EXTENDED_CODE.get(code) or _BY_PRIMARY_CODE.get(code & 0xFF, Failure.OTHER)
+        return ErrorKind.FOREIGN_KEY_VIOLATION
+    return _BY_EXTENDED_CODE.get(code) or _BY_PRIMARY_CODE.get(code & 0xFF, ErrorKind.OTHER)
 
 
-def _postgresql(error: BaseException, state: str | None) -> Failure:
+def _postgresql(error: BaseException, state: str | None) -> ErrorKind:
     if state is None:
         # Where a connection is gone, or never came to be, there is no server to tell a SQLSTATE.
-        return Failure.OTHER if isinstance(error, _NOT_OF_THE_CONNECTION) else Failure.UNAVAILABLE
+        return ErrorKind.OTHER if isinstance(error, _SERVER_ERRORS) else ErrorKind.UNAVAILABLE
     if state[:2] in _UNAVAILABLE_CLASSES and state not in _BY_SQLSTATE:
-        return Failure.UNAVAILABLE
-    return _BY_SQLSTATE.get(state, Failure.OTHER)
+        return ErrorKind.UNAVAILABLE
+    return _BY_SQLSTATE.get(state, ErrorKind.OTHER)

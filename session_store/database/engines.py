@@ -23,11 +23,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidRequestError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from session_store.database.access import Access
-from session_store.database.driver_errors import Failure, meaning
+from session_store.database.driver_errors import ErrorKind, classify
 from session_store.database.functions import AUTOCOMMIT, OWN_TRANSACTION
 from session_store.database.transactions import begin_writing
-from session_store.interface.errors import InvalidQuery, StoreError, StoreUnavailable, clipped
-from session_store.models.validation import not_a
+from session_store.interface.errors import InvalidQuery, StoreError, StoreUnavailable, truncate
+from session_store.models.validation import type_error
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -50,47 +50,47 @@ _LEGACY_TRANSACTION_CONTROL: Final = -1
 JOURNAL_SIZE_LIMIT: Final = 64 * 1024 * 1024
 _CACHE_KIB: Final = 16 * 1024
 """Of each connection, at most: the upper levels of the trees of ten million messages, for which 2 MB do not suffice."""
-_LEAST_REST_SECS: Final = 0.03
-_LONGEST_REST_SECS: Final = 0.1
+MIN_YIELD_SECS: Final = 0.03
+MAX_YIELD_SECS: Final = 0.1
 _PREPARE_THRESHOLD: Final = "prepare_threshold"
-_BLOCKING: Final = {
+_SYNC_DRIVERS: Final = {
     "sqlite": "sqlite+pysqlite",
     "postgresql": "postgresql+psycopg",
     "postgres": "postgresql+psycopg",
 }
 DIALECTS: Final = ("sqlite", "postgresql")
-_LIKE_A_URL: Final = re.compile(r".*://|(sqlite|postgres(ql)?)(\+\w+)?:", re.DOTALL)
+_URL: Final = re.compile(r".*://|(sqlite|postgres(ql)?)(\+\w+)?:", re.DOTALL)
 """Also where a slash is missing: as the name of a file it would be repeated in errors, with the password in it."""
-_AWAITABLE: Final = {**_BLOCKING, "sqlite": "sqlite+aiosqlite"}
+_ASYNC_DRIVERS: Final = {**_SYNC_DRIVERS, "sqlite": "sqlite+aiosqlite"}
 
 
-def blocking_engine(path_or_url: str | os.PathLike[str] | URL, durability: Durability) -> Engine:
+def create_sync_engine(path_or_url: str | os.PathLike[str] | URL, durability: Durability) -> Engine:
     """Make an engine on sqlite3 or psycopg, tuned, from a URL or the path of a SQLite file.
 
     A URL that names a driver for an event loop is that of the same database: here it gets ours.
     """
-    url = _url(path_or_url, _BLOCKING)
+    url = _url(path_or_url, _SYNC_DRIVERS)
     if url.get_dialect().is_async:
-        url = url.set(drivername=_BLOCKING[url.get_backend_name()])
+        url = url.set(drivername=_SYNC_DRIVERS[url.get_backend_name()])
     url, options = _options(url)
-    return _tuned(create_engine(url, **options), durability)
+    return _tune(create_engine(url, **options), durability)
 
 
-def reading_engine(path_or_url: str | os.PathLike[str] | URL) -> Engine:
+def create_readonly_engine(path_or_url: str | os.PathLike[str] | URL) -> Engine:
     """Make an engine that only reads, on sqlite3 or psycopg; a SQLite file stays as it is, and so does its log."""
-    engine = blocking_engine(path_or_url, "full")
+    engine = create_sync_engine(path_or_url, "full")
     if not is_sqlite(engine):
         return engine.execution_options(postgresql_readonly=True)
     if missing_file(engine) is not None or isinstance(engine.pool, StaticPool):
         return engine
-    return create_engine("sqlite://", creator=partial(_only_reading, engine), poolclass=NullPool)
+    return create_engine("sqlite://", creator=partial(_connect_readonly, engine), poolclass=NullPool)
 
 
-class Unchanging(sqlite3.Connection):
+class ImmutableConnection(sqlite3.Connection):
     """A connection to a file that nobody can write; how its log is kept cannot be asked on it."""
 
 
-def _only_reading(engine: Engine) -> sqlite3.Connection:
+def _connect_readonly(engine: Engine) -> sqlite3.Connection:
     (name,), given = engine.dialect.create_connect_args(engine.url)
     is_uri = given.get("uri")
     uri = f"{name}{'&' if '?' in name else '?'}" if is_uri else f"file:{quote(name)}?"
@@ -99,18 +99,18 @@ def _only_reading(engine: Engine) -> sqlite3.Connection:
     has_log = is_uri or os.path.exists(f"{name}-wal")  # noqa: PTH110 - as in `missing_file`
     options = {**given, "uri": True, "check_same_thread": False}
     try:
-        kind = Unchanging if "immutable=" in uri else sqlite3.Connection
+        kind = ImmutableConnection if "immutable=" in uri else sqlite3.Connection
         mode = "" if "mode=" in uri else f"mode={'ro' if has_log else 'rw'}"
-        return _looked_into(sqlite3.connect(f"{uri}{mode}", factory=kind, **options))
+        return _verify_readable(sqlite3.connect(f"{uri}{mode}", factory=kind, **options))
     except sqlite3.OperationalError as error:
         # Without its log a file lacks what was written last.
         if has_log or error.sqlite_errorcode not in {sqlite3.SQLITE_READONLY_DIRECTORY, sqlite3.SQLITE_CANTOPEN}:
             raise
         # There is no place for the files of a log, so nobody can write either.
-        return _looked_into(sqlite3.connect(f"{uri}mode=ro&immutable=1", factory=Unchanging, **options))
+        return _verify_readable(sqlite3.connect(f"{uri}mode=ro&immutable=1", factory=ImmutableConnection, **options))
 
 
-def _looked_into(connection: sqlite3.Connection) -> sqlite3.Connection:
+def _verify_readable(connection: sqlite3.Connection) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA query_only = ON")
         connection.execute("SELECT 1 FROM sqlite_master").close()
@@ -120,17 +120,17 @@ def _looked_into(connection: sqlite3.Connection) -> sqlite3.Connection:
     return connection
 
 
-def awaitable_engine(path_or_url: str | os.PathLike[str] | URL, durability: Durability) -> AsyncEngine:
+def create_async_engine(path_or_url: str | os.PathLike[str] | URL, durability: Durability) -> AsyncEngine:
     """Make an engine on aiosqlite or psycopg, tuned, from a URL or the path of a SQLite file."""
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - needs greenlet, an extra
 
-    url, options = _options(_url(path_or_url, _AWAITABLE))
+    url, options = _options(_url(path_or_url, _ASYNC_DRIVERS))
     try:
         engine = create_async_engine(url, **options, pool_reset_on_return=None)
     except InvalidRequestError:
-        problem = f"an event loop needs a driver that can be awaited, not {clipped(url.drivername)}"
+        problem = f"an event loop needs a driver that can be awaited, not {truncate(url.drivername)}"
         raise InvalidQuery(problem) from None
-    _tuned(engine.sync_engine, durability)
+    _tune(engine.sync_engine, durability)
     _reset_if_needed(engine.sync_engine)
     return engine
 
@@ -155,7 +155,7 @@ def configure_sqlite(engine: Engine | AsyncEngine, *, durability: Durability = "
         message = f"configure_sqlite needs an engine on SQLite, this one is on {sync_engine.dialect.name}"
         raise InvalidQuery(message)
     if not isinstance(durability, str) or durability not in _SYNCHRONOUS:
-        raise InvalidQuery(not_a(durability, "durability", " or ".join(_SYNCHRONOUS)))
+        raise InvalidQuery(type_error(durability, "durability", " or ".join(_SYNCHRONOUS)))
 
     @event.listens_for(sync_engine, "connect")
     def tune(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
@@ -176,10 +176,10 @@ def configure_sqlite(engine: Engine | AsyncEngine, *, durability: Durability = "
             _switch_to_wal(cursor)
         cursor.close()
 
-    _begin_when_written(sync_engine.dialect)
+    _patch_dialect_begin(sync_engine.dialect)
 
 
-def _begin_when_written(dialect: Dialect) -> None:
+def _patch_dialect_begin(dialect: Dialect) -> None:
     # Not by events: with one listener SQLAlchemy looks for others at every statement, a fifth of an append's time.
     connect, savepoint = dialect.connect, dialect.do_savepoint
 
@@ -213,7 +213,7 @@ def is_sqlite(engine: Engine) -> bool:
     return engine.dialect.name == "sqlite"
 
 
-def comes_alone(engine: Engine, access: Access) -> bool:
+def needs_exclusive_access(engine: Engine, access: Access) -> bool:
     """Whether callers in one process must come one at a time: writers of SQLite, and all who share a connection.
 
     They share one on a database in memory, which would end with it.
@@ -221,24 +221,24 @@ def comes_alone(engine: Engine, access: Access) -> bool:
     return is_sqlite(engine) and (access is not Access.READ or isinstance(engine.pool, StaticPool))
 
 
-def rest_after(engine: Engine, held_secs: float) -> float:
+def yield_to_writers(engine: Engine, held_secs: float) -> float:
     """Return how many seconds to leave the database to others after having held its lock for so long.
 
     Who waits for SQLite's lock asks for it again and again, with pauses of up to 100 ms: beside a cleanup that went on
     at once a writer of another process waited until it gave up. Where writers queue no rest is needed.
     """
-    if not is_sqlite(engine) or held_secs < _LEAST_REST_SECS:
+    if not is_sqlite(engine) or held_secs < MIN_YIELD_SECS:
         return 0.0
-    return min(held_secs, _LONGEST_REST_SECS)
+    return min(held_secs, MAX_YIELD_SECS)
 
 
-def autocommit(engine: Engine) -> Options:
+def autocommit_options(engine: Engine) -> Options:
     """Return the options of a connection on which a single statement needs no transaction around it."""
     # sqlite3 begins one only when something is written, so reading has none to save.
     return {} if is_sqlite(engine) else {"isolation_level": AUTOCOMMIT}
 
 
-def transactional(engine: Engine) -> Options:
+def transaction_options(engine: Engine) -> Options:
     """Return the options of a connection whose second statement sees what was committed while the first one waited."""
     return {} if is_sqlite(engine) else {"isolation_level": "READ COMMITTED", OWN_TRANSACTION: True}
 
@@ -267,7 +267,7 @@ def connect(engine: Engine, options: Options = MappingProxyType({})) -> Connecti
             connection.close()
             raise
     except (OSError, UnicodeError, DBAPIError) as error:
-        if isinstance(error, DBAPIError) and meaning(error) not in {Failure.SCHEMA, Failure.OTHER}:
+        if isinstance(error, DBAPIError) and classify(error) not in {ErrorKind.SCHEMA, ErrorKind.OTHER}:
             raise
         # Nothing was asked yet: it is how we want to be let in that the driver does not like.
         cause = getattr(error, "orig", error)
@@ -278,7 +278,7 @@ def connect(engine: Engine, options: Options = MappingProxyType({})) -> Connecti
 def _url(path_or_url: str | os.PathLike[str] | URL, drivers: dict[str, str]) -> URL:
     try:
         text = path_or_url if isinstance(path_or_url, URL) else os.fspath(path_or_url)
-        is_url = isinstance(text, URL) or _LIKE_A_URL.match(text)
+        is_url = isinstance(text, URL) or _URL.match(text)
         url = make_url(text) if is_url else URL.create("sqlite", database=str(text))
     except TypeError:
         problem = f"neither the URL of a database nor the path of a SQLite file, but {type(path_or_url).__name__}"
@@ -291,13 +291,13 @@ def _url(path_or_url: str | os.PathLike[str] | URL, drivers: dict[str, str]) -> 
         problem = "an empty path: SQLite would keep it in a temporary file"
         raise InvalidQuery(problem)
     if url.get_backend_name() not in drivers:
-        problem = f"session_store keeps sessions in SQLite or PostgreSQL, not in {clipped(url.get_backend_name())}"
+        problem = f"session_store keeps sessions in SQLite or PostgreSQL, not in {truncate(url.get_backend_name())}"
         raise InvalidQuery(problem)
     named = url.set(drivername=drivers.get(url.drivername, url.drivername))
     try:
         named.get_dialect()
     except (ArgumentError, ValueError):
-        problem = f"SQLAlchemy knows no driver {clipped(named.drivername)}"
+        problem = f"SQLAlchemy knows no driver {truncate(named.drivername)}"
         raise InvalidQuery(problem) from None
     _require_usable(named)
     return named
@@ -335,17 +335,17 @@ def _options(url: URL) -> tuple[URL, dict[str, Any]]:
     return url, {**options, "poolclass": StaticPool} if in_memory else options
 
 
-def _prepare_threshold(asked: object) -> int | None:
+def _prepare_threshold(given: object) -> int | None:
     # psycopg takes a number or None, and a URL holds only text.
-    if asked == "none":
+    if given == "none":
         return None
-    if isinstance(asked, str) and asked.isdecimal():
-        return int(asked)
-    problem = f"{_PREPARE_THRESHOLD} in a URL must be none or a whole number: {asked!r}"
+    if isinstance(given, str) and given.isdecimal():
+        return int(given)
+    problem = f"{_PREPARE_THRESHOLD} in a URL must be none or a whole number: {given!r}"
     raise InvalidQuery(problem)
 
 
-def _tuned(engine: Engine, durability: Durability) -> Engine:
+def _tune(engine: Engine, durability: Durability) -> Engine:
     if is_sqlite(engine):
         configure_sqlite(engine, durability=durability)
     return engine

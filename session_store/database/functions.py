@@ -160,16 +160,16 @@ def _(element: bytewise, compiler: SQLCompiler, **kw: Any) -> str:
     return f'{compiler.process(element.clauses, **kw)} COLLATE "C"'
 
 
-def must_lock_first(db: Connection) -> bool:
+def needs_explicit_lock(db: Connection) -> bool:
     """Whether a statement here may wait for a row and then still not see what made it wait.
 
     On PostgreSQL it sees what was committed when it began, so within a transaction the head is locked by a
     statement of its own, first. Outside of one there is no such lock, and a unique index decides.
     """
-    return db.dialect.name == "postgresql" and not commits_itself(db)
+    return db.dialect.name == "postgresql" and not is_autocommit(db)
 
 
-def check_references_at_once(db: Connection) -> None:
+def set_constraints_immediate(db: Connection) -> None:
     """Let a reference of a host's table that waits for the commit be checked by each statement instead.
 
     Only in a transaction of the store's own: in a host's it would hold for the host's statements too.
@@ -178,7 +178,7 @@ def check_references_at_once(db: Connection) -> None:
         db.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
 
 
-def commits_itself(db: Connection) -> bool:
+def is_autocommit(db: Connection) -> bool:
     """Whether each statement on this connection is a transaction of its own."""
     level = db.get_execution_options().get("isolation_level")
     if level is None and db.dialect.name == "postgresql" and not db.closed:
@@ -206,7 +206,7 @@ _VERSION_TABLES: Final = {
 }
 
 
-def names_of_version_tables(db: Connection, place: str | None) -> Sequence[str]:
+def version_table_names(db: Connection, place: str | None) -> Sequence[str]:
     """Return the names of the tables in which Alembic may keep revisions: of one column, with the name it gives it."""
     values = {"place": place} if db.dialect.name == "postgresql" else {}
     return db.scalars(_VERSION_TABLES[db.dialect.name], values).all()
@@ -222,4 +222,4 @@ def has_other_version_table(db: Connection, ours: str) -> bool:
     """Whether Alembic may keep revisions in a table of another name; on PostgreSQL in whatever schema."""
     if db.dialect.name == "postgresql":
         return bool(db.scalars(_OTHER_VERSION_TABLES, {"ours": ours}).all())
-    return any(name != ours for name in names_of_version_tables(db, None))
+    return any(name != ours for name in version_table_names(db, None))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def refresh(host: orm.Session, db: Connection, key: str | None) -> None:
     """Bring the `Session` object of this key (None: all of them) up to date, if the host holds it."""
-    held = dict(_held(host, key))
+    held = dict(_find_loaded(host, key))
     if not held:
         return
     heads = db.execute(select(SESSIONS).where(SESSIONS.c.key.in_(list(held)))).mappings()
@@ -37,7 +37,7 @@ def bind_arguments() -> dict[str, Any]:
     return {"mapper": inspect(Session)}
 
 
-def _held(host: orm.Session, key: str | None) -> Iterator[tuple[str, Any]]:
+def _find_loaded(host: orm.Session, key: str | None) -> Iterator[tuple[str, Any]]:
     if key is None:
         for held in host.identity_map.values():
             identity = inspect(held).identity if isinstance(held, Session) else None
@@ -50,13 +50,13 @@ def _held(host: orm.Session, key: str | None) -> Iterator[tuple[str, Any]]:
 
 
 def _set_committed(host: orm.Session, held: Session, row: RowMapping) -> None:
-    if not event.contains(host, "after_soft_rollback", _forget):
-        event.listen(host, "after_soft_rollback", _forget)
+    if not event.contains(host, "after_soft_rollback", _discard):
+        event.listen(host, "after_soft_rollback", _discard)
     for name, value in row.items():
         set_committed_value(held, name, value)
 
 
-def _forget(host: orm.Session, _ended: orm.SessionTransaction) -> None:
+def _discard(host: orm.Session, _ended: orm.SessionTransaction) -> None:
     # SQLAlchemy expires what a savepoint's rollback undid, but only objects it saw change.
-    for _, held in list(_held(host, None)):
+    for _, held in list(_find_loaded(host, None)):
         host.expire(held)

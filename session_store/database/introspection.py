@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-_INDEXES: Final = {
+_ASK_INDEXES: Final = {
     "sqlite": text("SELECT name, 1 FROM sqlite_master WHERE type = 'index' AND tbl_name = :table").bindparams(
         bindparam("table", type_=Text())
     ),
@@ -28,6 +28,8 @@ def indexes(db: Connection, tables: Iterable[str], schema: str | None) -> dict[s
     """Return the names of the indexes of some tables, and whether each is used: PostgreSQL may have unfinished ones."""
     found: dict[str, bool] = {}
     for table in tables:
-        name = schemas.qualified(table, schema) if db.dialect.name == "postgresql" else table
-        found |= {index: bool(is_valid) for index, is_valid in db.execute(_INDEXES[db.dialect.name], {"table": name})}
+        name = schemas.qualified_name(table, schema) if db.dialect.name == "postgresql" else table
+        found |= {
+            index: bool(is_valid) for index, is_valid in db.execute(_ASK_INDEXES[db.dialect.name], {"table": name})
+        }
     return found

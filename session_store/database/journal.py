@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Dml = ReturningInsert[Any] | ReturningUpdate[Any]
 
 
-class Logged(NamedTuple):
+class JournaledWrite(NamedTuple):
     """A change of heads and one entry for each."""
 
     together: ReturningInsert[Any]
@@ -39,7 +39,7 @@ class Logged(NamedTuple):
         return heads
 
 
-def logged(head: Dml, log: Table, given: Mapping[str, ColumnElement[Any]]) -> Logged:
+def journaled(head: Dml, log: Table, params: Mapping[str, ColumnElement[Any]]) -> JournaledWrite:
     """Return a change of heads together with the entries it makes in a log.
 
     Args:
@@ -49,10 +49,10 @@ def logged(head: Dml, log: Table, given: Mapping[str, ColumnElement[Any]]) -> Lo
         given: What the other columns of an entry get.
     """
     changed = head.cte("head")
-    names = [*changed.c.keys(), *given]
-    together = insert(log).from_select(names, select(*changed.c, *given.values()).where(changed.c.seq > 0))
+    names = [*changed.c.keys(), *params]
+    together = insert(log).from_select(names, select(*changed.c, *params.values()).where(changed.c.seq > 0))
     known = [bindparam(name, type_=column.type) for name, column in changed.c.items()]
-    return Logged(
+    return JournaledWrite(
         together=together.returning(
             *(
                 log.c[name]
@@ -60,11 +60,11 @@ def logged(head: Dml, log: Table, given: Mapping[str, ColumnElement[Any]]) -> Lo
             )
         ),
         head=head,
-        entry=insert(log).from_select(names, select(*known, *given.values())),
+        entry=insert(log).from_select(names, select(*known, *params.values())),
     )
 
 
-class Batch(NamedTuple):
+class JournaledBatch(NamedTuple):
     """A change of one head and many entries, whose columns are given as lists.
 
     As so many sets of parameters SQLAlchemy would prepare each entry by itself, which takes as long as writing it. To
@@ -75,7 +75,7 @@ class Batch(NamedTuple):
     head: Dml
     entry: str
     """One entry of the log, in SQLite's own words."""
-    given: Mapping[str, TypeEngine[Any]]
+    params: Mapping[str, TypeEngine[Any]]
 
     def run(self, db: Connection, values: Mapping[str, Any], columns: Mapping[str, Sequence[Any]]) -> Row[Any]:
         """Make the change and return the head's row; its ``seq`` is the last entry's, the others' come before it.
@@ -86,7 +86,7 @@ class Batch(NamedTuple):
             columns: For each column that is given its values, in the order of the entries.
         """
         if db.dialect.name == "postgresql":
-            names = ("place", *self.given)
+            names = ("place", *self.params)
             entries = zip(range(1, values["count"] + 1), *self._as_text(columns), strict=True)
             text = json.dumps([dict(zip(names, entry, strict=True)) for entry in entries], ensure_ascii=False)
             return db.execute(self.together, {**values, "entries": text}).one()
@@ -97,7 +97,7 @@ class Batch(NamedTuple):
         return head
 
     def _as_text(self, columns: Mapping[str, Sequence[Any]]) -> Iterator[Sequence[Any]]:
-        for name, kind in self.given.items():
+        for name, kind in self.params.items():
             if isinstance(kind, UtcDateTime):
                 # Most messages of a batch have the same time.
                 text = {time: utc_text(time) for time in set(columns[name])}
@@ -106,7 +106,7 @@ class Batch(NamedTuple):
                 yield columns[name]
 
 
-def batch(head: Dml, log: Table, given: Mapping[str, TypeEngine[Any]], of_json: str) -> Batch:
+def journaled_batch(head: Dml, log: Table, params: Mapping[str, TypeEngine[Any]], json_columns: str) -> JournaledBatch:
     """Return a change of one head together with as many entries in a log as it counts.
 
     Args:
@@ -117,12 +117,12 @@ def batch(head: Dml, log: Table, given: Mapping[str, TypeEngine[Any]], of_json: 
         of_json: The one of them that is a text of JSON.
     """
     changed = head.cte("head")
-    names = ["session_key", "seq", "turn_id", *given]
+    names = ["session_key", "seq", "turn_id", *params]
     rows = func.json_to_recordset(cast(bindparam("entries", type_=Text()), JSON)).table_valued(
-        column("place", BigInteger()), *(column(name, kind) for name, kind in given.items())
+        column("place", BigInteger()), *(column(name, kind) for name, kind in params.items())
     )
     new = rows.render_derived(name="new", with_types=True)
-    entry = [as_json(new.c[name]) if name == of_json else new.c[name] for name in given]
+    entry = [as_json(new.c[name]) if name == json_columns else new.c[name] for name in params]
     first = changed.c.seq - bindparam("count", type_=BigInteger())
     entries = insert(log).from_select(
         names,
@@ -131,9 +131,9 @@ def batch(head: Dml, log: Table, given: Mapping[str, TypeEngine[Any]], of_json: 
         ),
     )
     marks = ", ".join("?" for _ in names)
-    return Batch(
+    return JournaledBatch(
         together=select(changed.c.seq, changed.c.turn_id).add_cte(entries.cte("entries")),
         head=head,
         entry=f"INSERT INTO {log.name} ({', '.join(names)}) VALUES ({marks})",  # noqa: S608 - names of our own
-        given=given,
+        params=params,
     )

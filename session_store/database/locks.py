@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Pool
 
-_PATIENCE_SECS: Final = 300.0
+_TIMEOUT_SECS: Final = 300.0
 _POLL_SECS: Final = 0.01
-_TOO_LONG: Final = f"other writers of this process held the database for more than {BUSY_TIMEOUT_SECS:g} s"
+_TIMED_OUT: Final = f"other writers of this process held the database for more than {BUSY_TIMEOUT_SECS:g} s"
 
 
 @contextmanager
-def thread_turn(pool: Pool, *, alone: bool, begin: bool = False) -> Iterator[None]:
+def writer_lock(pool: Pool, *, exclusive: bool, begin: bool = False) -> Iterator[None]:
     """Let this thread write: one at a time if ``alone``; ``begin`` says that work of the caller's own follows."""
-    with _entered(pool, threading.get_ident(), begin=begin):
-        if not alone:
+    with _enter(pool, threading.get_ident(), begin=begin):
+        if not exclusive:
             yield
             return
-        lock = _lock_of_threads(pool)
+        lock = _thread_lock(pool)
         if not lock.acquire(timeout=BUSY_TIMEOUT_SECS):
-            raise StoreUnavailable(_TOO_LONG)
+            raise StoreUnavailable(_TIMED_OUT)
         try:
             yield
         finally:
@@ -49,18 +49,18 @@ def thread_turn(pool: Pool, *, alone: bool, begin: bool = False) -> Iterator[Non
 
 
 @asynccontextmanager
-async def task_turn(pool: Pool, *, alone: bool, begin: bool = False) -> AsyncIterator[None]:
-    """Let this task write, as `thread_turn` does a thread; waiting does not block the loop."""
-    with _entered(pool, asyncio.current_task(), begin=begin):
-        if not alone:
+async def async_writer_lock(pool: Pool, *, exclusive: bool, begin: bool = False) -> AsyncIterator[None]:
+    """Let this task write, as `writer_lock` does a thread; waiting does not block the loop."""
+    with _enter(pool, asyncio.current_task(), begin=begin):
+        if not exclusive:
             yield
             return
-        lock = _lock_of_tasks(pool)
+        lock = _task_lock(pool)
         try:
             async with asyncio.timeout(BUSY_TIMEOUT_SECS):
                 await lock.acquire()
         except TimeoutError:
-            raise StoreUnavailable(_TOO_LONG) from None
+            raise StoreUnavailable(_TIMED_OUT) from None
         try:
             yield
         finally:
@@ -68,36 +68,36 @@ async def task_turn(pool: Pool, *, alone: bool, begin: bool = False) -> AsyncIte
 
 
 @contextmanager
-def process_turn() -> Iterator[None]:
+def migration_lock() -> Iterator[None]:
     """Let one thread or task of this process in at a time; in a greenlet of an event loop waiting does not block it.
 
     Raises:
         StoreError: The one that is in waits for this thread: to wait for it would be for ever.
         StoreUnavailable: Another one was in for too long.
     """
-    deadline = time.monotonic() + _PATIENCE_SECS
+    deadline = time.monotonic() + _TIMEOUT_SECS
     awaiting = _in_a_greenlet()
-    while not _process.acquire(blocking=False):
-        if _inside == [threading.get_ident()] and not awaiting:
+    while not _migration_lock.acquire(blocking=False):
+        if _hold == [threading.get_ident()] and not awaiting:
             problem = "a migration is under way on this event loop: await this one too, in run_sync"
             raise StoreError(problem)
         if time.monotonic() > deadline:
-            problem = f"another migration of this process took more than {_PATIENCE_SECS:g} s"
+            problem = f"another migration of this process took more than {_TIMEOUT_SECS:g} s"
             raise StoreUnavailable(problem)
         if awaiting:
             await_only(asyncio.sleep(_POLL_SECS))
         else:
             time.sleep(_POLL_SECS)
-    _inside.append(threading.get_ident())
+    _hold.append(threading.get_ident())
     try:
         yield
     finally:
-        _inside.clear()
-        _process.release()
+        _hold.clear()
+        _migration_lock.release()
 
 
 @dataclass(slots=True)
-class _Begun:
+class _OpenTransaction:
     """A ``begin()``: of which database, by which thread or task, and whether it is still open."""
 
     pool: Pool
@@ -106,34 +106,34 @@ class _Begun:
 
 
 # By context and not by thread alone: a framework may leave a begin() open and use its thread for somebody else.
-_begun: ContextVar[tuple[_Begun, ...]] = ContextVar("begun", default=())
+_open_transaction: ContextVar[tuple[_OpenTransaction, ...]] = ContextVar("begun", default=())
 
 
 @contextmanager
-def _entered(pool: Pool, me: object, *, begin: bool) -> Iterator[None]:
-    begun = _begun.get()
+def _enter(pool: Pool, me: object, *, begin: bool) -> Iterator[None]:
+    begun = _open_transaction.get()
     if any(outer.open and outer.pool is pool and outer.by == me for outer in begun):
         problem = "this store is within begin() here: use the transaction that begin() gave"
         raise StoreError(problem)
     if not begin:
         yield
         return
-    this = _Begun(pool, me)
-    token = _begun.set((*begun, this))
+    this = _OpenTransaction(pool, me)
+    token = _open_transaction.set((*begun, this))
     try:
         yield
     finally:
         this.open = False
         # What was entered in one context may be left in another.
         with suppress(ValueError):
-            _begun.reset(token)
+            _open_transaction.reset(token)
 
 
-_of_threads: WeakKeyDictionary[Pool, threading.Lock] = WeakKeyDictionary()
-_of_tasks: WeakKeyDictionary[Pool, WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]] = WeakKeyDictionary()
-_registering = threading.Lock()
-_process = threading.Lock()
-_inside: list[int] = []
+_thread_locks: WeakKeyDictionary[Pool, threading.Lock] = WeakKeyDictionary()
+_task_locks: WeakKeyDictionary[Pool, WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]] = WeakKeyDictionary()
+_registry_lock = threading.Lock()
+_migration_lock = threading.Lock()
+_hold: list[int] = []
 """The thread of the one that is in."""
 
 
@@ -144,12 +144,12 @@ def _in_a_greenlet() -> bool:
         return False
 
 
-def _lock_of_threads(pool: Pool) -> threading.Lock:
-    with _registering:
-        return _of_threads.setdefault(pool, threading.Lock())
+def _thread_lock(pool: Pool) -> threading.Lock:
+    with _registry_lock:
+        return _thread_locks.setdefault(pool, threading.Lock())
 
 
-def _lock_of_tasks(pool: Pool) -> asyncio.Lock:
-    with _registering:
-        locks = _of_tasks.setdefault(pool, WeakKeyDictionary())
+def _task_lock(pool: Pool) -> asyncio.Lock:
+    with _registry_lock:
+        locks = _task_locks.setdefault(pool, WeakKeyDictionary())
         return locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())

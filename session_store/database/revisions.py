@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, insert, inspect, select
 
 from session_store.database import schemas
-from session_store.database.functions import has_other_version_table, names_of_version_tables
+from session_store.database.functions import has_other_version_table, version_table_names
 from session_store.interface.errors import SchemaOutOfDate
 from session_store.models.models import SESSIONS
 
@@ -24,27 +24,27 @@ VERSION_TABLE: Final = "session_store_alembic_version"
 _OURS: Final = re.compile(r"ss_\d{4}")
 
 
-def is_ours(revision: str) -> bool:
+def is_known(revision: str) -> bool:
     """Whether a revision is one of this package, by its name."""
     return _OURS.fullmatch(revision) is not None
 
 
 def current(db: Connection) -> str | None:
     """Return the revision a database is at; None if no version table beside our tables names one of ours."""
-    return _kept(db)[1]
+    return _recorded(db)[1]
 
 
 def version_table(db: Connection) -> str:
     """Return the name of the table in which a database keeps our revision, or will."""
-    return _kept(db)[0]
+    return _recorded(db)[0]
 
 
 def is_unrecorded(db: Connection) -> bool:
     """Whether nothing says which revision the tables have, nor can a host's own version table be what says it."""
-    place = schemas.of(db)
+    place = schemas.schema_of(db)
     if has_other_version_table(db, VERSION_TABLE):
         return False
-    if VERSION_TABLE in names_of_version_tables(db, place):
+    if VERSION_TABLE in version_table_names(db, place):
         return not db.scalars(select(_version(VERSION_TABLE)).limit(1)).all()
     # There may be one that this role has no right to read.
     return not inspect(db).has_table(VERSION_TABLE, schema=place)
@@ -60,7 +60,7 @@ def record(db: Connection) -> None:
 
 def exists(db: Connection) -> bool:
     """Whether our tables are there, of whatever revision."""
-    return inspect(db).has_table(SESSIONS.name, schema=schemas.of(db))
+    return inspect(db).has_table(SESSIONS.name, schema=schemas.schema_of(db))
 
 
 def require_tables(db: Connection) -> None:
@@ -70,7 +70,7 @@ def require_tables(db: Connection) -> None:
         SchemaOutOfDate: They are not.
     """
     if not exists(db):
-        raise SchemaOutOfDate(current(db), HEAD, schemas.of(db))
+        raise SchemaOutOfDate(current(db), HEAD, schemas.schema_of(db))
 
 
 def require(db: Connection) -> str | None:
@@ -81,16 +81,16 @@ def require(db: Connection) -> str | None:
     """
     revision = current(db)
     if (revision is None and not exists(db)) or (revision is not None and revision < HEAD):
-        raise SchemaOutOfDate(revision, HEAD, schemas.of(db))
+        raise SchemaOutOfDate(revision, HEAD, schemas.schema_of(db))
     return revision
 
 
-def _kept(db: Connection) -> tuple[str, str | None]:
+def _recorded(db: Connection) -> tuple[str, str | None]:
     # A host that carries our branch in its own run may call its version table anything.
-    names = names_of_version_tables(db, schemas.of(db))
+    names = version_table_names(db, schemas.schema_of(db))
     for name in sorted(names, key=lambda name: (name != VERSION_TABLE, name)):
         version = _version(name)
-        ours = [revision for revision in db.scalars(select(version)) if is_ours(revision)]
+        ours = [revision for revision in db.scalars(select(version)) if is_known(revision)]
         if ours:
             return name, max(ours)
     return VERSION_TABLE, None

@@ -16,8 +16,8 @@ from sqlalchemy.exc import DBAPIError
 
 from session_store.database import engines, identity_map, revisions, schemas, transactions
 from session_store.database.access import Access
-from session_store.database.driver_errors import Failure, driver_errors, meaning, refused_by
-from session_store.database.functions import commits_itself
+from session_store.database.driver_errors import ErrorKind, classify, driver_errors, violates
+from session_store.database.functions import is_autocommit
 from session_store.interface.errors import Conflict, SchemaOutOfDate, SessionInUse, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _ATTEMPTS: Final = 10
-_FIRST_PAUSE_SECS: Final = 0.002
-_LONGEST_PAUSE_SECS: Final = 0.25
+_MIN_PAUSE_SECS: Final = 0.002
+_MAX_PAUSE_SECS: Final = 0.25
 
 
-class Transactions:
+class TransactionRunner:
     """Runs work in transactions of its own: committed if it returns, rolled back if it raises."""
 
     def __init__(
         self, engine: Engine, schema: str | None = None, sleep: Callable[[float], object] = time.sleep
     ) -> None:
         self._engine = schemas.in_schema(engine, schema)
-        self._autocommit = engines.autocommit(self._engine)
-        self._transactional = engines.transactional(self._engine)
+        self._autocommit = engines.autocommit_options(self._engine)
+        self._transactional = engines.transaction_options(self._engine)
         self._sleep = sleep
         # Where one statement does not commit itself, a write is a transaction even if it is one statement.
-        self._plain = {Access.READ} if engines.is_sqlite(engine) else {Access.READ, Access.AT_ONCE}
+        self._plain = {Access.READ} if engines.is_sqlite(engine) else {Access.READ, Access.SINGLE_STATEMENT}
 
     def run(self, work: Work[R], access: Access) -> R:
         """Run work in a transaction, again where the database gave up on it in favour of another one.
@@ -60,39 +60,39 @@ class Transactions:
         while True:
             try:
                 return self._attempt(work, access)
-            except _reasons_to_run_again() as error:
-                failure = Failure.GAVE_WAY if isinstance(error, Conflict) else meaning(error)
-                patient = time.monotonic() < patience_ends if failure is Failure.LOCKED else attempt < _ATTEMPTS
-                if not (patient and _may_run_again(failure, error)):
-                    raise self._told(error) from _driver_error(error)
-            self._sleep(random.uniform(0, min(_FIRST_PAUSE_SECS * 2**attempt, _LONGEST_PAUSE_SECS)))  # noqa: S311
+            except _log_retries() as error:
+                failure = ErrorKind.SERIALIZATION_FAILURE if isinstance(error, Conflict) else classify(error)
+                patient = time.monotonic() < patience_ends if failure is ErrorKind.LOCKED else attempt < _ATTEMPTS
+                if not (patient and _is_retryable(failure, error)):
+                    raise self._translate(error) from _driver_error(error)
+            self._sleep(random.uniform(0, min(_MIN_PAUSE_SECS * 2**attempt, _MAX_PAUSE_SECS)))  # noqa: S311
             attempt += 1
 
-    def rest(self, held_secs: float) -> bool:
+    def yield_to_writers(self, held_secs: float) -> bool:
         """Leave the database to others after having held its lock for so long; False if that was not long enough."""
-        pause = engines.rest_after(self._engine, held_secs)
+        pause = engines.yield_to_writers(self._engine, held_secs)
         if pause:
             self._sleep(pause)
         return pause > 0
 
     @contextmanager
-    def begin(self) -> Iterator[Joined]:
+    def begin(self) -> Iterator[ExternalTransaction]:
         """Begin a transaction that will write; never run again.
 
         Only what is done here is translated: an error that the caller's own code raises within stays as it is.
         If the database gave up on the transaction, that is raised at the end even if the caller went on: the
         COMMIT would be a rollback that says nothing.
         """
-        with self._border():
+        with self._boundary():
             connection = engines.connect(self._engine, self._transactional)
         with connection as db:
-            with self._border():
+            with self._boundary():
                 transactions.begin_writing(db)
-            joined = Joined(db)
+            joined = ExternalTransaction(db)
             yield joined
             if joined.failure is not None:
                 raise joined.failure
-            with self._border():
+            with self._boundary():
                 transactions.commit(db)
 
     def _attempt(self, work: Work[R], access: Access) -> R:
@@ -106,23 +106,23 @@ class Transactions:
             return result
 
     @contextmanager
-    def _border(self) -> Iterator[None]:
+    def _boundary(self) -> Iterator[None]:
         try:
             yield
         except driver_errors() as error:
-            raise self._told(error) from _driver_error(error)
+            raise self._translate(error) from _driver_error(error)
 
-    def _told(self, error: BaseException) -> StoreError:
-        if isinstance(error, DBAPIError) and meaning(error) is Failure.SCHEMA:
+    def _translate(self, error: BaseException) -> StoreError:
+        if isinstance(error, DBAPIError) and classify(error) is ErrorKind.SCHEMA:
             try:
                 with engines.connect(self._engine) as db:
-                    return told(error, ask=db)
+                    return translate_error(error, ask=db)
             except _reasons_not_to_ask():
-                return StoreUnavailable(_said(error))
-        return told(error, ours=True)
+                return StoreUnavailable(first_line(error))
+        return translate_error(error, is_own=True)
 
 
-class Joined:
+class ExternalTransaction:
     """Runs work within a transaction that somebody else ends: the host, or `Transactions.begin`."""
 
     def __init__(self, host: orm.Session | Connection, schema: str | None = None) -> None:
@@ -134,13 +134,13 @@ class Joined:
     def run(self, work: Work[R], access: Access, key: str | None) -> R:
         """Run work on the session of this key (None: on several); what a host's ORM session holds follows."""
         db = self._connection()
-        with schemas.translated(db, self._schema):
+        with schemas.schema_translate(db, self._schema):
             try:
                 result = work(db)
                 if not isinstance(self._host, Connection) and access is not Access.READ:
                     identity_map.refresh(self._host, db, key)
             except driver_errors() as error:
-                self.failure = told(error, ask=db)
+                self.failure = translate_error(error, ask=db)
                 raise self.failure from _driver_error(error)
             return result
 
@@ -154,14 +154,14 @@ class Joined:
         problem = None
         if db.closed:
             problem = "this transaction has ended, and its connection was closed"
-        elif commits_itself(db):
+        elif is_autocommit(db):
             problem = "a joined call needs a transaction, and on this connection each statement commits itself"
         if problem is not None:
             raise StoreError(problem)
         return db
 
 
-def told(error: BaseException, *, ours: bool = False, ask: Connection | None = None) -> StoreError:
+def translate_error(error: BaseException, *, is_own: bool = False, ask: Connection | None = None) -> StoreError:
     """Return our error for one of the driver's.
 
     Args:
@@ -171,27 +171,27 @@ def told(error: BaseException, *, ours: bool = False, ask: Connection | None = N
     """
     if isinstance(error, StoreError):
         return error
-    match meaning(error):
-        case Failure.LOCKED if ours:
-            problem: StoreError = StoreUnavailable(f"locked for too long: {_said(error)}")
-        case Failure.LOCKED | Failure.GAVE_WAY:
-            problem = Conflict(f"run the transaction again: {_said(error)}")
-        case Failure.DUPLICATE if _is_idempotency_race(error):
-            problem = Conflict(f"the same idempotency key was appended meanwhile: {_said(error)}")
-        case Failure.DUPLICATE:
-            problem = StoreError(f"a session's head disagrees with its log, compact(key) mends it: {_said(error)}")
-        case Failure.REFERRED_TO:
+    match classify(error):
+        case ErrorKind.LOCKED if is_own:
+            problem: StoreError = StoreUnavailable(f"locked for too long: {first_line(error)}")
+        case ErrorKind.LOCKED | ErrorKind.SERIALIZATION_FAILURE:
+            problem = Conflict(f"run the transaction again: {first_line(error)}")
+        case ErrorKind.UNIQUE_VIOLATION if _is_idempotency_race(error):
+            problem = Conflict(f"the same idempotency key was appended meanwhile: {first_line(error)}")
+        case ErrorKind.UNIQUE_VIOLATION:
+            problem = StoreError(f"a session's head disagrees with its log, compact(key) mends it: {first_line(error)}")
+        case ErrorKind.FOREIGN_KEY_VIOLATION:
             problem = SessionInUse()
-        case Failure.UNAVAILABLE:
-            problem = StoreUnavailable(_said(error))
-        case Failure.SCHEMA:
-            problem = (ask and _outdated(ask)) or StoreError(_said(error))
-        case Failure.OTHER:
-            problem = StoreError(_said(error))
+        case ErrorKind.UNAVAILABLE:
+            problem = StoreUnavailable(first_line(error))
+        case ErrorKind.SCHEMA:
+            problem = (ask and _check_revision(ask)) or StoreError(first_line(error))
+        case ErrorKind.OTHER:
+            problem = StoreError(first_line(error))
     return problem
 
 
-def _outdated(db: Connection) -> SchemaOutOfDate | None:
+def _check_revision(db: Connection) -> SchemaOutOfDate | None:
     try:
         if revisions.require(db) is not None:
             return None
@@ -200,10 +200,10 @@ def _outdated(db: Connection) -> SchemaOutOfDate | None:
     except driver_errors():
         # A transaction that PostgreSQL gave up on answers nothing any more: what the tables are at stays unknown.
         pass
-    return SchemaOutOfDate(None, revisions.HEAD, schemas.of(db))
+    return SchemaOutOfDate(None, revisions.HEAD, schemas.schema_of(db))
 
 
-def _reasons_to_run_again() -> tuple[type[Exception], ...]:
+def _log_retries() -> tuple[type[Exception], ...]:
     return (*driver_errors(), Conflict)
 
 
@@ -211,14 +211,14 @@ def _reasons_not_to_ask() -> tuple[type[Exception], ...]:
     return (*driver_errors(), StoreUnavailable)
 
 
-def _may_run_again(failure: Failure, error: BaseException) -> bool:
-    if failure is Failure.DUPLICATE:
+def _is_retryable(failure: ErrorKind, error: BaseException) -> bool:
+    if failure is ErrorKind.UNIQUE_VIOLATION:
         return _is_idempotency_race(error)
-    return failure in {Failure.LOCKED, Failure.GAVE_WAY}
+    return failure in {ErrorKind.LOCKED, ErrorKind.SERIALIZATION_FAILURE}
 
 
 def _is_idempotency_race(error: BaseException) -> bool:
-    return isinstance(error, DBAPIError) and refused_by(
+    return isinstance(error, DBAPIError) and violates(
         error, "session_store_messages_idempotency", "session_store_messages.idempotency_key"
     )
 
@@ -229,7 +229,8 @@ def _driver_error(error: BaseException) -> BaseException | None:
     return error.orig if isinstance(error, DBAPIError) else error
 
 
-def _said(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the class of the driver's error and the first line of its message."""
     cause = _driver_error(error) or error
     lines = str(cause).splitlines() or [""]
     return f"{type(cause).__name__}: {lines[0]}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-_PAGES_AT_ONCE: Final = 500
+_PAGE_BATCH_SIZE: Final = 500
 _SIZE_OF_TABLE: Final = text("SELECT pg_total_relation_size(to_regclass(:name))")
 _OWNER: Final = """
     SELECT pg_has_role(made.relowner, 'USAGE')
@@ -31,36 +31,36 @@ _SIZES_IN_FILE: Final = text("""
 """)
 
 
-def size(db: Connection, tables: Iterable[str], schema: str | None) -> int:
+def total_size(db: Connection, tables: Iterable[str], schema: str | None) -> int:
     """Return the bytes on the disk: of the tables with their indexes, on SQLite of the file and its log."""
     if db.dialect.name == "postgresql":
-        names = [schemas.qualified(table, schema) for table in tables]
+        names = [schemas.qualified_name(table, schema) for table in tables]
         return sum(db.scalar(_SIZE_OF_TABLE, {"name": name}) or 0 for name in names)
-    file = file_of(db)
+    file = database_file(db)
     if file is None:
-        return pragma(db, "page_count") * pragma(db, "page_size")
+        return read_pragma(db, "page_count") * read_pragma(db, "page_size")
     return sum(path.stat().st_size for path in (Path(file), Path(f"{file}-wal")) if path.exists())
 
 
-def sizes(db: Connection, tables: Iterable[str], schema: str | None) -> dict[str, int]:
+def table_sizes(db: Connection, tables: Iterable[str], schema: str | None) -> dict[str, int]:
     """Return the bytes of each table with its indexes; of none where this SQLite was built without ``dbstat``.
 
     SQLite reads all pages for it.
     """
     if db.dialect.name == "postgresql":
-        return {table: size(db, [table], schema) for table in tables}
+        return {table: total_size(db, [table], schema) for table in tables}
     if not db.exec_driver_sql("SELECT 1 FROM pragma_module_list WHERE name = 'dbstat'").all():
         return {}
     found = {row[0]: int(row[1]) for row in db.execute(_SIZES_IN_FILE)}
     return {table: found.get(table, 0) for table in tables}
 
 
-def file_of(db: Connection) -> str | None:
+def database_file(db: Connection) -> str | None:
     """Return the path of a SQLite database; None of one in memory."""
     return next((row[2] for row in db.exec_driver_sql("PRAGMA database_list") if row[1] == "main"), "") or None
 
 
-def give_back(db: Connection, tables: Iterable[str], schema: str | None, *, full: bool) -> bool:
+def vacuum(db: Connection, tables: Iterable[str], schema: str | None, *, full: bool) -> bool:
     """Free what deleted rows took, outside of any transaction, and say whether nothing of it is left behind.
 
     Args:
@@ -71,17 +71,17 @@ def give_back(db: Connection, tables: Iterable[str], schema: str | None, *, full
     """
     if db.dialect.name == "postgresql":
         tables = list(tables)
-        _require_right(db, [schemas.qualified(table, schema) for table in tables])
+        _require_right(db, [schemas.qualified_name(table, schema) for table in tables])
         for table in tables:
             options = "FULL, ANALYZE" if full else "ANALYZE"
-            db.exec_driver_sql(f"VACUUM ({options}) {schemas.qualified(table, schema)}")
+            db.exec_driver_sql(f"VACUUM ({options}) {schemas.qualified_name(table, schema)}")
         return True
     if full:
         # From then on the file knows its free pages, and those of later deletions can be cut off without this.
         db.exec_driver_sql("PRAGMA auto_vacuum = INCREMENTAL")
         db.exec_driver_sql("VACUUM")
-    elif pragma(db, "auto_vacuum"):
-        _cut_off_free_pages(db)
+    elif read_pragma(db, "auto_vacuum"):
+        _truncate_free_pages(db)
     busy, *_ = db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
     return not busy
 
@@ -95,23 +95,23 @@ def _require_right(db: Connection, names: Iterable[str]) -> None:
             raise StoreError(problem)
 
 
-def has_log(db: Connection) -> bool:
+def uses_wal(db: Connection) -> bool:
     """Whether SQLite writes through a log, or has no file to write to."""
     return db.exec_driver_sql("PRAGMA journal_mode").scalar_one() in {"wal", "memory"}
 
 
-def _cut_off_free_pages(db: Connection) -> None:
-    before, free = None, pragma(db, "freelist_count")
+def _truncate_free_pages(db: Connection) -> None:
+    before, free = None, read_pragma(db, "freelist_count")
     while free and free != before:
         # By pieces, for it holds the write lock; and page by page, for some drivers cut off one, however many are asked
         # for, before they are asked for the next row.
         db.exec_driver_sql("BEGIN IMMEDIATE")
-        for _ in range(min(free, _PAGES_AT_ONCE)):
+        for _ in range(min(free, _PAGE_BATCH_SIZE)):
             db.exec_driver_sql("PRAGMA incremental_vacuum(1)").close()
         db.exec_driver_sql("COMMIT")
-        before, free = free, pragma(db, "freelist_count")
+        before, free = free, read_pragma(db, "freelist_count")
 
 
-def pragma(db: Connection, name: str) -> int:
+def read_pragma(db: Connection, name: str) -> int:
     """Return the number a pragma of SQLite has."""
     return int(db.exec_driver_sql(f"PRAGMA {name}").scalar_one())

@@ -23,7 +23,7 @@ Unit = Literal["hour", "day", "week", "month"]
 
 _FIRST_YEAR: Final = 1850
 _LAST_YEAR: Final = 2150
-_FILES_OF_ZONES: Final = ("localtime", "posix", "right/")
+_TZ_FILES: Final = ("localtime", "posix", "right/")
 """Found where zones are kept, and no names of any: PostgreSQL knows none of them."""
 
 _STEP: Final = timedelta(days=2)
@@ -102,7 +102,7 @@ def _(element: seconds_between, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 class minute_of_time(FunctionElement[Any]):  # noqa: N801
-    """A time cut to its minute, as `session_store.models.types.minute_of` does."""
+    """A time cut to its minute, as `session_store.models.types.truncate_to_minute` does."""
 
     type = UtcDateTime()
     inherit_cache = True
@@ -119,7 +119,7 @@ def _(element: minute_of_time, compiler: SQLCompiler, **kw: Any) -> str:
     return f"date_trunc('minute', {compiler.process(element.clauses, **kw)}, 'UTC')"
 
 
-def zone(name: str) -> tzinfo:
+def zone_info(name: str) -> tzinfo:
     """Return the time zone of an IANA name.
 
     Raises:
@@ -127,7 +127,7 @@ def zone(name: str) -> tzinfo:
     """
     if name == "UTC":
         return UTC
-    if name.startswith(_FILES_OF_ZONES):
+    if name.startswith(_TZ_FILES):
         raise ValueError(name)
     try:
         return ZoneInfo(name)
@@ -138,18 +138,18 @@ def zone(name: str) -> tzinfo:
 @cache
 def _offsets(name: str) -> Sequence[tuple[datetime, int]]:
     """Return the seconds by which a zone is ahead of UTC, and from when on; the first ones from ever."""
-    its = zone(name)
+    its = zone_info(name)
     time, end = (datetime(year, 1, 1, tzinfo=UTC) for year in (_FIRST_YEAR, _LAST_YEAR))
     offsets = [(time, _offset(time, its))]
     while time < end:
         later = time + _STEP
         if _offset(later, its) != offsets[-1][1]:
-            offsets.append((_change(time, later, its), _offset(later, its)))
+            offsets.append((_transition(time, later, its), _offset(later, its)))
         time = later
     return offsets
 
 
-def _change(before: datetime, after: datetime, its: tzinfo) -> datetime:
+def _transition(before: datetime, after: datetime, its: tzinfo) -> datetime:
     """Return the second between two times at which the offset changes."""
     while after - before > timedelta(seconds=1):
         middle = before + timedelta(seconds=(after - before) // timedelta(seconds=2))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, select, true
 
-from session_store.database.functions import AUTOCOMMIT, commits_itself
+from session_store.database.functions import AUTOCOMMIT, is_autocommit
 from session_store.interface.errors import StoreError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def begin(connection: Connection) -> None:
     """Begin a transaction whose first statement writes, and so takes the lock."""
     connection.begin()
     # sqlite3 begins by itself, unless the host took that over and did not begin one in an event either.
-    if connection.dialect.name == "sqlite" and _driver(connection).isolation_level is None:
+    if connection.dialect.name == "sqlite" and _driver_connection(connection).isolation_level is None:
         begin_writing(connection)
 
 
@@ -35,12 +35,12 @@ def begin_reading(connection: Connection) -> None:
 
     One that is open already stays as it is, and so does a connection whose statements commit themselves.
     """
-    if connection.in_transaction() or commits_itself(connection):
+    if connection.in_transaction() or is_autocommit(connection):
         return
     connection.begin()
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-    elif not _driver(connection).in_transaction:
+    elif not _driver_connection(connection).in_transaction:
         connection.exec_driver_sql("BEGIN")
 
 
@@ -50,25 +50,25 @@ def begin_writing(connection: Connection) -> None:
     if ours:
         connection.begin()
     if connection.dialect.name == "sqlite":
-        if ours and _driver(connection).in_transaction:
+        if ours and _driver_connection(connection).in_transaction:
             # A host's event, or a driver told to, has begun one that does not have the lock yet.
             connection.exec_driver_sql("ROLLBACK")
-        if not _driver(connection).in_transaction:
+        if not _driver_connection(connection).in_transaction:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def outside_of_transactions(connection: Connection) -> None:
+def use_autocommit(connection: Connection) -> None:
     """Let each statement from now on commit itself, on a connection in no transaction; VACUUM needs that."""
     if connection.dialect.name != "sqlite":
         connection.execution_options(isolation_level=AUTOCOMMIT)
         return
     connection.begin()
-    if _driver(connection).in_transaction:
+    if _driver_connection(connection).in_transaction:
         # A host's event, or a driver told to, has begun one. Else sqlite3 begins before INSERT, UPDATE and DELETE only.
         connection.exec_driver_sql("ROLLBACK")
 
 
-def wait_at_most(connection: Connection, seconds: float) -> None:
+def set_lock_timeout(connection: Connection, seconds: float) -> None:
     """Let a statement of this transaction fail that has waited so long for a lock; on SQLite the driver decides."""
     if connection.dialect.name == "postgresql":
         milliseconds = str(int(seconds * 1000))
@@ -97,7 +97,7 @@ def lock_for_migration(connection: Connection) -> None:
     ours = not connection.in_transaction()
     begin_writing(connection)
     if connection.dialect.name == "postgresql":
-        if commits_itself(connection):
+        if is_autocommit(connection):
             problem = "migrating needs a transaction, and on this connection each statement commits itself"
             raise StoreError(problem)
         if ours:
@@ -107,7 +107,7 @@ def lock_for_migration(connection: Connection) -> None:
 
 
 @contextmanager
-def alone(connection: Connection) -> Iterator[None]:
+def index_build_lock(connection: Connection) -> Iterator[None]:
     """Let nobody else on PostgreSQL make an index concurrently, on a connection whose statements commit themselves.
 
     Tried again and again: one who waits within a statement is waited for by CREATE INDEX CONCURRENTLY.
@@ -121,5 +121,5 @@ def alone(connection: Connection) -> Iterator[None]:
             connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_INDEX_LOCK})")
 
 
-def _driver(connection: Connection) -> Any:
+def _driver_connection(connection: Connection) -> Any:
     return connection.connection.driver_connection

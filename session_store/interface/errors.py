@@ -18,12 +18,12 @@ from __future__ import annotations
 import shlex
 from typing import Final
 
-_SHOWN: Final = 60
+_MAX_SHOWN: Final = 60
 _DIGITS_IN_BITS: Final = 13_000
 """Python writes whole numbers of up to 4,300 digits, which is 14,284 bits."""
 
 
-def shown(value: object) -> str:
+def describe(value: object) -> str:
     """Return a value as an error shows it, of anything but a word or a number only the kind, and of a long one a part.
 
     It may be long, or nobody else's business.
@@ -32,13 +32,13 @@ def shown(value: object) -> str:
         return f"int of {value.bit_length()} bits"
     if not isinstance(value, str | int | float):
         return type(value).__name__
-    return f"{type(value).__name__} {clipped(value)}"
+    return f"{type(value).__name__} {truncate(value)}"
 
 
-def clipped(value: object) -> str:
+def truncate(value: object) -> str:
     """Return a value as Python writes it, in ASCII, or the beginning of that."""
     text = ascii(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 class StoreError(Exception):
@@ -67,7 +67,7 @@ class IdempotencyConflict(StoreError):
 
     def __str__(self) -> str:
         return (
-            f"session {clipped(self.key)} holds another message under idempotency key {clipped(self.idempotency_key)}"
+            f"session {truncate(self.key)} holds another message under idempotency key {truncate(self.idempotency_key)}"
         )
 
 
@@ -82,7 +82,7 @@ class SessionInUse(StoreError):
         self.key = key
 
     def __str__(self) -> str:
-        subject = "a session" if self.key is None else f"session {clipped(self.key)}"
+        subject = "a session" if self.key is None else f"session {truncate(self.key)}"
         return f"{subject} is referred to by another table and was not deleted"
 
 

@@ -106,7 +106,7 @@ class SessionMetadata(NamedTuple):
     @property
     def cursor(self) -> str:
         """Where a list goes on after this session: opaque, safe in a URL, for ``SessionQuery.after``."""
-        return _cursor([self.last_activity.isoformat(), self.key])
+        return _encode_cursor([self.last_activity.isoformat(), self.key])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +145,7 @@ class Snippet(NamedTuple):
     text: str
     matches: tuple[tuple[int, int], ...]
 
-    def marked(self, before: str, after: str, *, escape: Callable[[str], str] = str) -> str:
+    def highlight(self, before: str, after: str, *, escape: Callable[[str], str] = str) -> str:
         """Return the text with each match between two marks.
 
         Args:
@@ -178,7 +178,7 @@ class MessageHit(NamedTuple):
     @property
     def cursor(self) -> str:
         """Where a search goes on after this message: opaque, safe in a URL, for ``after``."""
-        return _cursor([self.created_at.isoformat(), self.rank, self.key, self.seq])
+        return _encode_cursor([self.created_at.isoformat(), self.rank, self.key, self.seq])
 
 
 class Compaction(NamedTuple):
@@ -200,7 +200,7 @@ class Health(NamedTuple):
     latency: float
 
 
-class SessionCopy(NamedTuple):
+class ImportedSession(NamedTuple):
     """What a session has beside its messages and its state log, as it is copied from one place to another.
 
     ``last_seq`` and ``state_seq`` are the highest numbers that were ever taken, which may be those of nothing that is
@@ -232,7 +232,7 @@ class StateEntry(NamedTuple):
     entered_at: datetime
 
 
-class MessageCopy(NamedTuple):
+class ImportedMessage(NamedTuple):
     """A message with all that belongs to it."""
 
     seq: int
@@ -242,5 +242,5 @@ class MessageCopy(NamedTuple):
     message: ChatMessage
 
 
-def _cursor(place: list[Any]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+def _encode_cursor(position: list[Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")

@@ -1,27 +1,27 @@
 """Repair, vacuum, backups and statistics, for the operator; the doctor and the report are beside them."""
 
-from session_store.maintenance.backups import backup, pg_dump
+from session_store.maintenance.backups import backup, pg_dump_command
 from session_store.maintenance.repair import (
-    Orphans,
-    Vacuumed,
+    OrphanCounts,
+    VacuumResult,
     adopt_orphans,
     delete_orphans,
-    mend_heads,
-    mend_pragmas,
+    enable_wal,
+    repair_heads,
     vacuum,
 )
 from session_store.maintenance.statistics import Stats, stats
 
 __all__ = [
-    "Orphans",
+    "OrphanCounts",
     "Stats",
-    "Vacuumed",
+    "VacuumResult",
     "adopt_orphans",
     "backup",
     "delete_orphans",
-    "mend_heads",
-    "mend_pragmas",
-    "pg_dump",
+    "enable_wal",
+    "pg_dump_command",
+    "repair_heads",
     "stats",
     "vacuum",
 ]

@@ -15,16 +15,16 @@ from sqlalchemy import URL, Engine
 
 from session_store.database import engines, locks, revisions, schemas, storage
 from session_store.database.access import Access
-from session_store.database.connections import an_engine, connected, locked
-from session_store.database.runner import Transactions
-from session_store.database.transactions import outside_of_transactions
+from session_store.database.connections import connect, migration_lock, resolve_engine
+from session_store.database.runner import TransactionRunner
+from session_store.database.transactions import use_autocommit
 from session_store.interface.errors import InvalidQuery, StoreError
 from session_store.models.models import METADATA
-from session_store.models.types import as_utc, minute_of
+from session_store.models.types import as_utc, truncate_to_minute
 from session_store.repositories import consistency, statements
 from session_store.repositories.batching import batch_limit
 from session_store.repositories.row_mapping import fetch
-from session_store.repositories.sessions import mended_head
+from session_store.repositories.sessions import repair_head
 from session_store.search import fts5
 
 if TYPE_CHECKING:
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
 
     from session_store.database.access import Work
 
-__all__ = ["Orphans", "Vacuumed", "adopt_orphans", "delete_orphans", "mend_heads", "mend_pragmas", "vacuum"]
+__all__ = ["OrphanCounts", "VacuumResult", "adopt_orphans", "delete_orphans", "enable_wal", "repair_heads", "vacuum"]
 
 R = TypeVar("R")
 Bind = Engine | URL | str | os.PathLike[str]
 
 _TABLES: Final = tuple(METADATA.tables)
-_HEADS_AT_ONCE: Final = 1_000
-_AT_ONCE: Final = 100
+_HEAD_BATCH_SIZE: Final = 1_000
+_SESSION_BATCH_SIZE: Final = 100
 """Sessions in one transaction, whose heads it locks."""
 
 
-class Vacuumed(NamedTuple):
+class VacuumResult(NamedTuple):
     """What the tables took before and after, in bytes; on SQLite the file and its write-ahead log, whoever uses it.
 
     ``complete`` is False where a reader kept SQLite's log from being emptied: what was deleted may still be in it.
@@ -56,14 +56,14 @@ class Vacuumed(NamedTuple):
     complete: bool
 
 
-class Orphans(NamedTuple):
+class OrphanCounts(NamedTuple):
     """How many messages and states had no session."""
 
     messages: int
     states: int
 
 
-def vacuum(bind: Bind, *, full: bool = False, schema: str | None = None) -> Vacuumed:
+def vacuum(bind: Bind, *, full: bool = False, schema: str | None = None) -> VacuumResult:
     """Give back what deleted sessions, messages and states took, so that others can use it.
 
     On PostgreSQL that is VACUUM of the three tables, beside readers and writers. On SQLite the free pages of the file
@@ -83,23 +83,23 @@ def vacuum(bind: Bind, *, full: bool = False, schema: str | None = None) -> Vacu
         StoreError: The role may not vacuum them.
         StoreUnavailable: The database cannot be reached, has no room for a copy, or was locked for too long.
     """
-    with connected(bind, schema) as db:
+    with connect(bind, schema) as db:
         if full and db.dialect.name == "sqlite":
             has_index = fts5.TABLE in fts5.objects(db)
             db.rollback()
             if has_index:
                 # The index forgets words when it merges its parts, some time after their messages have gone.
-                with locked(db):
-                    db.exec_driver_sql(fts5.MERGE)
-        outside_of_transactions(db)
-        with schemas.translated(db, schema):
+                with migration_lock(db):
+                    db.exec_driver_sql(fts5.OPTIMIZE)
+        use_autocommit(db)
+        with schemas.schema_translate(db, schema):
             revisions.require_tables(db)
-        before = storage.size(db, _TABLES, schema)
-        complete = storage.give_back(db, _TABLES, schema, full=full)
-        return Vacuumed(before, storage.size(db, _TABLES, schema), complete)
+        before = storage.total_size(db, _TABLES, schema)
+        complete = storage.vacuum(db, _TABLES, schema, full=full)
+        return VacuumResult(before, storage.total_size(db, _TABLES, schema), complete)
 
 
-def mend_heads(
+def repair_heads(
     bind: Bind,
     *,
     schema: str | None = None,
@@ -121,25 +121,27 @@ def mend_heads(
         SchemaOutOfDate: The tables are missing.
         StoreUnavailable: The database cannot be reached, or was locked for too long.
     """
-    with an_engine(bind) as engine:
-        run = _Running(engine, schema)
+    with resolve_engine(bind) as engine:
+        run = _Runner(engine, schema)
         mended = 0
         behind = ""
-        while keys := run.read(partial(_rows, consistency.NEXT_KEYS, {"behind": behind, "limit": _HEADS_AT_ONCE})):
+        while keys := run.read(partial(_rows, consistency.NEXT_KEYS, {"behind": behind, "limit": _HEAD_BATCH_SIZE})):
             up_to = keys[-1][0]
             wrong = run.read(partial(_rows, consistency.WRONG_HEADS, {"behind": behind, "up_to": up_to}))
             if dry_run:
                 mended += len(wrong)
             else:
-                for start in range(0, len(wrong), _AT_ONCE):
-                    mended += run.write(partial(_mend, wrong[start : start + _AT_ONCE]))
+                for start in range(0, len(wrong), _SESSION_BATCH_SIZE):
+                    mended += run.write(partial(_repair_heads, wrong[start : start + _SESSION_BATCH_SIZE]))
             if on_progress is not None:
                 on_progress(len(keys))
             behind = up_to
         return mended
 
 
-def delete_orphans(bind: Bind, *, schema: str | None = None, batch_size: int = 500, dry_run: bool = False) -> Orphans:
+def delete_orphans(
+    bind: Bind, *, schema: str | None = None, batch_size: int = 500, dry_run: bool = False
+) -> OrphanCounts:
     """Delete messages and states whose session is not there, and say how many there were; `adopt_orphans` keeps them.
 
     They come to be where somebody deletes a head by SQL on an engine that keeps no foreign keys.
@@ -156,11 +158,11 @@ def delete_orphans(bind: Bind, *, schema: str | None = None, batch_size: int = 5
         StoreUnavailable: The database cannot be reached, or was locked for too long.
     """
     limit = batch_limit(batch_size)
-    with an_engine(bind) as engine:
-        run = _Running(engine, schema)
+    with resolve_engine(bind) as engine:
+        run = _Runner(engine, schema)
         if dry_run:
-            return Orphans(*(run.read(partial(_count_orphans, log)) for log in consistency.LOGS))
-        return Orphans(*(_delete_orphans(run, log, limit) for log in consistency.LOGS))
+            return OrphanCounts(*(run.read(partial(_count_orphans, log)) for log in consistency.LOGS))
+        return OrphanCounts(*(_delete_orphans(run, log, limit) for log in consistency.LOGS))
 
 
 def adopt_orphans(bind: Bind, *, schema: str | None = None) -> int:
@@ -176,12 +178,12 @@ def adopt_orphans(bind: Bind, *, schema: str | None = None) -> int:
         SchemaOutOfDate: The tables are missing.
         StoreUnavailable: The database cannot be reached, or was locked for too long.
     """
-    with an_engine(bind) as engine:
-        run = _Running(engine, schema)
+    with resolve_engine(bind) as engine:
+        run = _Runner(engine, schema)
         return sum(_adopt_orphans(run, log) for log in consistency.LOGS)
 
 
-def mend_pragmas(bind: Bind) -> list[str]:
+def enable_wal(bind: Bind) -> list[str]:
     """Set what a SQLite file keeps of how it is written, and return what was not so: the write-ahead log.
 
     What is set by each connection is the host's: `session_store.configure_sqlite`. A file that does not keep track of
@@ -192,27 +194,27 @@ def mend_pragmas(bind: Bind) -> list[str]:
         StoreUnavailable: Somebody else has the file open, or it cannot be written.
         StoreError: Its file system has no room for a log that processes share.
     """
-    with an_engine(bind, only_read=True) as engine, connected(engine, None) as db:
+    with resolve_engine(bind, read_only=True) as engine, connect(engine, None) as db:
         if db.dialect.name != "sqlite":
             problem = f"only SQLite has pragmas, this database is {db.dialect.name}"
             raise InvalidQuery(problem)
-        if storage.has_log(db):
+        if storage.uses_wal(db):
             return []
-    with an_engine(bind) as engine, connected(engine, None) as db:
-        outside_of_transactions(db)
+    with resolve_engine(bind) as engine, connect(engine, None) as db:
+        use_autocommit(db)
         db.exec_driver_sql("PRAGMA journal_mode = WAL").close()
-        if not storage.has_log(db):
+        if not storage.uses_wal(db):
             problem = "SQLite could not switch to its write-ahead log, which this file system may not allow"
             raise StoreError(problem)
     return ["journal_mode = WAL"]
 
 
-class _Running:
+class _Runner:
     """Transactions one after the other, between which SQLite's lock is left to others."""
 
     def __init__(self, engine: Engine, schema: str | None) -> None:
         self._engine = engine
-        self._transactions = Transactions(engine, schema)
+        self._transactions = TransactionRunner(engine, schema)
 
     def read(self, work: Work[R]) -> R:
         return self._run(work, Access.READ)
@@ -220,24 +222,24 @@ class _Running:
     def write(self, work: Work[R]) -> R:
         begun = time.monotonic()
         result = self._run(work, Access.WRITE)
-        self._transactions.rest(time.monotonic() - begun)
+        self._transactions.yield_to_writers(time.monotonic() - begun)
         return result
 
     def _run(self, work: Work[R], access: Access) -> R:
-        with locks.thread_turn(self._engine.pool, alone=engines.comes_alone(self._engine, access)):
+        with locks.writer_lock(self._engine.pool, exclusive=engines.needs_exclusive_access(self._engine, access)):
             return self._transactions.run(work, access)
 
 
-def _mend(wrong: Sequence[tuple[Any, ...]], db: Connection) -> int:
+def _repair_heads(wrong: Sequence[tuple[Any, ...]], db: Connection) -> int:
     mended = 0
     for (key,) in wrong:
         values = {"the_key": key}
         # Again under the lock: what was wrong may be right by now, or gone.
         if not db.execute(statements.LOCK, values).all():
             continue
-        told = mended_head(db, key)
+        told = repair_head(db, key)
         if told:
-            db.execute(statements.MEND_HEAD.values(told), values)
+            db.execute(statements.REPAIR_HEAD.values(told), values)
             mended += 1
     return mended
 
@@ -246,7 +248,7 @@ def _count_orphans(log: Table, db: Connection) -> int:
     return int(fetch(db, consistency.COUNT_ORPHANS[log])[0][0])
 
 
-def _delete_orphans(run: _Running, log: Table, limit: int) -> int:
+def _delete_orphans(run: _Runner, log: Table, limit: int) -> int:
     deleted = 0
     place: Sequence[Any] | None = ("", 0)
     while place is not None:
@@ -258,9 +260,11 @@ def _delete_orphans(run: _Running, log: Table, limit: int) -> int:
     return deleted
 
 
-def _adopt_orphans(run: _Running, log: Table) -> int:
+def _adopt_orphans(run: _Runner, log: Table) -> int:
     adopted, behind = 0, ""
-    while keys := run.read(partial(_rows, consistency.ORPHANED_KEYS[log], {"behind": behind, "limit": _AT_ONCE})):
+    while keys := run.read(
+        partial(_rows, consistency.ORPHANED_KEYS[log], {"behind": behind, "limit": _SESSION_BATCH_SIZE})
+    ):
         adopted += run.write(partial(_adopt, keys))
         behind = keys[-1][0]
     return adopted
@@ -277,9 +281,9 @@ def _delete(delete: Executable, entries: Sequence[tuple[Any, ...]], db: Connecti
 def _adopt(orphans: Sequence[tuple[Any, ...]], db: Connection) -> int:
     for key, *oldest in orphans:
         born = min(as_utc(time) for time in oldest if time is not None)
-        values = {"the_key": key, "created_at": born, "last_activity": born, "active_minute": minute_of(born)}
+        values = {"the_key": key, "created_at": born, "last_activity": born, "active_minute": truncate_to_minute(born)}
         db.execute(statements.LOCK_OR_CREATE, values)
-        told = mended_head(db, key)
+        told = repair_head(db, key)
         if told:
-            db.execute(statements.MEND_HEAD.values(told), {"the_key": key})
+            db.execute(statements.REPAIR_HEAD.values(told), {"the_key": key})
     return len(orphans)

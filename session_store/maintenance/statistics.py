@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sqlalchemy import func, select
 
 from session_store.database import revisions, schemas, storage
-from session_store.database.connections import connected, rolled_back
+from session_store.database.connections import connect, rollback_on_exit
 from session_store.models.models import METADATA, SESSIONS
 from session_store.models.types import as_utc
 
@@ -57,7 +57,7 @@ def stats(bind: Bind, *, schema: str | None = None) -> Stats:
         SchemaOutOfDate: The tables are missing or old.
         StoreUnavailable: The database cannot be reached.
     """
-    with connected(bind, schema) as db, rolled_back(db), schemas.translated(db, schema):
+    with connect(bind, schema) as db, rollback_on_exit(db), schemas.schema_translate(db, schema):
         revisions.require(db)
         rows = db.execute(_BY_STATE).all()
         return Stats(
@@ -66,5 +66,5 @@ def stats(bind: Bind, *, schema: str | None = None) -> Stats:
             states={row.state: row.sessions for row in rows},
             first_created_at=min((as_utc(row.first_created_at) for row in rows), default=None),
             last_activity=max((as_utc(row.last_activity) for row in rows), default=None),
-            size=storage.size(db, METADATA.tables, schema or schemas.of(db)),
+            size=storage.total_size(db, METADATA.tables, schema or schemas.schema_of(db)),
         )

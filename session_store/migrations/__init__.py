@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from session_store.database import engines, locks, revisions, schemas
-from session_store.database.connections import connected, locked, rolled_back
+from session_store.database.connections import connect, migration_lock, rollback_on_exit
 from session_store.interface.errors import InvalidQuery, StoreError
 from session_store.migrations.alembic_hooks import LOCATION, include_object, render_item, require_branch
-from session_store.migrations.compare import NOT_IN_THE_MODELS, differences, include_in_check
+from session_store.migrations.compare import IGNORED_OBJECTS, differences, include_in_check
 from session_store.migrations.missing_objects import restore
-from session_store.models.validation import not_a
+from session_store.models.validation import type_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from session_store.database.connections import Bind
 
 __all__ = [
+    "IGNORED_OBJECTS",
     "LOCATION",
-    "NOT_IN_THE_MODELS",
     "check",
     "current",
     "include_in_check",
@@ -69,20 +69,20 @@ def upgrade(bind: Bind, *, schema: str | None = None) -> None:
             revision; or there is no transaction to do it in.
         StoreUnavailable: The database cannot be reached, or was locked for too long.
     """
-    with connected(bind, schema, make=True) as db:
+    with connect(bind, schema, create=True) as db:
         # Who finds all as it should be waits for nobody, and needs no right but to read.
-        with rolled_back(db), schemas.translated(db, schema):
+        with rollback_on_exit(db), schemas.schema_translate(db, schema):
             revision = revisions.current(db)
         # A newer one is another process's, of a newer version of this package that is being rolled out.
         if revision is not None and revision >= revisions.HEAD:
             return
-        with locked(db):
-            _upgrade(db, schema or schemas.of(db))
+        with migration_lock(db):
+            _upgrade(db, schema or schemas.schema_of(db))
 
 
 def current(bind: Bind, *, schema: str | None = None) -> str | None:
     """Return the revision the tables are at; None if there are none, or nobody can tell."""
-    with connected(bind, schema) as db, rolled_back(db), schemas.search_path(db, schema or schemas.of(db)):
+    with connect(bind, schema) as db, rollback_on_exit(db), schemas.use_schema(db, schema or schemas.schema_of(db)):
         return _current(db)
 
 
@@ -92,11 +92,11 @@ def check(bind: Bind, *, schema: str | None = None) -> list[str]:
     Alembic compares columns, indexes and references; it does not see primary keys, conditions of indexes and
     collations.
     """
-    with connected(bind, schema) as db, rolled_back(db), schemas.search_path(db, schema or schemas.of(db)):
+    with connect(bind, schema) as db, rollback_on_exit(db), schemas.use_schema(db, schema or schemas.schema_of(db)):
         revision = revisions.current(db)
         if not revisions.exists(db):
             return ["there are no tables of session_store"]
-        found = [difference.in_words for difference in differences(db)]
+        found = [difference.description for difference in differences(db)]
     if (revision or revisions.HEAD) < revisions.HEAD:
         found.insert(0, f"the revision is {revision}, this package needs {revisions.HEAD}")
     return found
@@ -115,7 +115,7 @@ def sql(dialect: str, *, schema: str | None = None) -> str:
     from alembic.migration import MigrationContext  # noqa: PLC0415
 
     if not isinstance(dialect, str) or dialect not in engines.DIALECTS:
-        raise InvalidQuery(not_a(dialect, "dialect", " or ".join(engines.DIALECTS)))
+        raise InvalidQuery(type_error(dialect, "dialect", " or ".join(engines.DIALECTS)))
     script = io.StringIO()
     options = {"as_sql": True, "output_buffer": script, **_options(revisions.VERSION_TABLE)}
     # Without it a percent sign is doubled, as the drivers want it and nobody else.
@@ -136,8 +136,8 @@ def scripts() -> ScriptDirectory:
 
 
 def _upgrade(db: Connection, schema: str | None) -> None:
-    schemas.make_schema(db, schema)
-    with schemas.search_path(db, schema):
+    schemas.create_schema(db, schema)
+    with schemas.use_schema(db, schema):
         # Again, under the lock: somebody else may have done it meanwhile.
         revision = _current(db)
         if revision is not None and revision >= revisions.HEAD:
@@ -159,7 +159,7 @@ def _upgrade(db: Connection, schema: str | None) -> None:
 def _current(db: Connection) -> str | None:
     revision = revisions.current(db)
     # Alembic keeps no row for ours if a revision of the host's depends on it; then the tables themselves tell.
-    if revision is None and revisions.exists(db) and not differences(db, strangers=False):
+    if revision is None and revisions.exists(db) and not differences(db, include_others=False):
         return revisions.HEAD
     return revision
 
@@ -182,7 +182,7 @@ def _run(context: MigrationContext) -> None:
 
     # Alembic has one name for the operations of all revisions: of two databases migrated at once, one would get the
     # tables of both.
-    with locks.process_turn():
+    with locks.migration_lock():
         try:
             hosts: MigrationContext | None = op.get_context()
         except (NameError, AttributeError):  # nobody has named one yet, or it was taken away again

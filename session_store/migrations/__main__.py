@@ -20,41 +20,41 @@ _DATABASE_URL: Final = "SESSION_STORE_DATABASE_URL"
 _SCHEMA: Final = "SESSION_STORE_SCHEMA"
 
 
-def upgrade(asked: argparse.Namespace) -> int:
+def upgrade(args: argparse.Namespace) -> int:
     """Make the tables, or bring them to the newest revision."""
-    migrations.upgrade(asked.db, schema=asked.schema)
-    return current(asked)
+    migrations.upgrade(args.db, schema=args.schema)
+    return current(args)
 
 
-def current(asked: argparse.Namespace) -> int:
+def current(args: argparse.Namespace) -> int:
     """Say which revision the tables are at."""
-    revision = migrations.current(asked.db, schema=asked.schema)
+    revision = migrations.current(args.db, schema=args.schema)
     print(f"{revision or 'no revision'}{' (head)' if revision == revisions.HEAD else ''}")
     return 0
 
 
-def check(asked: argparse.Namespace) -> int:
+def check(args: argparse.Namespace) -> int:
     """Say what differs from the tables this package needs."""
-    differences = migrations.check(asked.db, schema=asked.schema)
+    differences = migrations.check(args.db, schema=args.schema)
     print("\n".join(differences) or "nothing differs")
     return 1 if differences else 0
 
 
-def sql(asked: argparse.Namespace) -> int:
+def sql(args: argparse.Namespace) -> int:
     """Print the SQL that makes the tables in an empty database, for somebody else to run."""
-    print(migrations.sql(asked.dialect, schema=asked.schema), end="")
+    print(migrations.sql(args.dialect, schema=args.schema), end="")
     return 0
 
 
-def paths(_asked: argparse.Namespace) -> int:
+def paths(_args: argparse.Namespace) -> int:
     """Print where the revisions are: as a host's alembic.ini says it in version_locations, and on this machine."""
     print(migrations.LOCATION)
     print(migrations.HERE / "versions")
     return 0
 
 
-_OF_A_DATABASE: Final = (upgrade, current, check)
-_COMMANDS: Final[tuple[Callable[[argparse.Namespace], int], ...]] = (*_OF_A_DATABASE, sql, paths)
+_DATABASE_COMMANDS: Final = (upgrade, current, check)
+_COMMANDS: Final[tuple[Callable[[argparse.Namespace], int], ...]] = (*_DATABASE_COMMANDS, sql, paths)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for run in _COMMANDS:
         command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
         command.set_defaults(run=run)
-        if run in _OF_A_DATABASE:
+        if run in _DATABASE_COMMANDS:
             # An empty variable is one that was not set where it was to be.
             url = os.environ.get(_DATABASE_URL) or None
             command.add_argument(

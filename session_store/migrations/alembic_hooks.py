@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from session_store.database.revisions import HEAD, is_ours
+from session_store.database.revisions import HEAD, is_known
 from session_store.interface.errors import StoreError
 from session_store.models.types import ExactJson, ExactText, UtcDateTime
 
@@ -23,7 +23,7 @@ LOCATION: Final = "session_store:migrations/versions"
 PREFIX: Final = "session_store_"
 """How the name of every table of ours begins."""
 _POSTGRESQL: Final = "from sqlalchemy.dialects import postgresql"
-_PLAIN: Final = {
+_PLAIN_TYPES: Final = {
     ExactText: "sa.Text()",
     ExactJson: "postgresql.JSONB(astext_type=sa.Text()).with_variant(sa.Text(), 'sqlite')",
     UtcDateTime: "sa.DateTime(timezone=True).with_variant(sa.String(length=32), 'sqlite')",
@@ -51,7 +51,7 @@ def render_item(kind: str, item: Any, autogen_context: AutogenContext) -> str | 
 
     False for everything else, which tells Alembic to spell it itself.
     """
-    spelled = _PLAIN.get(type(item)) if kind == "type" else None
+    spelled = _PLAIN_TYPES.get(type(item)) if kind == "type" else None
     if spelled is None:
         return False
     if "postgresql." in spelled:
@@ -72,7 +72,7 @@ def require_branch(script: ScriptDirectory) -> None:
         known = {revision.revision for revision in script.walk_revisions()}
     except KeyError as missing:
         # A revision of the host's depends on one of ours, and without it Alembic cannot draw its map.
-        if not is_ours(str(missing.args[0])):
+        if not is_known(str(missing.args[0])):
             raise
         known = set()
     if HEAD in known:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.schema import SchemaItem
 
-NOT_IN_THE_MODELS: Final = {
+IGNORED_OBJECTS: Final = {
     # SQLite's row number, which nothing shows, and the key that is the primary one elsewhere.
     ("column", "id"),
     ("unique_constraint", "session_store_messages_session_key_seq_key"),
@@ -42,8 +42,8 @@ class Difference(NamedTuple):
 
     kind: str
     name: str
-    how: Literal["missing", "not ours", "changed"]
-    in_words: str
+    change: Literal["missing", "not ours", "changed"]
+    description: str
 
 
 def include_in_check(dialect: str) -> Callable[..., bool]:
@@ -63,13 +63,13 @@ def include_in_check(dialect: str) -> Callable[..., bool]:
         reflected: bool,  # noqa: FBT001 - the parameters are Alembic's
         compare_to: SchemaItem | None,
     ) -> bool:
-        is_known = (kind, name) in NOT_IN_THE_MODELS if reflected else kind == "index" and name in not_here
+        is_known = (kind, name) in IGNORED_OBJECTS if reflected else kind == "index" and name in not_here
         return not is_known and not include_object(item, name, kind, reflected, compare_to)
 
     return include
 
 
-def differences(db: Connection, *, strangers: bool = True) -> list[Difference]:
+def differences(db: Connection, *, include_others: bool = True) -> list[Difference]:
     """Return what differs; ``strangers`` are things of ours that this version knows nothing of."""
     # Alembic takes a third of a second to import, and a store whose tables are there does not need it.
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415
@@ -90,7 +90,7 @@ def differences(db: Connection, *, strangers: bool = True) -> list[Difference]:
         compared = compare_metadata(MigrationContext.configure(db, opts=options), METADATA)
     for difference in compared:
         # Changes of one column come as a list of their own.
-        found += map(_told, difference if isinstance(difference, list) else [difference])
+        found += map(_describe, difference if isinstance(difference, list) else [difference])
     views = set(inspect(db).get_view_names())
     found += [_missing("view", name, name) for name in views_v1.NAMES if name not in views]
     # Tables made by create_all have none, because the models do not.
@@ -100,19 +100,19 @@ def differences(db: Connection, *, strangers: bool = True) -> list[Difference]:
         and all(column["name"] != "id" for column in inspect(db).get_columns(MESSAGES.name))
     ):
         found.append(_missing("column", "id", f"{MESSAGES.name}.id"))
-    return [difference for difference in found if strangers or difference.how != "not ours"]
+    return [difference for difference in found if include_others or difference.change != "not ours"]
 
 
 def _may_be_ours(name: str | None, kind: str, _parents: object) -> bool:
     # Without it Alembic reads every table of the host's.
-    return kind != "table" or ((name or "").startswith(PREFIX) and (kind, name) not in NOT_IN_THE_MODELS)
+    return kind != "table" or ((name or "").startswith(PREFIX) and (kind, name) not in IGNORED_OBJECTS)
 
 
 def _missing(kind: str, name: str, whole_name: str) -> Difference:
     return Difference(kind, name, "missing", f"{kind} {whole_name} is missing")
 
 
-def _told(difference: tuple[Any, ...]) -> Difference:
+def _describe(difference: tuple[Any, ...]) -> Difference:
     # Alembic says what it would do to the database: add what is missing there, remove what is too much.
     what, *about = difference
     does, _, kind = what.partition("_")

@@ -11,7 +11,7 @@ from sqlalchemy import inspect
 from sqlalchemy.schema import AddConstraint
 
 from session_store.database import introspection, revisions, schemas
-from session_store.database.connections import connected, locked
+from session_store.database.connections import connect, migration_lock
 from session_store.interface.errors import StoreError
 from session_store.migrations import views_v1
 from session_store.migrations.compare import differences
@@ -40,7 +40,7 @@ def restore(bind: Bind, *, schema: str | None = None) -> list[str]:
             missing, and there are messages or states without a session.
         StoreUnavailable: The database cannot be reached, or was locked for too long.
     """
-    with connected(bind, schema) as db, locked(db), schemas.search_path(db, schema or schemas.of(db)):
+    with connect(bind, schema) as db, migration_lock(db), schemas.use_schema(db, schema or schemas.schema_of(db)):
         revisions.require(db)
         is_unrecorded = revisions.is_unrecorded(db)
         if is_unrecorded:
@@ -106,9 +106,9 @@ def _require_no_orphans(db: Connection, log: Table) -> None:
 
 
 def _require_no_other_difference(db: Connection) -> None:
-    for difference in differences(db, strangers=False):
+    for difference in differences(db, include_others=False):
         if difference.kind not in {"index", "view", "fk"}:
-            problem = f"nobody knows the revision of the tables, and it is not this one's: {difference.in_words}"
+            problem = f"nobody knows the revision of the tables, and it is not this one's: {difference.description}"
             raise StoreError(problem)
 
 

@@ -32,9 +32,9 @@ def create(dialect: str) -> Iterator[str]:
 
 def statements(dialect: str) -> dict[str, str]:
     """Return what makes each view, and on PostgreSQL each index of their days, by its name."""
-    db = OnSQLite if dialect == "sqlite" else OnPostgreSQL
+    db = SqliteViews if dialect == "sqlite" else PostgresqlViews
     made = {name: f"CREATE VIEW {name} AS {select}" for name, select in zip(NAMES, selects(db), strict=True)}
-    if db is OnPostgreSQL:
+    if db is PostgresqlViews:
         # As small, and as free for the append, as the indexes of the times themselves, which a condition on a day
         # does not reach.
         for name, table, time in DAY_INDEXES:
@@ -51,7 +51,7 @@ def drop(dialect: str) -> Iterator[str]:
             yield f"DROP INDEX {name}"
 
 
-class OnSQLite:
+class SqliteViews:
     """How SQLite says what the views need."""
 
     sub = "char(26)"
@@ -93,7 +93,7 @@ class OnSQLite:
             THEN CAST({number} AS {kind}) END"""
 
 
-class OnPostgreSQL:
+class PostgresqlViews:
     """How PostgreSQL says what the views need."""
 
     sub = "chr(26)"
@@ -133,7 +133,7 @@ class OnPostgreSQL:
         ) AS {kind})"""
 
 
-def selects(db: type[OnSQLite | OnPostgreSQL]) -> tuple[str, str, str, str, str]:
+def selects(db: type[SqliteViews | PostgresqlViews]) -> tuple[str, str, str, str, str]:
     """Return the SELECT of each view."""
 
     def tokens(name: str, alias: str) -> str:
@@ -174,7 +174,7 @@ def selects(db: type[OnSQLite | OnPostgreSQL]) -> tuple[str, str, str, str, str]
 
     def messages_of_a_day() -> str:
         source = "session_store_v1_messages"
-        if db is OnSQLite:
+        if db is SqliteViews:
             figures = part_of_a_day(sessions_active="count(DISTINCT session_key)", **spoken)
             return f"{figures} FROM {source} GROUP BY day"
         # By session first, which PostgreSQL can do without sorting: half the time.

@@ -131,7 +131,7 @@ _COUNTERS: Final = ("message_count", "last_seq", "state_seq")
 
 
 @event.listens_for(Session, "before_update")
-def _refuse_stale_counters(_mapper: Mapper[Session], _db: Connection, head: Session) -> None:
+def refuse_stale_counters(_mapper: Mapper[Session], _db: Connection, head: Session) -> None:
     # Merging an object from a cache would write its old counters, and the next append would reuse a seq.
     changed = [name for name in _COUNTERS if inspect(head).attrs[name].history.has_changes()]
     if changed:

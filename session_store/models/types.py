@@ -45,7 +45,7 @@ def unescape(text: str) -> str:
     return _ESCAPED.sub(_decode, text) if SUB in text else text
 
 
-def portable(stored: str) -> str:
+def to_portable(stored: str) -> str:
     """Return the text that was stored as JSON can carry it, for `unescape` to read.
 
     That is the text itself, but for two kinds: one with two surrogates that JSON would read as one character, and one
@@ -80,7 +80,7 @@ def same_json(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def minute_of(time: datetime) -> datetime:
+def truncate_to_minute(time: datetime) -> datetime:
     """Return the minute a time is in, which is what the indexes by recency hold."""
     return time.replace(second=0, microsecond=0)
 

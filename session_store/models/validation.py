@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from session_store.interface.errors import InvalidKey, InvalidMessage, InvalidQuery, StoreError, shown
+from session_store.interface.errors import InvalidKey, InvalidMessage, InvalidQuery, StoreError, describe
 from session_store.interface.values import ChatMessage, NewMessage
 from session_store.models.types import dump_json, escape
 
@@ -29,12 +29,12 @@ MAX_BIGINT: Final = 2**63 - 1
 EXACT_FLOAT: Final = 1e16
 """From here on Python writes floats with an exponent, and JSONB gives them back as whole numbers."""
 
-_AS_IT_IS: Final = frozenset({str, bool})
+_JSON_SCALARS: Final = frozenset({str, bool})
 """Exactly these, for one that inherits from `str` may say something else of itself."""
-_USUAL_ROLES: Final = frozenset({"user", "assistant", "system", "tool"})
+_KNOWN_ROLES: Final = frozenset({"user", "assistant", "system", "tool"})
 
-FIRST_MOMENT: Final = datetime(1, 1, 2, tzinfo=UTC)
-_LAST_MOMENT: Final = datetime(9999, 12, 30, tzinfo=UTC)
+MIN_DATETIME: Final = datetime(1, 1, 2, tzinfo=UTC)
+_MAX_DATETIME: Final = datetime(9999, 12, 30, tzinfo=UTC)
 """Within a day of what Python can say: drivers read a time in the server's zone before we turn it to UTC."""
 
 
@@ -69,9 +69,9 @@ def state_word(value: object) -> str:
 def session_name(value: object) -> str:
     """Return the value if it can be a session's name, of up to 1,024 characters."""
     if not isinstance(value, str):
-        raise InvalidQuery(not_a(value, "name", "a str"))
+        raise InvalidQuery(type_error(value, "name", "a str"))
     if len(value) > MAX_NAME_CHARACTERS:
-        message = f"name has {len(value)} characters, at most {MAX_NAME_CHARACTERS} are allowed: {shown(value)}"
+        message = f"name has {len(value)} characters, at most {MAX_NAME_CHARACTERS} are allowed: {describe(value)}"
         raise InvalidQuery(message)
     return str.__str__(value)
 
@@ -83,9 +83,9 @@ def chat_message(value: object) -> tuple[ChatMessage, str, str | None]:
         InvalidMessage: It is no `ChatMessage`, or its role, content or payload cannot be stored.
     """
     if not isinstance(value, ChatMessage):
-        raise InvalidMessage(not_a(value, "message", "a ChatMessage"))
+        raise InvalidMessage(type_error(value, "message", "a ChatMessage"))
     role, content, payload = value
-    if type(role) is not str or role not in _USUAL_ROLES:
+    if type(role) is not str or role not in _KNOWN_ROLES:
         role = _short_text(role, "role", MAX_WORD_BYTES, InvalidMessage)
     if not isinstance(content, str):
         message = f"content must be a str, not {type(content).__name__}"
@@ -103,13 +103,13 @@ def new_message(value: object) -> tuple[object, object, object]:
         return value, None, None
     if isinstance(value, NewMessage):
         return value.message, value.created_at, value.idempotency_key
-    raise InvalidMessage(not_a(value, "message", "a ChatMessage or a NewMessage"))
+    raise InvalidMessage(type_error(value, "message", "a ChatMessage or a NewMessage"))
 
 
-def moment(value: object, what: str, error: type[StoreError] = InvalidQuery) -> datetime:
+def aware_datetime(value: object, what: str, error: type[StoreError] = InvalidQuery) -> datetime:
     """Return an aware time in UTC."""
     if not isinstance(value, datetime):
-        raise error(not_a(value, what, "a datetime"))
+        raise error(type_error(value, what, "a datetime"))
     try:
         offset = value.utcoffset()
     except (TypeError, ValueError) as wrong:
@@ -122,33 +122,33 @@ def moment(value: object, what: str, error: type[StoreError] = InvalidQuery) -> 
         time = value.astimezone(UTC)
     except OverflowError:
         time = datetime.min.replace(tzinfo=UTC)
-    if not FIRST_MOMENT <= time <= _LAST_MOMENT:
-        message = f"{what} must be between {FIRST_MOMENT} and {_LAST_MOMENT}: {value.isoformat()}"
+    if not MIN_DATETIME <= time <= _MAX_DATETIME:
+        message = f"{what} must be between {MIN_DATETIME} and {_MAX_DATETIME}: {value.isoformat()}"
         raise error(message)
     return time
 
 
-def whole_number(value: object, what: str, least: int = 0, most: int = MAX_BIGINT) -> int:
+def integer(value: object, what: str, minimum: int = 0, maximum: int = MAX_BIGINT) -> int:
     """Return the value if it is an `int` of the range given."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidQuery(not_a(value, what, "an int"))
-    if not least <= value <= most:
-        message = f"{what} must be {least} to {most}: {shown(value)}"
+        raise InvalidQuery(type_error(value, what, "an int"))
+    if not minimum <= value <= maximum:
+        message = f"{what} must be {minimum} to {maximum}: {describe(value)}"
         raise InvalidQuery(message)
     return int(value)
 
 
 def optional_number(value: object, what: str) -> int | None:
     """Return the value if it is None or an `int` of 0 or more."""
-    return None if value is None else whole_number(value, what)
+    return None if value is None else integer(value, what)
 
 
-def ago(now: datetime, age: object, what: str, unit: timedelta) -> datetime:
+def cutoff(now: datetime, age: object, what: str, unit: timedelta) -> datetime:
     """Return the time that was ``age`` units ago; the first of all times where that is longer ago."""
     if isinstance(age, bool) or not isinstance(age, int | float):
-        raise InvalidQuery(not_a(age, what, "a number"))
+        raise InvalidQuery(type_error(age, what, "a number"))
     if not 0 <= age < math.inf:
-        message = f"{what} must be 0 or more and finite: {shown(age)}"
+        message = f"{what} must be 0 or more and finite: {describe(age)}"
         raise InvalidQuery(message)
     try:
         return now - age * unit
@@ -159,7 +159,7 @@ def ago(now: datetime, age: object, what: str, unit: timedelta) -> datetime:
 def session_attributes(value: object) -> dict[str, Any]:
     """Return a mapping as attributes; None in it stays, and means: without this one."""
     if not isinstance(value, Mapping):
-        raise InvalidQuery(not_a(value, "attributes", "a mapping"))
+        raise InvalidQuery(type_error(value, "attributes", "a mapping"))
     plain: dict[str, Any] = json_value(dict(value), "attributes", InvalidQuery)
     return plain
 
@@ -170,7 +170,9 @@ def attribute_filter(value: object) -> dict[str, str | int | float | bool]:
     for name, item in wanted.items():
         scalar = isinstance(item, str | bool | float) or (isinstance(item, int) and abs(item) <= MAX_BIGINT)
         if not scalar:
-            message = f"attribute {shown(name)} can be asked for by a str, bool, float or 64-bit int: {shown(item)}"
+            message = (
+                f"attribute {describe(name)} can be asked for by a str, bool, float or 64-bit int: {describe(item)}"
+            )
             raise InvalidQuery(message)
     return wanted
 
@@ -181,7 +183,7 @@ def json_value(value: object, what: str, error: type[StoreError], depth: int = 0
     Tuples become lists. A float too large to have a fraction becomes the whole number JSONB would make of it,
     and minus zero becomes zero, which is all JSONB knows.
     """
-    if value is None or type(value) in _AS_IT_IS or (type(value) is int and value.bit_length() <= MAX_INTEGER_BITS):
+    if value is None or type(value) in _JSON_SCALARS or (type(value) is int and value.bit_length() <= MAX_INTEGER_BITS):
         return value
     if isinstance(value, str):
         return str.__str__(value)
@@ -193,14 +195,14 @@ def json_value(value: object, what: str, error: type[StoreError], depth: int = 0
     if isinstance(value, dict):
         for name in value:
             if not isinstance(name, str):
-                raise error(not_a(name, f"a key in {what}", "a str"))
+                raise error(type_error(name, f"a key in {what}", "a str"))
         return {
-            str.__str__(name): item if type(item) in _AS_IT_IS else json_value(item, what, error, depth + 1)
+            str.__str__(name): item if type(item) in _JSON_SCALARS else json_value(item, what, error, depth + 1)
             for name, item in value.items()
         }
     if isinstance(value, list | tuple):
         return [json_value(item, what, error, depth + 1) for item in value]
-    raise error(not_a(value, what, "JSON"))
+    raise error(type_error(value, what, "JSON"))
 
 
 def _number(value: float, what: str, error: type[StoreError]) -> int | float:
@@ -219,22 +221,22 @@ def _number(value: float, what: str, error: type[StoreError]) -> int | float:
 
 def _short_text(value: object, what: str, limit: int, error: type[StoreError]) -> str:
     if not isinstance(value, str):
-        raise error(not_a(value, what, "a str"))
+        raise error(type_error(value, what, "a str"))
     try:
         size = len(value) if value.isascii() else len(value.encode())
     except UnicodeEncodeError:
-        message = f"{what} holds a lone surrogate: {shown(value)}"
+        message = f"{what} holds a lone surrogate: {describe(value)}"
         raise error(message) from None
     if not 1 <= size <= limit:
-        message = f"{what} must be 1 to {limit} bytes of UTF-8, not {size}: {shown(value)}"
+        message = f"{what} must be 1 to {limit} bytes of UTF-8, not {size}: {describe(value)}"
         raise error(message)
     if "\0" in value:
-        message = f"{what} holds a NUL character: {shown(value)}"
+        message = f"{what} holds a NUL character: {describe(value)}"
         raise error(message)
     # Not str(value), which is the name of a member where an Enum of strings is given.
     return str.__str__(value)
 
 
-def not_a(value: object, what: str, kind: str) -> str:
+def type_error(value: object, what: str, kind: str) -> str:
     """Return what is wrong with a value of another kind."""
-    return f"{what} must be {kind}, not {shown(value)}"
+    return f"{what} must be {kind}, not {describe(value)}"

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy.exc import DBAPIError
 
-from session_store.database.access import Access, Plan, Step
-from session_store.database.driver_errors import Failure, meaning
-from session_store.database.functions import check_references_at_once
+from session_store.database.access import Access, Step, Steps
+from session_store.database.driver_errors import ErrorKind, classify
+from session_store.database.functions import set_constraints_immediate
 from session_store.interface.errors import InvalidQuery
-from session_store.models.validation import not_a, whole_number
+from session_store.models.validation import integer, type_error
 from session_store.repositories import retention
 from session_store.repositories.row_mapping import fetch
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
     OnBatch = Callable[[int], object] | None
 
-FIRST: Final = (datetime.min.replace(tzinfo=UTC), "")
+BEFORE_FIRST: Final = (datetime.min.replace(tzinfo=UTC), "")
 """Behind this are all sessions."""
 
-_MOST_IN_A_BATCH: Final = 10_000
+_MAX_BATCH_SIZE: Final = 10_000
 
 
-class Batch(NamedTuple):
+class BatchResult(NamedTuple):
     """How many were removed, and the last one looked at: None when there are no more."""
 
     removed: int
@@ -39,65 +39,65 @@ class Batch(NamedTuple):
 
 def batch_limit(batch_size: object) -> int:
     """Return the size of a batch if it can be one."""
-    return whole_number(batch_size, "batch_size", 1, _MOST_IN_A_BATCH)
+    return integer(batch_size, "batch_size", 1, _MAX_BATCH_SIZE)
 
 
-def told(on_batch: OnBatch) -> Callable[[int], object]:
+def progress_callback(on_batch: OnBatch) -> Callable[[int], object]:
     """Return what is called after each batch.
 
     Raises:
         InvalidQuery: It cannot be called.
     """
     if on_batch is None or callable(on_batch):
-        return on_batch or _nobody_is_told
-    raise InvalidQuery(not_a(on_batch, "on_batch", "a function, or None"))
+        return on_batch or _ignore_progress
+    raise InvalidQuery(type_error(on_batch, "on_batch", "a function, or None"))
 
 
-def in_batches(
-    remove: Callable[..., Batch], batch_size: object, on_batch: OnBatch, *, behind: Any, key: str | None = None
-) -> Plan[int]:
+def run_batches(
+    delete: Callable[..., BatchResult], batch_size: object, on_batch: OnBatch, *, after: Any, key: str | None = None
+) -> Steps[int]:
     """Remove one batch after the other, each in a transaction of its own, and return how many there were.
 
     Args:
-        remove: Removes up to ``limit`` behind the one called ``behind``.
+        delete: Deletes up to ``limit`` rows after the position ``after``.
         batch_size: As the caller gave it.
         on_batch: As the caller gave it.
-        behind: Where the first batch begins.
+        after: The position before the first batch.
         key: The session all of this is about, if it is one.
     """
     limit = batch_limit(batch_size)
-    tell = told(on_batch)
+    tell = progress_callback(on_batch)
     removed = 0
-    while behind is not None:
-        batch: Batch = yield Step(partial(remove, behind=behind, limit=limit), key=key)
+    while after is not None:
+        batch: BatchResult = yield Step(partial(delete, after=after, limit=limit), key=key)
         removed += batch.removed
         tell(batch.removed)
-        behind = batch.last
+        after = batch.last
     return removed
 
 
-def counted(count: Executable, values: Mapping[str, Any], batch_size: object, on_batch: OnBatch) -> Plan[int]:
+def count_only(count: Executable, values: Mapping[str, Any], batch_size: object, on_batch: OnBatch) -> Steps[int]:
     """Return what a SELECT counts, for a dry run: its arguments are checked as if it were none."""
     batch_limit(batch_size)
-    told(on_batch)
+    progress_callback(on_batch)
     number: int = yield Step(lambda db: int(fetch(db, count, values)[0][0]), Access.READ)
     return number
 
 
 def delete_batch(
-    db: Connection, *, lock: ReturningUpdate[Any], values: Mapping[str, Any], behind: tuple[datetime, str], limit: int
-) -> Batch:
+    db: Connection, *, lock: ReturningUpdate[Any], values: Mapping[str, Any], after: tuple[datetime, str], limit: int
+) -> BatchResult:
     """Delete the next sessions that a statement locks; those that another table refers to stay."""
-    place = {"behind_minute": behind[0], "behind_key": behind[1]}
+    place = {"behind_minute": after[0], "behind_key": after[1]}
     minutes = {row.key: row.active_minute for row in db.execute(lock, {**values, **place, "limit": limit})}
     keys = sorted(minutes)
     # One that is referred to must not keep the others; only then they are taken one by one.
     whole = not keys or delete_locked(db, keys)
     deleted = len(keys) if whole else sum(delete_locked(db, [key]) for key in keys)
     if len(keys) < limit:
-        return Batch(deleted, None)
+        return BatchResult(deleted, None)
     last = max(minutes.values())
-    return Batch(deleted, (last, next(key for key in keys if minutes[key] == last)))
+    return BatchResult(deleted, (last, next(key for key in keys if minutes[key] == last)))
 
 
 def delete_locked(db: Connection, keys: Sequence[str]) -> bool:
@@ -105,15 +105,15 @@ def delete_locked(db: Connection, keys: Sequence[str]) -> bool:
     # By name, not by cascade: a host's SQLite engine may have foreign keys off.
     try:
         with db.begin_nested():
-            check_references_at_once(db)
+            set_constraints_immediate(db)
             for statement in (retention.DELETE_STATES, retention.DELETE_MESSAGES, retention.DELETE_HEADS):
                 db.execute(statement, {"keys": keys})
     except DBAPIError as error:
-        if meaning(error) is Failure.REFERRED_TO:
+        if classify(error) is ErrorKind.FOREIGN_KEY_VIOLATION:
             return False
         raise
     return True
 
 
-def _nobody_is_told(_removed: int) -> None:
+def _ignore_progress(_removed: int) -> None:
     pass

@@ -13,8 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from session_store.interface.errors import Conflict
-from session_store.interface.values import IDLE, SessionCopy, StateEntry
-from session_store.models.types import as_utc, dump_json, escape, load_json, minute_of, same_json, utc_text
+from session_store.interface.values import IDLE, ImportedSession, StateEntry
+from session_store.models.types import as_utc, dump_json, escape, load_json, same_json, truncate_to_minute, utc_text
 from session_store.models.validation import MAX_BIGINT
 from session_store.repositories import bulk_copy_statements
 from session_store.repositories.row_mapping import fetch
@@ -49,10 +49,10 @@ class MessageRow(NamedTuple):
 
 
 @dataclass(slots=True)
-class Part:
+class SessionSlice:
     """What is written of a session in one transaction; ``is_whole`` where it ends with it and nothing is missing."""
 
-    head: SessionCopy
+    head: ImportedSession
     states: list[StateEntry] = field(default_factory=list)
     messages: list[MessageRow] = field(default_factory=list)
     is_whole: bool = False
@@ -63,7 +63,7 @@ class Part:
         return self.head.key
 
 
-class Written(NamedTuple):
+class WriteResult(NamedTuple):
     """What became of the messages of a part, and why the session was left as it is, if it was."""
 
     added: int
@@ -71,7 +71,7 @@ class Written(NamedTuple):
     problem: str | None = None
 
 
-class _Counted(NamedTuple):
+class _HeadCounters(NamedTuple):
     """What a head counts, its times as text; in the order of `copies.COUNTED`."""
 
     last_activity: str
@@ -84,7 +84,7 @@ class _Counted(NamedTuple):
     state_seq: int
 
 
-def grouped(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
+def in_groups(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
     """Put together what is small, so that it can be read at once; what is more than a page stays alone."""
     group: list[Item] = []
     total = 0
@@ -98,7 +98,7 @@ def grouped(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list
         yield group
 
 
-def rows_of(read: Read, statement: Executable, keys: Sequence[str], after: int = 0) -> Iterator[Any]:
+def rows_by_key(read: Read, statement: Executable, keys: Sequence[str], after: int = 0) -> Iterator[Any]:
     """Read the rows of a group of sessions in the order of their keys and numbers; those of a single one by pages."""
     limit = PAGE if len(keys) == 1 else MAX_BIGINT
     while page := read(statement, {"keys": keys, "after": after, "limit": limit}):
@@ -108,7 +108,7 @@ def rows_of(read: Read, statement: Executable, keys: Sequence[str], after: int =
         after = page[-1][SEQ]
 
 
-def write_parts(db: Connection, parts: Iterable[Part]) -> dict[str, Written]:
+def write_slices(db: Connection, parts: Iterable[SessionSlice]) -> dict[str, WriteResult]:
     """Write parts of different sessions and return what became of each, by the session's key.
 
     Raises:
@@ -116,32 +116,32 @@ def write_parts(db: Connection, parts: Iterable[Part]) -> dict[str, Written]:
     """
     # By key, so that two copies never wait for each other in a ring.
     parts = sorted(parts, key=lambda part: part.key)
-    heads = _locked(db, [part.key for part in parts])
-    different = _different(db, parts, heads)
-    taken = _taken(db, parts, heads)
-    written: dict[str, Written] = {}
+    heads = _lock_heads(db, [part.key for part in parts])
+    different = _find_differences(db, parts, heads)
+    taken = _taken_keys(db, parts, heads)
+    written: dict[str, WriteResult] = {}
     new, changed = [], []
     states: list[tuple[Any, ...]] = []
     messages: list[MessageRow] = []
     for part in parts:
-        before = heads.get(part.key) or _born(part.head)
+        before = heads.get(part.key) or _new_head(part.head)
         added = [message for message in part.messages if message.seq > before.last_seq]
         there = len(part.messages) - len(added)
         if part.key in different:
             written[part.key] = different[part.key]
             continue
         if part.key in taken:
-            written[part.key] = Written(0, there, taken[part.key])
+            written[part.key] = WriteResult(0, there, taken[part.key])
             continue
         entries = [entry for entry in part.states if entry.seq > before.state_seq]
-        after = _after(before, part, entries, added)
+        after = _counters_after(before, part, entries, added)
         if part.key not in heads:
-            new.append((*_described(part.head), *after))
+            new.append((*_head_columns(part.head), *after))
         elif after != before:
-            changed.append((*_described(part.head), *after))
+            changed.append((*_head_columns(part.head), *after))
         states += ((part.key, *entry[:-1], utc_text(entry.entered_at)) for entry in entries)
         messages += added
-        written[part.key] = Written(len(added), there)
+        written[part.key] = WriteResult(len(added), there)
     if bulk_copy_statements.NEW_HEADS.run(db, new) < len(new):
         problem = "a session that is being copied was made meanwhile"
         raise Conflict(problem)
@@ -151,10 +151,10 @@ def write_parts(db: Connection, parts: Iterable[Part]) -> dict[str, Written]:
     return written
 
 
-def _locked(db: Connection, keys: Sequence[str]) -> dict[str, _Counted]:
+def _lock_heads(db: Connection, keys: Sequence[str]) -> dict[str, _HeadCounters]:
     heads = {}
     for key, *row in fetch(db, bulk_copy_statements.LOCK_HEADS, {"keys": keys}):
-        head = _Counted(*row)
+        head = _HeadCounters(*row)
         heads[key] = head._replace(
             last_activity=_as_text(head.last_activity),
             active_minute=_as_text(head.active_minute),
@@ -163,13 +163,17 @@ def _locked(db: Connection, keys: Sequence[str]) -> dict[str, _Counted]:
     return heads
 
 
-def _different(db: Connection, parts: Sequence[Part], heads: Mapping[str, _Counted]) -> dict[str, Written]:
+def _find_differences(
+    db: Connection, parts: Sequence[SessionSlice], heads: Mapping[str, _HeadCounters]
+) -> dict[str, WriteResult]:
     """Return the sessions that have other messages under numbers that are taken, or have them no more."""
     different = {}
     there = [part for part in parts if part.messages and part.messages[0].seq <= _last_seq(heads, part)]
-    for group in grouped(there, lambda part: heads[part.key].message_count):
+    for group in in_groups(there, lambda part: heads[part.key].message_count):
         first = group[0].messages[0].seq if len(group) == 1 else 1
-        rows = rows_of(partial(fetch, db), bulk_copy_statements.SOME_MESSAGES, [part.key for part in group], first - 1)
+        rows = rows_by_key(
+            partial(fetch, db), bulk_copy_statements.SOME_MESSAGES, [part.key for part in group], first - 1
+        )
         row = next(rows, None)
         for part in group:
             for equal, message in enumerate(part.messages):
@@ -179,7 +183,7 @@ def _different(db: Connection, parts: Sequence[Part], heads: Mapping[str, _Count
                     row = next(rows, None)
                 problem = _difference(message, row)
                 if problem is not None:
-                    different[part.key] = Written(0, equal, problem)
+                    different[part.key] = WriteResult(0, equal, problem)
                     break
     return different
 
@@ -197,7 +201,7 @@ def _is_same(one: str | None, other: str | None) -> bool:
     return one == other or (one is not None and other is not None and same_json(load_json(one), load_json(other)))
 
 
-def _taken(db: Connection, parts: Iterable[Part], heads: Mapping[str, _Counted]) -> dict[str, str]:
+def _taken_keys(db: Connection, parts: Iterable[SessionSlice], heads: Mapping[str, _HeadCounters]) -> dict[str, str]:
     """Return the sessions that would have two messages under one idempotency key, and of which."""
     named = [
         message
@@ -217,16 +221,20 @@ def _taken(db: Connection, parts: Iterable[Part], heads: Mapping[str, _Counted])
     return taken
 
 
-def _last_seq(heads: Mapping[str, _Counted], part: Part) -> int:
+def _last_seq(heads: Mapping[str, _HeadCounters], part: SessionSlice) -> int:
     head = heads.get(part.key)
     return 0 if head is None else head.last_seq
 
 
-def _born(head: SessionCopy) -> _Counted:
-    return _Counted(utc_text(head.created_at), utc_text(minute_of(head.created_at)), 0, 0, IDLE, None, None, 0)
+def _new_head(head: ImportedSession) -> _HeadCounters:
+    return _HeadCounters(
+        utc_text(head.created_at), utc_text(truncate_to_minute(head.created_at)), 0, 0, IDLE, None, None, 0
+    )
 
 
-def _after(before: _Counted, part: Part, entries: Sequence[StateEntry], added: Sequence[MessageRow]) -> _Counted:
+def _counters_after(
+    before: _HeadCounters, part: SessionSlice, entries: Sequence[StateEntry], added: Sequence[MessageRow]
+) -> _HeadCounters:
     """Return what a head counts when entries and messages have been added."""
     counted = before._replace(
         last_activity=max([before.last_activity, *(message.created_at for message in added)]),
@@ -247,10 +255,10 @@ def _after(before: _Counted, part: Part, entries: Sequence[StateEntry], added: S
             counted = counted._replace(
                 state=head.state, turn_id=head.turn_id, state_entered_at=entered, state_seq=head.state_seq
             )
-    return counted._replace(active_minute=utc_text(minute_of(as_utc(counted.last_activity))))
+    return counted._replace(active_minute=utc_text(truncate_to_minute(as_utc(counted.last_activity))))
 
 
-def _described(head: SessionCopy) -> tuple[Any, ...]:
+def _head_columns(head: ImportedSession) -> tuple[Any, ...]:
     name = None if head.name is None else escape(head.name)
     return head.key, name, head.owner, dump_json(head.attributes), utc_text(head.created_at)
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Text, bindparam, cast, select, type_coerce
 
-from session_store.database.bulk_insert import bulk
+from session_store.database.bulk_insert import bulk_insert
 from session_store.models.models import MESSAGES, SESSIONS, STATES
-from session_store.repositories.statements import KEYS, METADATA, a_number, a_text
+from session_store.repositories.statements import KEYS, METADATA, int_param, text_param
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,18 +38,18 @@ LOCK_HEADS: Final = (
 )
 """Lock those of some sessions that are there."""
 
-NEW_HEADS: Final = bulk(SESSIONS, _HEAD, "ON CONFLICT (key) DO NOTHING")
+NEW_HEADS: Final = bulk_insert(SESSIONS, _HEAD, "ON CONFLICT (key) DO NOTHING")
 """Make sessions; who finds fewer rows written than given has been overtaken."""
 
-CHANGED_HEADS: Final = bulk(
+CHANGED_HEADS: Final = bulk_insert(
     SESSIONS,
     _HEAD,
     f"ON CONFLICT (key) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in COUNTED)}",
 )
 """Set what is counted of sessions that are locked."""
 
-NEW_STATES: Final = bulk(STATES, ("session_key", "seq", "state", "turn_id", "entered_at"))
-NEW_MESSAGES: Final = bulk(
+NEW_STATES: Final = bulk_insert(STATES, ("session_key", "seq", "state", "turn_id", "entered_at"))
+NEW_MESSAGES: Final = bulk_insert(
     MESSAGES, ("session_key", "seq", "turn_id", "role", "content", "payload", "idempotency_key", "created_at")
 )
 
@@ -58,9 +58,9 @@ def heads(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
     """Select the next sessions behind a key for which all conditions hold, as they are now."""
     return (
         select(*METADATA, SESSIONS.c.state_seq)
-        .where(*conditions, SESSIONS.c.key > a_text("behind"))
+        .where(*conditions, SESSIONS.c.key > text_param("behind"))
         .order_by(SESSIONS.c.key)
-        .limit(a_number("limit"))
+        .limit(int_param("limit"))
     )
 
 
@@ -75,17 +75,17 @@ SOME_MESSAGES: Final = (
         MESSAGES.c.idempotency_key,
         MESSAGES.c.created_at,
     )
-    .where(MESSAGES.c.session_key.in_(KEYS), MESSAGES.c.seq > a_number("after"))
+    .where(MESSAGES.c.session_key.in_(KEYS), MESSAGES.c.seq > int_param("after"))
     .order_by(MESSAGES.c.session_key, MESSAGES.c.seq)
-    .limit(a_number("limit"))
+    .limit(int_param("limit"))
 )
 """Messages of some sessions behind a number: of many sessions all, of one a page."""
 
 SOME_STATES: Final = (
     select(STATES.c.session_key, STATES.c.seq, STATES.c.state, STATES.c.turn_id, STATES.c.entered_at)
-    .where(STATES.c.session_key.in_(KEYS), STATES.c.seq > a_number("after"))
+    .where(STATES.c.session_key.in_(KEYS), STATES.c.seq > int_param("after"))
     .order_by(STATES.c.session_key, STATES.c.seq)
-    .limit(a_number("limit"))
+    .limit(int_param("limit"))
 )
 
 IDEMPOTENCY_KEYS: Final = select(MESSAGES.c.session_key, MESSAGES.c.idempotency_key).where(

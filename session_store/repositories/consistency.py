@@ -12,7 +12,7 @@ from sqlalchemy import Integer, and_, bindparam, case, cast, delete, exists, fun
 
 from session_store.database.time_functions import minute_of_time
 from session_store.models.models import MESSAGES, SESSIONS, STATES
-from session_store.repositories.statements import a_number, a_text
+from session_store.repositories.statements import int_param, text_param
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Heads.
 
 _IN_RANGE: Final = {
-    table: and_(column > a_text("behind"), column <= a_text("up_to"))
+    table: and_(column > text_param("behind"), column <= text_param("up_to"))
     for table, column in (
         (SESSIONS, SESSIONS.c.key),
         (MESSAGES, MESSAGES.c.session_key),
@@ -31,7 +31,7 @@ _IN_RANGE: Final = {
 }
 
 
-def _told_by_logs(*, in_range: bool) -> tuple[Subquery, Subquery]:
+def _expected_values(*, in_range: bool) -> tuple[Subquery, Subquery]:
     messages = select(
         MESSAGES.c.session_key,
         func.count().label("number"),
@@ -48,7 +48,7 @@ def _told_by_logs(*, in_range: bool) -> tuple[Subquery, Subquery]:
     return messages.subquery("told"), states.subquery("entry")
 
 
-def _wrong(told: Subquery, entry: Subquery) -> Mapping[str, ColumnElement[bool]]:
+def _is_wrong(told: Subquery, entry: Subquery) -> Mapping[str, ColumnElement[bool]]:
     """Return what is wrong with a head, by the name of what it says."""
     return {
         "message_count": SESSIONS.c.message_count != func.coalesce(told.c.number, 0),
@@ -67,7 +67,7 @@ def _wrong(told: Subquery, entry: Subquery) -> Mapping[str, ColumnElement[bool]]
     }
 
 
-def _beside_logs(statement: Select[Any], told: Subquery, entry: Subquery) -> Select[Any]:
+def _joined_with_logs(statement: Select[Any], told: Subquery, entry: Subquery) -> Select[Any]:
     return statement.select_from(
         SESSIONS.outerjoin(told, told.c.session_key == SESSIONS.c.key).outerjoin(
             entry, entry.c.session_key == SESSIONS.c.key
@@ -76,20 +76,24 @@ def _beside_logs(statement: Select[Any], told: Subquery, entry: Subquery) -> Sel
 
 
 def _count_wrong() -> Select[Any]:
-    told, entry = _told_by_logs(in_range=False)
+    told, entry = _expected_values(in_range=False)
     figures: list[ColumnElement[Any]] = []
-    for name, is_wrong in _wrong(told, entry).items():
+    for name, is_wrong in _is_wrong(told, entry).items():
         figures += [
             func.coalesce(func.sum(cast(case((is_wrong, 1), else_=0), Integer)), 0).label(name),
             func.min(case((is_wrong, SESSIONS.c.key))).label(f"{name}_of"),
         ]
-    return _beside_logs(select(func.count().label("sessions"), *figures), told, entry)
+    return _joined_with_logs(select(func.count().label("sessions"), *figures), told, entry)
 
 
 def _wrong_in_range() -> Select[Any]:
-    told, entry = _told_by_logs(in_range=True)
-    wrong = or_(*_wrong(told, entry).values())
-    return _beside_logs(select(SESSIONS.c.key), told, entry).where(_IN_RANGE[SESSIONS], wrong).order_by(SESSIONS.c.key)
+    told, entry = _expected_values(in_range=True)
+    wrong = or_(*_is_wrong(told, entry).values())
+    return (
+        _joined_with_logs(select(SESSIONS.c.key), told, entry)
+        .where(_IN_RANGE[SESSIONS], wrong)
+        .order_by(SESSIONS.c.key)
+    )
 
 
 COUNT_WRONG_HEADS: Final = _count_wrong()
@@ -97,7 +101,10 @@ COUNT_WRONG_HEADS: Final = _count_wrong()
 WRONG_HEADS: Final = _wrong_in_range()
 """The keys of the sessions whose head is wrong, of those behind one key and up to another one."""
 NEXT_KEYS: Final = (
-    select(SESSIONS.c.key).where(SESSIONS.c.key > a_text("behind")).order_by(SESSIONS.c.key).limit(a_number("limit"))
+    select(SESSIONS.c.key)
+    .where(SESSIONS.c.key > text_param("behind"))
+    .order_by(SESSIONS.c.key)
+    .limit(int_param("limit"))
 )
 
 
@@ -117,9 +124,9 @@ def _some_orphans(log: Table) -> Select[Any]:
     entry = tuple_(log.c.session_key, log.c.seq)
     return (
         select(log.c.session_key, log.c.seq)
-        .where(_has_no_head(log), tuple_(a_text("behind_key"), a_number("behind_seq")) < entry)
+        .where(_has_no_head(log), tuple_(text_param("behind_key"), int_param("behind_seq")) < entry)
         .order_by(log.c.session_key, log.c.seq)
-        .limit(a_number("limit"))
+        .limit(int_param("limit"))
     )
 
 
@@ -139,10 +146,10 @@ ORPHANED_KEYS: Final = {
             func.min(time),
             select(func.min(_TIMES[other])).where(other.c.session_key == log.c.session_key).scalar_subquery(),
         )
-        .where(_has_no_head(log), log.c.session_key > a_text("behind"))
+        .where(_has_no_head(log), log.c.session_key > text_param("behind"))
         .group_by(log.c.session_key)
         .order_by(log.c.session_key)
-        .limit(a_number("limit"))
+        .limit(int_param("limit"))
     )
     for (log, time), other in zip(_TIMES.items(), reversed(LOGS), strict=True)
 }

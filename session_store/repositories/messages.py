@@ -7,25 +7,31 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from session_store.database.access import Access, Plan, Step, reads, writes_at_once
-from session_store.database.functions import must_lock_first
+from session_store.database.access import Access, Step, Steps, read_only, single_statement
+from session_store.database.functions import needs_explicit_lock
 from session_store.interface.errors import Conflict, IdempotencyConflict, InvalidMessage, InvalidQuery
 from session_store.interface.values import ChatMessage, MessageHit, NewMessage, StoredMessage
-from session_store.models.types import minute_of
+from session_store.models.types import truncate_to_minute
 from session_store.models.validation import (
+    aware_datetime,
     chat_message,
     identifier,
-    moment,
+    integer,
     new_message,
     optional_identifier,
     optional_number,
-    whole_number,
 )
 from session_store.repositories import retention, statements
-from session_store.repositories.batching import Batch, counted, in_batches
-from session_store.repositories.row_mapping import birth, chat_messages, fetch, same_message, stored_message
+from session_store.repositories.batching import BatchResult, count_only, run_batches
+from session_store.repositories.row_mapping import (
+    chat_messages,
+    fetch,
+    new_session_values,
+    same_message,
+    stored_message,
+)
 from session_store.repositories.search import find_messages
-from session_store.repositories.search_statements import HitQuery
+from session_store.repositories.search_statements import MessageQuery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +40,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.sql.dml import ReturningDelete
 
-_KEYS_AT_ONCE: Final = 10_000
+_KEY_BATCH_SIZE: Final = 10_000
 """SQLite takes 32,766 parameters in one statement, PostgreSQL 65,535."""
 
 
@@ -44,7 +50,7 @@ class MessageRepository:
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
 
-    @writes_at_once
+    @single_statement
     def append(
         self,
         db: Connection,
@@ -72,7 +78,7 @@ class MessageRepository:
         key = identifier(key, "key")
         entry = _entry(message, created_at, idempotency_key, self._clock())
         values = {
-            **birth(key, entry.created_at),
+            **new_session_values(key, entry.created_at),
             "count": 1,
             "role": entry.message.role,
             "content": entry.content,
@@ -82,7 +88,7 @@ class MessageRepository:
         if idempotency_key is None:
             appended = statements.APPEND.run(db, values)
         else:
-            if must_lock_first(db):
+            if needs_explicit_lock(db):
                 db.execute(statements.LOCK_OR_CREATE, values)
             appended = statements.APPEND_ONCE.run(db, values)
             if not appended:
@@ -90,7 +96,7 @@ class MessageRepository:
         entry.seq, entry.turn_id = appended[0].seq, appended[0].turn_id
         return entry.stored()
 
-    def append_many(self, key: str, messages: Iterable[ChatMessage | NewMessage]) -> Plan[list[StoredMessage]]:
+    def append_many(self, key: str, messages: Iterable[ChatMessage | NewMessage]) -> Steps[list[StoredMessage]]:
         """Append all the messages or none, creating the session, and return them with their seqs.
 
         A message whose idempotency key is there already, or earlier in the same call, is not written; the first
@@ -107,14 +113,14 @@ class MessageRepository:
         key = identifier(key, "key")
         now = self._clock()
         entries = [_entry(*new_message(message), now) for message in messages]
-        _kept(key, entries, {})
+        _same_entry(key, entries, {})
         # Without a key to look for it is one statement, where the database can say it in one.
         looks = any(entry.idempotency_key is not None for entry in entries)
         append = partial(self._append_entries, key=key, entries=entries)
-        stored: list[StoredMessage] = yield Step(append, Access.WRITE if looks else Access.AT_ONCE, key)
+        stored: list[StoredMessage] = yield Step(append, Access.WRITE if looks else Access.SINGLE_STATEMENT, key)
         return stored
 
-    @reads
+    @read_only
     def load(self, db: Connection, key: str, *, last: int | None = None) -> list[ChatMessage]:
         """Return the messages of a session, oldest first; none for a session that is not there.
 
@@ -130,10 +136,10 @@ class MessageRepository:
         values: dict[str, Any] = {"the_key": identifier(key, "key")}
         if last is None:
             return chat_messages(fetch(db, statements.LOAD, values))
-        values["last"] = whole_number(last, "last")
+        values["last"] = integer(last, "last")
         return chat_messages(reversed(fetch(db, statements.LOAD_LAST, values)))
 
-    @reads
+    @read_only
     def history(
         self,
         db: Connection,
@@ -171,7 +177,7 @@ class MessageRepository:
         """
         return self._take_last(db, key, None)
 
-    @reads
+    @read_only
     def search_messages(  # noqa: PLR0913 - each is a filter
         self,
         db: Connection,
@@ -202,7 +208,7 @@ class MessageRepository:
             InvalidQuery: An argument is not of its kind or out of its range.
             InvalidKey: The key or the role cannot be one.
         """
-        return find_messages(db, keyword, HitQuery(key, role, since, until, limit, after, order))
+        return find_messages(db, keyword, MessageQuery(key, role, since, until, limit, after, order))
 
     def remove_last(self, db: Connection, key: str, *, seq: int | None = None) -> bool:
         """Remove the last message and say whether there was one.
@@ -234,7 +240,7 @@ class MessageRepository:
         values = {
             "the_key": identifier(key, "key"),
             "now": now,
-            "minute": minute_of(now),
+            "minute": truncate_to_minute(now),
             "new_role": message.role,
             "new_content": content,
             "new_payload": payload,
@@ -243,7 +249,7 @@ class MessageRepository:
             touch, replace = statements.TOUCH, statements.REPLACE_LAST
         else:
             touch, replace = statements.TOUCH_IF, statements.REPLACE_LAST_IF
-            values["the_seq"] = whole_number(seq, "seq")
+            values["the_seq"] = integer(seq, "seq")
         # The second may still find another message last, which came while the first waited for the head.
         if db.execute(touch, values).one_or_none() is None:
             return False
@@ -265,7 +271,7 @@ class MessageRepository:
         batch_size: int = 500,
         dry_run: bool = False,
         on_batch: Callable[[int], object] | None = None,
-    ) -> Plan[int]:
+    ) -> Steps[int]:
         """Remove the old messages of a session and return how many there were; its head stays, and its numbering.
 
         With both limits a message goes if it is beyond the newest and old enough. Its idempotency key goes with it.
@@ -284,26 +290,26 @@ class MessageRepository:
         """
         values: dict[str, Any] = {"the_key": identifier(key, "key")}
         if keep_last is not None:
-            values["keep_last"] = whole_number(keep_last, "keep_last")
+            values["keep_last"] = integer(keep_last, "keep_last")
         if before is not None:
-            values["before"] = moment(before, "before")
+            values["before"] = aware_datetime(before, "before")
         if len(values) == 1:
             problem = "trim needs keep_last, before or both; clear_messages removes all messages"
             raise InvalidQuery(problem)
-        conditions = retention.to_trim(keep_last=keep_last is not None, before=before is not None)
+        conditions = retention.trim_conditions(keep_last=keep_last is not None, before=before is not None)
         if dry_run:
-            return (yield from counted(retention.count_messages(conditions), values, batch_size, on_batch))
-        trim = partial(_trim_batch, statement=retention.trim_some(conditions), values=values)
-        return (yield from in_batches(trim, batch_size, on_batch, behind=0, key=key))
+            return (yield from count_only(retention.count_messages(conditions), values, batch_size, on_batch))
+        trim = partial(_trim_batch, statement=retention.delete_messages_batch(conditions), values=values)
+        return (yield from run_batches(trim, batch_size, on_batch, after=0, key=key))
 
     def _append_entries(self, db: Connection, *, key: str, entries: Sequence[_Entry]) -> list[StoredMessage]:
         known: dict[str, StoredMessage] = {}
         keys = [entry.idempotency_key for entry in entries if entry.idempotency_key is not None]
         if keys:
-            head = db.execute(statements.LOCK_OR_CREATE, birth(key, entries[0].created_at)).one()
+            head = db.execute(statements.LOCK_OR_CREATE, new_session_values(key, entries[0].created_at)).one()
             # A session without a number taken has no message to find.
             known = self._find(db, key, keys) if head.seq else {}
-        kept = _kept(key, entries, known)
+        kept = _same_entry(key, entries, known)
         self._write(db, key, [entry for entry, first in zip(entries, kept, strict=True) if entry is first])
         return [first.stored() if isinstance(first, _Entry) else first for first in kept]
 
@@ -319,8 +325,8 @@ class MessageRepository:
 
     def _find(self, db: Connection, key: str, idempotency_keys: Sequence[str]) -> dict[str, StoredMessage]:
         found: dict[str, StoredMessage] = {}
-        for start in range(0, len(idempotency_keys), _KEYS_AT_ONCE):
-            values = {"the_key": key, "keys": idempotency_keys[start : start + _KEYS_AT_ONCE]}
+        for start in range(0, len(idempotency_keys), _KEY_BATCH_SIZE):
+            values = {"the_key": key, "keys": idempotency_keys[start : start + _KEY_BATCH_SIZE]}
             rows = fetch(db, statements.FIND_BY_IDEMPOTENCY_KEY, values)
             found |= {idempotency_key: stored_message(row) for idempotency_key, *row in rows}
         return found
@@ -329,7 +335,7 @@ class MessageRepository:
         if not entries:
             return
         last_activity = max(entry.created_at for entry in entries)
-        values = birth(key, entries[0].created_at, last_activity) | {"count": len(entries)}
+        values = new_session_values(key, entries[0].created_at, last_activity) | {"count": len(entries)}
         columns: dict[str, list[Any]] = {
             "role": [entry.message.role for entry in entries],
             "content": [entry.content for entry in entries],
@@ -344,26 +350,26 @@ class MessageRepository:
     def _take_last(self, db: Connection, key: str, seq: int | None) -> StoredMessage | None:
         values: dict[str, Any] = {"the_key": identifier(key, "key")}
         if seq is not None:
-            values["the_seq"] = whole_number(seq, "seq")
-        if db.execute(statements.COUNT_ONE_OFF, values).one_or_none() is None:
+            values["the_seq"] = integer(seq, "seq")
+        if db.execute(statements.DECREMENT_COUNT, values).one_or_none() is None:
             return None
         delete = statements.DELETE_LAST if seq is None else statements.DELETE_LAST_IF
         row = db.execute(delete, values).one_or_none()
         if row is None:
-            db.execute(statements.COUNT_ONE_ON, values)
+            db.execute(statements.INCREMENT_COUNT, values)
             return None
         return stored_message(row)
 
 
 def _trim_batch(
-    db: Connection, *, statement: ReturningDelete[Any], values: Mapping[str, Any], behind: int, limit: int
-) -> Batch:
+    db: Connection, *, statement: ReturningDelete[Any], values: Mapping[str, Any], after: int, limit: int
+) -> BatchResult:
     if db.execute(statements.LOCK, values).one_or_none() is None:
-        return Batch(0, None)
-    seqs = db.execute(statement, {**values, "behind": behind, "limit": limit}).scalars().all()
+        return BatchResult(0, None)
+    seqs = db.execute(statement, {**values, "behind": after, "limit": limit}).scalars().all()
     if seqs:
-        db.execute(retention.COUNT_SOME_OFF, {**values, "removed": len(seqs)})
-    return Batch(len(seqs), max(seqs) if len(seqs) == limit else None)
+        db.execute(retention.SUBTRACT_COUNT, {**values, "removed": len(seqs)})
+    return BatchResult(len(seqs), max(seqs) if len(seqs) == limit else None)
 
 
 @dataclass(slots=True)
@@ -382,7 +388,9 @@ class _Entry:
         return StoredMessage(self.seq, self.created_at, self.turn_id, self.message)
 
 
-def _kept(key: str, entries: Iterable[_Entry], known: Mapping[str, StoredMessage]) -> list[StoredMessage | _Entry]:
+def _same_entry(
+    key: str, entries: Iterable[_Entry], known: Mapping[str, StoredMessage]
+) -> list[StoredMessage | _Entry]:
     """Return for each entry the message that stands under its idempotency key: a known one, or an entry."""
     first_of: dict[str, StoredMessage | _Entry] = {**known}
     kept: list[StoredMessage | _Entry] = []
@@ -396,5 +404,5 @@ def _kept(key: str, entries: Iterable[_Entry], known: Mapping[str, StoredMessage
 
 def _entry(message: object, created_at: object, idempotency_key: object, now: datetime) -> _Entry:
     message, content, payload = chat_message(message)
-    at = now if created_at is None else moment(created_at, "created_at", InvalidMessage)
+    at = now if created_at is None else aware_datetime(created_at, "created_at", InvalidMessage)
     return _Entry(message, at, optional_identifier(idempotency_key, "idempotency_key"), content, payload)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import and_, bindparam, delete, func, literal_column, or_, select, tuple_, update
 
 from session_store.models.models import MESSAGES, SESSIONS, STATES
-from session_store.repositories.statements import ITS_MESSAGES, KEYS, THIS_SESSION, a_number, a_text, a_time
+from session_store.repositories.statements import ITS_MESSAGES, KEYS, THIS_SESSION, int_param, text_param, time_param
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,14 +24,14 @@ DELETE_STATES: Final = delete(STATES).where(STATES.c.session_key.in_(KEYS))
 DELETE_MESSAGES: Final = delete(MESSAGES).where(MESSAGES.c.session_key.in_(KEYS))
 DELETE_HEADS: Final = delete(SESSIONS).where(SESSIONS.c.key.in_(KEYS))
 
-OWNED: Final = (SESSIONS.c.owner == a_text("owner_is"),)
+OWNED_BY: Final = (SESSIONS.c.owner == text_param("owner_is"),)
 STALE: Final = (
     # The index holds the minute only; the second condition is exact.
-    SESSIONS.c.active_minute <= a_time("minute"),
-    SESSIONS.c.last_activity < a_time("cutoff"),
-    or_(SESSIONS.c.state_entered_at.is_(None), SESSIONS.c.state_entered_at < a_time("cutoff")),
+    SESSIONS.c.active_minute <= time_param("minute"),
+    SESSIONS.c.last_activity < time_param("cutoff"),
+    or_(SESSIONS.c.state_entered_at.is_(None), SESSIONS.c.state_entered_at < time_param("cutoff")),
 )
-STALE_AT_REST: Final = (*STALE, SESSIONS.c.state != literal_column("'running'"))
+STALE_NOT_RUNNING: Final = (*STALE, SESSIONS.c.state != literal_column("'running'"))
 
 
 def count_heads(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
@@ -39,7 +39,7 @@ def count_heads(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
     return select(func.count()).select_from(SESSIONS).where(*conditions)
 
 
-def lock_some(conditions: Sequence[ColumnElement[bool]], *, skip_locked: bool) -> ReturningUpdate[Any]:
+def lock_batch(conditions: Sequence[ColumnElement[bool]], *, skip_locked: bool) -> ReturningUpdate[Any]:
     """Lock the next ``limit`` sessions and return their keys and minutes; a session that is locked waits or is skipped.
 
     They come as the indexes by recency have them, backwards: longest unused first, behind the place where the last
@@ -51,11 +51,11 @@ def lock_some(conditions: Sequence[ColumnElement[bool]], *, skip_locked: bool) -
         select(SESSIONS.c.key)
         .where(
             *conditions,
-            minute >= a_time("behind_minute"),
-            or_(minute > a_time("behind_minute"), SESSIONS.c.key < a_text("behind_key")),
+            minute >= time_param("behind_minute"),
+            or_(minute > time_param("behind_minute"), SESSIONS.c.key < text_param("behind_key")),
         )
         .order_by(minute, SESSIONS.c.key.desc())
-        .limit(a_number("limit"))
+        .limit(int_param("limit"))
         .with_for_update(skip_locked=skip_locked)
     )
     return (
@@ -66,29 +66,29 @@ def lock_some(conditions: Sequence[ColumnElement[bool]], *, skip_locked: bool) -
     )
 
 
-LOCK_OWNED: Final = lock_some(OWNED, skip_locked=False)
-LOCK_STALE: Final = lock_some(STALE, skip_locked=True)
-LOCK_STALE_AT_REST: Final = lock_some(STALE_AT_REST, skip_locked=True)
+LOCK_OWNED: Final = lock_batch(OWNED_BY, skip_locked=False)
+LOCK_STALE: Final = lock_batch(STALE, skip_locked=True)
+LOCK_STALE_NOT_RUNNING: Final = lock_batch(STALE_NOT_RUNNING, skip_locked=True)
 
 
 # Old messages of one session.
 
-_NEWEST_TO_GO: Final = (
+_NEWEST_DELETED: Final = (
     select(MESSAGES.c.seq)
     .where(ITS_MESSAGES)
     .order_by(MESSAGES.c.seq.desc())
     .limit(1)
-    .offset(a_number("keep_last"))
+    .offset(int_param("keep_last"))
     .scalar_subquery()
 )
-_BEYOND_THE_NEWEST: Final = MESSAGES.c.seq <= _NEWEST_TO_GO
-_OLD_ENOUGH: Final = MESSAGES.c.created_at < a_time("before")
+_OLDER_THAN_KEPT: Final = MESSAGES.c.seq <= _NEWEST_DELETED
+_BEFORE: Final = MESSAGES.c.created_at < time_param("before")
 
 
-def to_trim(*, keep_last: bool, before: bool) -> tuple[ColumnElement[bool], ...]:
+def trim_conditions(*, keep_last: bool, before: bool) -> tuple[ColumnElement[bool], ...]:
     """Return what holds for the messages to be removed: not among the newest, older than a time, or both."""
-    newest = (_BEYOND_THE_NEWEST,) if keep_last else ()
-    return (*newest, _OLD_ENOUGH) if before else newest
+    newest = (_OLDER_THAN_KEPT,) if keep_last else ()
+    return (*newest, _BEFORE) if before else newest
 
 
 def count_messages(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
@@ -96,46 +96,46 @@ def count_messages(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
     return select(func.count()).select_from(MESSAGES).where(ITS_MESSAGES, *conditions)
 
 
-def trim_some(conditions: Sequence[ColumnElement[bool]]) -> ReturningDelete[Any]:
+def delete_messages_batch(conditions: Sequence[ColumnElement[bool]]) -> ReturningDelete[Any]:
     """Remove the next ``limit`` messages of a session behind the seq ``behind``; their seqs."""
     chosen = (
         select(MESSAGES.c.seq)
-        .where(ITS_MESSAGES, MESSAGES.c.seq > a_number("behind"), *conditions)
+        .where(ITS_MESSAGES, MESSAGES.c.seq > int_param("behind"), *conditions)
         .order_by(MESSAGES.c.seq)
-        .limit(a_number("limit"))
+        .limit(int_param("limit"))
     )
     return delete(MESSAGES).where(ITS_MESSAGES, MESSAGES.c.seq.in_(chosen.scalar_subquery())).returning(MESSAGES.c.seq)
 
 
-COUNT_SOME_OFF: Final = (
-    update(SESSIONS).where(THIS_SESSION).values(message_count=SESSIONS.c.message_count - a_number("removed"))
+SUBTRACT_COUNT: Final = (
+    update(SESSIONS).where(THIS_SESSION).values(message_count=SESSIONS.c.message_count - int_param("removed"))
 )
 
 
 # Old states. What a session is doing now is its newest entry, which nothing comes after.
 
 _LATER: Final = STATES.alias("later")
-_ENDED_BY_THEN: Final = (
+_FINISHED_BEFORE: Final = (
     # Through the key, so that an entry costs one look at the next one, and the last has none.
     select(_LATER.c.entered_at)
     .where(_LATER.c.session_key == STATES.c.session_key, _LATER.c.seq > STATES.c.seq)
     .order_by(_LATER.c.seq)
     .limit(1)
     .scalar_subquery()
-    <= a_time("before")
+    <= time_param("before")
 )
 # What began later cannot have ended, and is known without looking further.
-_ENDED: Final = and_(STATES.c.entered_at <= a_time("before"), _ENDED_BY_THEN)
+_FINISHED: Final = and_(STATES.c.entered_at <= time_param("before"), _FINISHED_BEFORE)
 _ENTRY: Final = tuple_(STATES.c.session_key, STATES.c.seq)
 
-COUNT_ENDED: Final = select(func.count()).select_from(STATES).where(_ENDED)
-SOME_ENDED: Final = (
+COUNT_FINISHED_STATES: Final = select(func.count()).select_from(STATES).where(_FINISHED)
+FINISHED_STATES_PAGE: Final = (
     select(STATES.c.session_key, STATES.c.seq)
-    .where(_ENDED, tuple_(a_text("behind_key"), a_number("behind_seq")) < _ENTRY)
+    .where(_FINISHED, tuple_(text_param("behind_key"), int_param("behind_seq")) < _ENTRY)
     .order_by(STATES.c.session_key, STATES.c.seq)
-    .limit(a_number("limit"))
+    .limit(int_param("limit"))
 )
 """The next entries whose state had ended by a time; read without a lock, for most of the log may have to be passed."""
 
-DELETE_ENDED: Final = delete(STATES).where(_ENTRY.in_(bindparam("entries", expanding=True)), _ENDED)
+DELETE_FINISHED_STATES: Final = delete(STATES).where(_ENTRY.in_(bindparam("entries", expanding=True)), _FINISHED)
 """Remove these entries, if that is still so: a session may have been deleted and made anew since they were read."""

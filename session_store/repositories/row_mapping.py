@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import DBAPIError
 
 from session_store.interface.values import ChatMessage, SessionMetadata, StoredMessage
-from session_store.models.types import SUB, as_utc, load_json, minute_of, same_json, unescape
+from session_store.models.types import SUB, as_utc, load_json, same_json, truncate_to_minute, unescape
 from session_store.models.validation import identifier
 
 if TYPE_CHECKING:
@@ -95,12 +95,12 @@ def session_metadata(row: Any) -> SessionMetadata:
     )
 
 
-def birth(key: str, created_at: datetime, last_activity: datetime | None = None) -> dict[str, Any]:
+def new_session_values(key: str, created_at: datetime, last_activity: datetime | None = None) -> dict[str, Any]:
     """Return what every upsert of a head is given: what the session has if it is new."""
     last_activity = last_activity or created_at
     return {
         "the_key": identifier(key, "key"),
         "created_at": created_at,
         "last_activity": last_activity,
-        "active_minute": minute_of(last_activity),
+        "active_minute": truncate_to_minute(last_activity),
     }

@@ -12,69 +12,69 @@ from typing import TYPE_CHECKING, Any, Final
 from session_store.interface.errors import InvalidQuery
 from session_store.interface.values import MessageHit, SessionMetadata, SessionQuery, Snippet
 from session_store.models.types import as_utc, unescape
-from session_store.models.validation import not_a, optional_number
+from session_store.models.validation import optional_number, type_error
 from session_store.repositories import search_statements
 from session_store.repositories.row_mapping import fetch, metadata_from, session_metadata
 from session_store.search import backends, like
+from session_store.search.candidates import LOOKUP_LIMIT
 from session_store.search.query import parse
-from session_store.search.candidates import FEW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
-    from session_store.repositories.search_statements import HitQuery
-    from session_store.search.candidates import Proposals
+    from session_store.repositories.search_statements import MessageQuery
+    from session_store.search.candidates import Candidates
 
-_LEAST_IN_A_PAGE: Final = 100
-_MOST_WALKED: Final = 1_000
-_MOST_TESTED: Final = 20_000
+_MIN_PAGE_SIZE: Final = 100
+_MAX_SCANNED: Final = 1_000
+_MAX_RECHECKED: Final = 20_000
 """And so many of their messages are tested; what is left is asked of the index."""
-_HITS_AT_ONCE: Final = 50
+_HIT_BATCH_SIZE: Final = 50
 
 
 def find_sessions(db: Connection, query: SessionQuery) -> list[SessionMetadata]:
     """Return the sessions asked for, newest activity first."""
-    proposals = _proposals(db, query.keyword)
+    proposals = _candidates(db, query.keyword)
     if proposals is None:
-        return metadata_from(db, *search_statements.heads(query))
+        return metadata_from(db, *search_statements.select_heads(query))
     limit = optional_number(query.limit, "limit")
     found: list[SessionMetadata] = []
     few = False
     if limit is not None:
         may_be_few = _may_be_few(db, proposals)
-        among_few = _among_few(db, query, proposals, limit) if may_be_few else None
+        among_few = _search_few(db, query, proposals, limit) if may_be_few else None
         if among_few is not None:
             return among_few
         are_few = may_be_few and _are_few(db, proposals)
         # Where it costs nothing to read all sessions instead, fewer are listed by `if_few`.
         few = are_few and proposals.conditions.one_by_one
         if not are_few:
-            found, rest = _walk(db, query, proposals, limit)
+            found, rest = _scan_newest_first(db, query, proposals, limit)
             if rest is None:
                 return found[:limit]
             query = rest
     while True:
-        wanted = None if limit is None else max(limit - len(found), _LEAST_IN_A_PAGE)
-        rows = fetch(db, *search_statements.grouped(replace(query, limit=wanted), proposals, if_few=few))
-        found += _confirmed(db, proposals, rows)
+        wanted = None if limit is None else max(limit - len(found), _MIN_PAGE_SIZE)
+        rows = fetch(db, *search_statements.index_first(replace(query, limit=wanted), proposals, if_few=few))
+        found += _recheck_rows(db, proposals, rows)
         if wanted is None or len(rows) < wanted or len(found) >= (limit or 0):
             return found[:limit]
         query = replace(query, after=session_metadata(rows[-1][:-1]).cursor)
 
 
-def _among_few(db: Connection, query: SessionQuery, proposals: Proposals, limit: int) -> list[SessionMetadata] | None:
+def _search_few(db: Connection, query: SessionQuery, proposals: Candidates, limit: int) -> list[SessionMetadata] | None:
     """Return the sessions by one statement, if messages are proposed and few; None if that is not known so."""
     if proposals.conditions.if_few is None:
         return None
-    rows = fetch(db, *search_statements.grouped(query, proposals, if_few=True))
-    found = _confirmed(db, proposals, rows)
+    rows = fetch(db, *search_statements.index_first(query, proposals, if_few=True))
+    found = _recheck_rows(db, proposals, rows)
     return found if 0 < len(rows) < limit or 0 < limit == len(found) else None
 
 
-def _walk(
-    db: Connection, query: SessionQuery, proposals: Proposals, limit: int
+def _scan_newest_first(
+    db: Connection, query: SessionQuery, proposals: Candidates, limit: int
 ) -> tuple[list[SessionMetadata], SessionQuery | None]:
     """Go through the newest sessions, as long as it seems that so many will be found among not too many.
 
@@ -83,18 +83,18 @@ def _walk(
     """
     found: list[SessionMetadata] = []
     sessions = messages = 0
-    window = _a_few_more(limit)
-    while sessions + window <= _MOST_WALKED:
-        rows = fetch(db, *search_statements.walked(replace(query, limit=window), proposals))
+    window = _with_margin(limit)
+    while sessions + window <= _MAX_SCANNED:
+        rows = fetch(db, *search_statements.newest_first(replace(query, limit=window), proposals))
         for *row, doubted in rows:
             session = session_metadata(row)
             if doubted is None and session.last_seq > search_statements.NEWEST and len(found) < limit:
                 messages += session.last_seq
-                if messages > _MOST_TESTED:
+                if messages > _MAX_RECHECKED:
                     return found, query
-                is_found = _is_confirmed(db, proposals, session.key)
+                is_found = _recheck_messages(db, proposals, session.key)
             else:
-                is_found = doubted is not None and _is_found(db, proposals, session.key, doubted)
+                is_found = doubted is not None and _recheck_session(db, proposals, session.key, doubted)
             if is_found:
                 found.append(session)
             query = replace(query, after=session.cursor)
@@ -102,76 +102,76 @@ def _walk(
         sessions += len(rows)
         if len(found) >= limit or len(rows) < window:
             return found, None
-        window = _a_few_more((limit - len(found)) * sessions // max(len(found), 1))
-        if messages + window * messages // sessions > _MOST_TESTED:
+        window = _with_margin((limit - len(found)) * sessions // max(len(found), 1))
+        if messages + window * messages // sessions > _MAX_RECHECKED:
             break
     return found, query
 
 
 def count_sessions(db: Connection, query: SessionQuery) -> int:
     """Return how many sessions are asked for, on all pages together."""
-    proposals = _proposals(db, query.keyword)
+    proposals = _candidates(db, query.keyword)
     if proposals is None:
-        return int(fetch(db, *search_statements.how_many(query))[0][0])
-    rows = fetch(db, *search_statements.counted(query, proposals))
-    return sum(count for key, count in rows if key is None or _is_confirmed(db, proposals, key))
+        return int(fetch(db, *search_statements.count(query))[0][0])
+    rows = fetch(db, *search_statements.count_matching(query, proposals))
+    return sum(count for key, count in rows if key is None or _recheck_messages(db, proposals, key))
 
 
-def find_messages(db: Connection, keyword: str, query: HitQuery) -> list[MessageHit]:
+def find_messages(db: Connection, keyword: str, query: MessageQuery) -> list[MessageHit]:
     """Return the messages asked for, in the order asked for."""
     if keyword is None:
-        raise InvalidQuery(not_a(keyword, "keyword", "a str"))
-    proposals = _proposals(db, keyword) or like.everything()
+        raise InvalidQuery(type_error(keyword, "keyword", "a str"))
+    proposals = _candidates(db, keyword) or like.match_all()
     few = proposals.conditions.one_by_one and _may_be_few(db, proposals) and _are_few(db, proposals)
     found: list[MessageHit] = []
     page = query
     while True:
-        rows = fetch(db, *search_statements.hits(page, proposals, if_few=few))
+        rows = fetch(db, *search_statements.select_hits(page, proposals, if_few=few))
         for *row, content, settled in rows:
             text = unescape(content)
-            if settled or proposals.confirms(text):
+            if settled or proposals.matches(text):
                 found.append(_hit(row, proposals.query.snippet(text, proposals.meaning)))
         if len(rows) < page.limit or len(found) >= query.limit:
             return found[: query.limit]
         cursor = _hit(rows[-1][:-2], Snippet("", ())).cursor
-        page = page._replace(after=cursor, limit=max(query.limit - len(found), _HITS_AT_ONCE))
+        page = page._replace(after=cursor, limit=max(query.limit - len(found), _HIT_BATCH_SIZE))
 
 
-def _proposals(db: Connection, keyword: str | None) -> Proposals | None:
+def _candidates(db: Connection, keyword: str | None) -> Candidates | None:
     asked = None if keyword is None else parse(keyword)
-    return None if asked is None else backends.propose(db, asked)
+    return None if asked is None else backends.candidates_for(db, asked)
 
 
-def _a_few_more(number: int) -> int:
+def _with_margin(number: int) -> int:
     return number + number // 4 + 4
 
 
-def _may_be_few(db: Connection, proposals: Proposals) -> bool:
+def _may_be_few(db: Connection, proposals: Candidates) -> bool:
     may_be_few = proposals.conditions.may_be_few
     return may_be_few is None or may_be_few(db, proposals.values)
 
 
-def _are_few(db: Connection, proposals: Proposals) -> bool:
+def _are_few(db: Connection, proposals: Candidates) -> bool:
     size = proposals.conditions.size
-    return size is not None and size(db, proposals.values) <= FEW
+    return size is not None and size(db, proposals.values) <= LOOKUP_LIMIT
 
 
-def _confirmed(db: Connection, proposals: Proposals, rows: Sequence[Any]) -> list[SessionMetadata]:
-    return [session_metadata(row) for *row, doubted in rows if _is_found(db, proposals, row[0], doubted)]
+def _recheck_rows(db: Connection, proposals: Candidates, rows: Sequence[Any]) -> list[SessionMetadata]:
+    return [session_metadata(row) for *row, doubted in rows if _recheck_session(db, proposals, row[0], doubted)]
 
 
-def _is_found(db: Connection, proposals: Proposals, key: str, doubted: str) -> bool:
+def _recheck_session(db: Connection, proposals: Candidates, key: str, doubted: str) -> bool:
     """Whether a session is one that is asked for, by what came with it of a message that is proposed."""
     text = doubted[1:]
-    is_whole = 0 < len(text) < search_statements.MOST_DOUBTED
-    return not doubted or (is_whole and proposals.confirms(unescape(text))) or _is_confirmed(db, proposals, key)
+    is_whole = 0 < len(text) < search_statements.MAX_RECHECK_TEXT
+    return not doubted or (is_whole and proposals.matches(unescape(text))) or _recheck_messages(db, proposals, key)
 
 
-def _is_confirmed(db: Connection, proposals: Proposals, key: str) -> bool:
+def _recheck_messages(db: Connection, proposals: Candidates, key: str) -> bool:
     """Whether one of the messages of a session that are proposed is what is asked for."""
     after_seq = 0
-    while rows := fetch(db, *search_statements.proposed(proposals, key, after_seq)):
-        if any(settled or proposals.confirms(unescape(content)) for _, settled, content in rows):
+    while rows := fetch(db, *search_statements.candidate_texts(proposals, key, after_seq)):
+        if any(settled or proposals.matches(unescape(content)) for _, settled, content in rows):
             return True
         after_seq = rows[-1][0]
     return False

@@ -1,6 +1,6 @@
 """Which sessions and which messages: filters, and what an engine proposes, to a Select.
 
-Sessions are looked for in two ways. `walked` goes through the newest ones and tests their messages: right for a word
+Sessions are found in two ways. `newest_first` goes through the newest ones and tests their messages: right for a word
 that many have. `grouped` begins with the messages that the index lists. Both say of each session whether a message
 was found in it (NULL: none), and give a question mark and the beginning of that message if it needs a second look, else
 an empty text.
@@ -34,19 +34,19 @@ from sqlalchemy import (
 from session_store.database.functions import has_attributes
 from session_store.interface.errors import InvalidQuery
 from session_store.models.models import MESSAGES, SESSIONS
-from session_store.models.types import UtcDateTime, dump_json, minute_of
+from session_store.models.types import UtcDateTime, dump_json, truncate_to_minute
 from session_store.models.validation import (
     MAX_WORD_BYTES,
     attribute_filter,
+    aware_datetime,
     identifier,
-    moment,
-    not_a,
+    integer,
     optional_number,
     state_word,
-    whole_number,
+    type_error,
 )
 from session_store.repositories.statements import ITS_MESSAGES, METADATA, RUNNING
-from session_store.search.candidates import CONTENT, doubted_text, text
+from session_store.search.candidates import CONTENT, recheck_text, text_param
 from session_store.search.tokens import SEARCHED_CHARACTERS
 
 if TYPE_CHECKING:
@@ -55,17 +55,17 @@ if TYPE_CHECKING:
     from sqlalchemy import BindParameter, ColumnElement, Executable, Select, Subquery
 
     from session_store.interface.values import SessionQuery
-    from session_store.search.candidates import Conditions, Proposals
+    from session_store.search.candidates import Candidates, CandidateSql
 
-Place = TypeVar("Place")
+Position = TypeVar("Position")
 
-_LONGEST_CURSOR: Final = 8192
+MAX_CURSOR_LENGTH: Final = 8192
 """A key of 512 control characters is 3,072 characters of JSON, and those are 4,096 of base64."""
 
-MOST_DOUBTED: Final = 4_000
+MAX_RECHECK_TEXT: Final = 4_000
 """Characters of a message that come with its session."""
 
-_TEXTS_AT_ONCE: Final = 100
+_TEXT_BATCH_SIZE: Final = 100
 """Messages read to have a second look at: a text may be of 200,000 characters."""
 
 NEWEST: Final = 400
@@ -85,34 +85,34 @@ def _number(name: str) -> BindParameter[int]:
 
 
 _RECENCY: Final = (SESSIONS.c.active_minute, SESSIONS.c.last_activity, SESSIONS.c.key)
-_OF_SESSIONS: Final[Mapping[str, tuple[ColumnElement[bool], ...]]] = {
-    "owner": (SESSIONS.c.owner == text("owner_is"),),
-    "state": (SESSIONS.c.state == text("state_is"),),
+_SESSION_PARAMS: Final[Mapping[str, tuple[ColumnElement[bool], ...]]] = {
+    "owner": (SESSIONS.c.owner == text_param("owner_is"),),
+    "state": (SESSIONS.c.state == text_param("state_is"),),
     # Of one value there is an index; of another, which most sessions may have, a list by recency ends sooner.
     "running": (RUNNING,),
-    "attributes": (has_attributes(SESSIONS.c.attributes, text("attributes_have")),),
+    "attributes": (has_attributes(SESSIONS.c.attributes, text_param("attributes_have")),),
     # The index holds the minute only; the second condition is exact.
     "active_since": (SESSIONS.c.active_minute >= _time("since_minute"), SESSIONS.c.last_activity >= _time("since")),
     "active_before": (SESSIONS.c.active_minute <= _time("before_minute"), SESSIONS.c.last_activity < _time("before")),
 }
-_BEHIND: Final = (
+_AFTER: Final = (
     # The first condition is in the second; only the first lets the index start there.
     SESSIONS.c.active_minute <= _time("after_minute"),
-    tuple_(*_RECENCY) < tuple_(_time("after_minute"), _time("after_activity"), text("after_key")),
+    tuple_(*_RECENCY) < tuple_(_time("after_minute"), _time("after_activity"), text_param("after_key")),
 )
-_OF_HITS: Final[Mapping[str, ColumnElement[bool]]] = {
-    "key": MESSAGES.c.session_key == text("key_is"),
-    "role": MESSAGES.c.role == text("role_is"),
+_HIT_PARAMS: Final[Mapping[str, ColumnElement[bool]]] = {
+    "key": MESSAGES.c.session_key == text_param("key_is"),
+    "role": MESSAGES.c.role == text_param("role_is"),
     "since": MESSAGES.c.created_at >= _time("since"),
     "until": MESSAGES.c.created_at < _time("until"),
 }
 _LIMIT: Final = _number("limit")
 
-Given = tuple[str, ...]
+GivenParams = tuple[str, ...]
 """The fields of a query that are not None: they decide what a statement is, and their values are its parameters."""
 
 
-class Bound(NamedTuple):
+class BoundStatement(NamedTuple):
     """A statement and the values of its parameters."""
 
     statement: Executable
@@ -126,7 +126,7 @@ class Order(StrEnum):
     RELEVANCE = "relevance"
 
 
-class HitQuery(NamedTuple):
+class MessageQuery(NamedTuple):
     """Which of the messages proposed."""
 
     key: str | None
@@ -138,55 +138,59 @@ class HitQuery(NamedTuple):
     order: str
 
 
-def keys(query: SessionQuery) -> Bound:
+def select_keys(query: SessionQuery) -> BoundStatement:
     """Select the keys of the sessions asked for by anything but words, newest activity first."""
-    given, values = _given(query)
-    return Bound(_keys(given), values)
+    given, values = _given_params(query)
+    return BoundStatement(_keys(given), values)
 
 
-def heads(query: SessionQuery) -> Bound:
+def select_heads(query: SessionQuery) -> BoundStatement:
     """Select the metadata of the sessions asked for by anything but words, newest activity first."""
-    given, values = _given(query)
-    return Bound(_heads(given), values)
+    given, values = _given_params(query)
+    return BoundStatement(_heads(given), values)
 
 
-def how_many(query: SessionQuery) -> Bound:
+def count(query: SessionQuery) -> BoundStatement:
     """Count the sessions asked for by anything but words, on all pages together."""
-    given, values = _given(query)
-    return Bound(_how_many(given), values)
+    given, values = _given_params(query)
+    return BoundStatement(_count(given), values)
 
 
 def conditions(query: SessionQuery) -> tuple[Sequence[ColumnElement[bool]], Mapping[str, Any]]:
     """Return what holds of the sessions asked for by anything but words, and the values of its parameters."""
-    given, values = _given(query)
+    given, values = _given_params(query)
     return _conditions(given), values
 
 
-def walked(query: SessionQuery, proposals: Proposals) -> Bound:
+def newest_first(query: SessionQuery, proposals: Candidates) -> BoundStatement:
     """Select a page of the sessions asked for by anything but words, and whether their newest messages are proposed."""
-    given, values = _given(query)
-    return Bound(_walked(given, proposals.conditions), {**values, **proposals.values, **_most_doubted(query)})
+    given, values = _given_params(query)
+    return BoundStatement(
+        _newest_first(given, proposals.conditions), {**values, **proposals.values, **_max_recheck(query)}
+    )
 
 
-def grouped(query: SessionQuery, proposals: Proposals, *, if_few: bool = False) -> Bound:
+def index_first(query: SessionQuery, proposals: Candidates, *, if_few: bool = False) -> BoundStatement:
     """Select the sessions asked for that have a message proposed, perhaps only if few messages are."""
-    given, values = _given(query)
-    statement = _grouped(given, proposals.conditions, if_few=if_few)
-    return Bound(statement, {**values, **proposals.values, **_most_doubted(query)})
+    given, values = _given_params(query)
+    statement = _index_first(given, proposals.conditions, if_few=if_few)
+    return BoundStatement(statement, {**values, **proposals.values, **_max_recheck(query)})
 
 
-def counted(query: SessionQuery, proposals: Proposals) -> Bound:
+def count_matching(query: SessionQuery, proposals: Candidates) -> BoundStatement:
     """Count the sessions asked for that have a message proposed, each one that needs a second look by itself."""
-    given, values = _given(query)
-    return Bound(_counted(given, proposals.conditions), {**values, **proposals.values})
+    given, values = _given_params(query)
+    return BoundStatement(_count_matching(given, proposals.conditions), {**values, **proposals.values})
 
 
-def proposed(proposals: Proposals, key: str, after_seq: int) -> Bound:
+def candidate_texts(proposals: Candidates, key: str, after_seq: int) -> BoundStatement:
     """Select the messages of a session that are proposed, a page of them: seq, settled, text."""
-    return Bound(_proposed(proposals.conditions), {**proposals.values, "the_key": key, "after": after_seq})
+    return BoundStatement(
+        _candidate_texts(proposals.conditions), {**proposals.values, "the_key": key, "after": after_seq}
+    )
 
 
-def hits(query: HitQuery, proposals: Proposals, *, if_few: bool = False) -> Bound:
+def select_hits(query: MessageQuery, proposals: Candidates, *, if_few: bool = False) -> BoundStatement:
     """Select a page of the messages proposed, perhaps only if they are few.
 
     Raises:
@@ -194,30 +198,32 @@ def hits(query: HitQuery, proposals: Proposals, *, if_few: bool = False) -> Boun
         InvalidKey: The key or the role cannot be one.
     """
     if not isinstance(query.order, str) or query.order not in set(Order):
-        raise InvalidQuery(not_a(query.order, "order", " or ".join(Order)))
+        raise InvalidQuery(type_error(query.order, "order", " or ".join(Order)))
     order = Order(query.order)
-    values: dict[str, Any] = {**proposals.values, "limit": whole_number(query.limit, "limit"), "most_doubted": 0}
+    values: dict[str, Any] = {**proposals.values, "limit": integer(query.limit, "limit"), "most_doubted": 0}
     if query.key is not None:
         values["key_is"] = identifier(query.key, "key")
     if query.role is not None:
         values["role_is"] = identifier(query.role, "role", MAX_WORD_BYTES)
     if query.since is not None:
-        values["since"] = moment(query.since, "since")
+        values["since"] = aware_datetime(query.since, "since")
     if query.until is not None:
-        values["until"] = moment(query.until, "until")
+        values["until"] = aware_datetime(query.until, "until")
     if query.after is not None:
-        values |= zip(("after_time", "after_rank", "after_key", "after_seq"), _place_of_hit(query.after), strict=True)
-    given = tuple(name for name in (*_OF_HITS, "after") if getattr(query, name) is not None)
-    return Bound(_hits(given, order, proposals.conditions, if_few=if_few), values)
+        values |= zip(
+            ("after_time", "after_rank", "after_key", "after_seq"), _decode_hit_cursor(query.after), strict=True
+        )
+    given = tuple(name for name in (*_HIT_PARAMS, "after") if getattr(query, name) is not None)
+    return BoundStatement(_hits(given, order, proposals.conditions, if_few=if_few), values)
 
 
-def _most_doubted(query: SessionQuery) -> dict[str, int]:
+def _max_recheck(query: SessionQuery) -> dict[str, int]:
     # All sessions at once are not to bring all their texts along.
-    return {"most_doubted": 0 if query.limit is None else MOST_DOUBTED}
+    return {"most_doubted": 0 if query.limit is None else MAX_RECHECK_TEXT}
 
 
-def _given(query: SessionQuery) -> tuple[Given, dict[str, Any]]:
-    given = [name for name in (*_OF_SESSIONS, "after", "limit") if getattr(query, name, None) is not None]
+def _given_params(query: SessionQuery) -> tuple[GivenParams, dict[str, Any]]:
+    given = [name for name in (*_SESSION_PARAMS, "after", "limit") if getattr(query, name, None) is not None]
     values: dict[str, Any] = {}
     if query.owner is not None:
         values["owner_is"] = identifier(query.owner, "owner")
@@ -228,39 +234,39 @@ def _given(query: SessionQuery) -> tuple[Given, dict[str, Any]]:
     if query.attributes is not None:
         values["attributes_have"] = dump_json(attribute_filter(query.attributes))
     if query.active_since is not None:
-        values["since"] = moment(query.active_since, "active_since")
-        values["since_minute"] = minute_of(values["since"])
+        values["since"] = aware_datetime(query.active_since, "active_since")
+        values["since_minute"] = truncate_to_minute(values["since"])
     if query.active_before is not None:
-        values["before"] = moment(query.active_before, "active_before")
-        values["before_minute"] = minute_of(values["before"])
+        values["before"] = aware_datetime(query.active_before, "active_before")
+        values["before_minute"] = truncate_to_minute(values["before"])
     if query.after is not None:
-        values["after_activity"], values["after_key"] = _place(query.after)
-        values["after_minute"] = minute_of(values["after_activity"])
+        values["after_activity"], values["after_key"] = _decode_session_cursor(query.after)
+        values["after_minute"] = truncate_to_minute(values["after_activity"])
     if query.limit is not None:
         values["limit"] = optional_number(query.limit, "limit")
     return tuple(given), values
 
 
 @lru_cache
-def _keys(given: Given) -> Select[Any]:
+def _keys(given: GivenParams) -> Select[Any]:
     return _page(select(SESSIONS.c.key), given)
 
 
 @lru_cache
-def _heads(given: Given) -> Select[Any]:
+def _heads(given: GivenParams) -> Select[Any]:
     return _page(select(*METADATA), given)
 
 
 @lru_cache
-def _how_many(given: Given) -> Select[Any]:
+def _count(given: GivenParams) -> Select[Any]:
     return _filtered(select(func.count()).select_from(SESSIONS), given)
 
 
 @lru_cache(maxsize=256)
-def _walked(given: Given, conditions: Conditions) -> Select[Any]:
+def _newest_first(given: GivenParams, conditions: CandidateSql) -> Select[Any]:
     # Of the page only: SQLite would test the messages of every session of a minute, to sort them by their seconds.
     page = _page(select(*METADATA), given).subquery("page")
-    tested = select(doubted_text(conditions.settled)).where(
+    tested = select(recheck_text(conditions.settled)).where(
         MESSAGES.c.session_key == page.c.key, MESSAGES.c.seq > page.c.last_seq - _NEWEST, conditions.tested
     )
     first = tested.limit(literal_column("1")).correlate(page).scalar_subquery()
@@ -268,24 +274,24 @@ def _walked(given: Given, conditions: Conditions) -> Select[Any]:
 
 
 @lru_cache(maxsize=256)
-def _grouped(given: Given, conditions: Conditions, *, if_few: bool) -> Select[Any]:
+def _index_first(given: GivenParams, conditions: CandidateSql, *, if_few: bool) -> Select[Any]:
     if if_few and conditions.if_few is not None:
         each = conditions.if_few.subquery("listed")
         # The least text is the empty one: of a session with a message that needs no second look.
         doubted = func.min(each.c.doubted).label("doubted")
         found = select(each.c.session_key, doubted).group_by(each.c.session_key).subquery("found")
-        return _looked_up(given, found) if conditions.one_by_one else _joined(given, found, found.c.doubted)
-    found = _witnesses(conditions)
+        return _lookup(given, found) if conditions.one_by_one else _joined(given, found, found.c.doubted)
+    found = _newest_candidate(conditions)
     page = _joined(given, found, found.c.witness).subquery("page")
     *metadata, witness = page.c
-    of_witness = select(doubted_text(conditions.settled)).select_from(MESSAGES).correlate(page)
+    of_witness = select(recheck_text(conditions.settled)).select_from(MESSAGES).correlate(page)
     its = of_witness.where(MESSAGES.c.session_key == page.c.key, MESSAGES.c.seq == witness).scalar_subquery()
     return select(*metadata, its.label("doubted")).order_by(page.c.last_activity.desc(), page.c.key.desc())
 
 
 @lru_cache(maxsize=256)
-def _counted(given: Given, conditions: Conditions) -> Select[Any]:
-    found = _witnesses(conditions)
+def _count_matching(given: GivenParams, conditions: CandidateSql) -> Select[Any]:
+    found = _newest_candidate(conditions)
     settled = select(conditions.settled).where(
         MESSAGES.c.session_key == SESSIONS.c.key, MESSAGES.c.seq == found.c.witness
     )
@@ -297,19 +303,19 @@ def _counted(given: Given, conditions: Conditions) -> Select[Any]:
 
 
 @lru_cache(maxsize=256)
-def _proposed(conditions: Conditions) -> Select[Any]:
+def _candidate_texts(conditions: CandidateSql) -> Select[Any]:
     return (
         select(MESSAGES.c.seq, conditions.settled, _SEARCHED)
         .where(ITS_MESSAGES, MESSAGES.c.seq > _number("after"), conditions.tested)
         .order_by(MESSAGES.c.seq)
-        .limit(literal_column(str(_TEXTS_AT_ONCE)))
+        .limit(literal_column(str(_TEXT_BATCH_SIZE)))
     )
 
 
 @lru_cache(maxsize=256)
-def _hits(given: Given, order: Order, conditions: Conditions, *, if_few: bool) -> Select[Any]:
+def _hits(given: GivenParams, order: Order, conditions: CandidateSql, *, if_few: bool) -> Select[Any]:
     rank = conditions.rank
-    hits = conditions.hits
+    hits = conditions.matching_rows
     if if_few and conditions.if_few is not None:
         listed = conditions.if_few.subquery("listed")
         few = select(listed.c.session_key, listed.c.seq).distinct().subquery("few")
@@ -317,7 +323,7 @@ def _hits(given: Given, order: Order, conditions: Conditions, *, if_few: bool) -
         hits = select().select_from(few.join(MESSAGES, each))
     columns = (MESSAGES.c.session_key, MESSAGES.c.seq, MESSAGES.c.role, MESSAGES.c.created_at, rank.label("rank"))
     found = hits.add_columns(*columns, _SEARCHED, conditions.settled.label("settled"))
-    found = found.where(*(_OF_HITS[name] for name in given if name in _OF_HITS))
+    found = found.where(*(_HIT_PARAMS[name] for name in given if name in _HIT_PARAMS))
     first, behind = (
         (MESSAGES.c.created_at, _time("after_time"))
         if order is Order.RECENCY
@@ -325,11 +331,11 @@ def _hits(given: Given, order: Order, conditions: Conditions, *, if_few: bool) -
     )
     place = (first, MESSAGES.c.session_key, MESSAGES.c.seq)
     if "after" in given:
-        found = found.where(tuple_(*place) < tuple_(behind, text("after_key"), _number("after_seq")))
+        found = found.where(tuple_(*place) < tuple_(behind, text_param("after_key"), _number("after_seq")))
     return found.order_by(*(column.desc() for column in place)).limit(_LIMIT)
 
 
-def _witnesses(conditions: Conditions) -> Subquery:
+def _newest_candidate(conditions: CandidateSql) -> Subquery:
     """Select of each session with messages proposed the newest one of them."""
     each = [select(MESSAGES.c.session_key, MESSAGES.c.seq).where(some) for some in conditions.listed]
     found = (each[0] if len(each) == 1 else union_all(*each)).subquery("listed")
@@ -337,59 +343,59 @@ def _witnesses(conditions: Conditions) -> Subquery:
     return select(found.c.session_key, newest).group_by(found.c.session_key).subquery("found")
 
 
-def _joined(given: Given, found: Subquery, what: ColumnElement[Any]) -> Select[Any]:
+def _joined(given: GivenParams, found: Subquery, what: ColumnElement[Any]) -> Select[Any]:
     return _page(select(*METADATA, what).join(found, found.c.session_key == SESSIONS.c.key), given)
 
 
-def _looked_up(given: Given, found: Subquery) -> Select[Any]:
+def _lookup(given: GivenParams, found: Subquery) -> Select[Any]:
     """Select the page of sessions by looking up the head of each one found, for which PostgreSQL has LATERAL."""
     this = select(*METADATA, SESSIONS.c.active_minute).where(SESSIONS.c.key == found.c.session_key)
     # What is behind an OFFSET is planned by itself.
-    head = _asked_for(this, given).correlate(found).offset(literal_column("0")).lateral("head")
+    head = _filter_and_page(this, given).correlate(found).offset(literal_column("0")).lateral("head")
     page = select(*(head.c[column.name] for column in METADATA), found.c.doubted).select_from(found.join(head, true()))
     return _ordered(page, given, [head.c[column.name] for column in _RECENCY])
 
 
-def _page(sessions: Select[Any], given: Given) -> Select[Any]:
-    return _ordered(_asked_for(sessions, given), given, _RECENCY)
+def _page(sessions: Select[Any], given: GivenParams) -> Select[Any]:
+    return _ordered(_filter_and_page(sessions, given), given, _RECENCY)
 
 
-def _asked_for(sessions: Select[Any], given: Given) -> Select[Any]:
+def _filter_and_page(sessions: Select[Any], given: GivenParams) -> Select[Any]:
     filtered = _filtered(sessions, given)
-    return filtered.where(*_BEHIND) if "after" in given else filtered
+    return filtered.where(*_AFTER) if "after" in given else filtered
 
 
-def _ordered(sessions: Select[Any], given: Given, recency: Iterable[ColumnElement[Any]]) -> Select[Any]:
+def _ordered(sessions: Select[Any], given: GivenParams, recency: Iterable[ColumnElement[Any]]) -> Select[Any]:
     page = sessions.order_by(*(column.desc() for column in recency))
     return page.limit(_LIMIT) if "limit" in given else page
 
 
-def _filtered(sessions: Select[Any], given: Given) -> Select[Any]:
+def _filtered(sessions: Select[Any], given: GivenParams) -> Select[Any]:
     return sessions.where(*_conditions(given))
 
 
-def _conditions(given: Given) -> Sequence[ColumnElement[bool]]:
-    return [condition for name in given for condition in _OF_SESSIONS.get(name, ())]
+def _conditions(given: GivenParams) -> Sequence[ColumnElement[bool]]:
+    return [condition for name in given for condition in _SESSION_PARAMS.get(name, ())]
 
 
-def _place(cursor: object) -> tuple[datetime, str]:
+def _decode_session_cursor(cursor: object) -> tuple[datetime, str]:
     def read(last_activity: str, key: str) -> tuple[datetime, str]:
-        return moment(datetime.fromisoformat(last_activity), "after"), identifier(key, "after")
+        return aware_datetime(datetime.fromisoformat(last_activity), "after"), identifier(key, "after")
 
-    return _decoded(cursor, read, "the cursor of a SessionMetadata")
+    return _decode(cursor, read, "the cursor of a SessionMetadata")
 
 
-def _place_of_hit(cursor: object) -> tuple[datetime, float, str, int]:
+def _decode_hit_cursor(cursor: object) -> tuple[datetime, float, str, int]:
     def read(created_at: str, rank: float, key: str, seq: int) -> tuple[datetime, float, str, int]:
-        time = moment(datetime.fromisoformat(created_at), "after")
-        return time, float(rank), identifier(key, "after"), whole_number(seq, "after")
+        time = aware_datetime(datetime.fromisoformat(created_at), "after")
+        return time, float(rank), identifier(key, "after"), integer(seq, "after")
 
-    return _decoded(cursor, read, "the cursor of a MessageHit")
+    return _decode(cursor, read, "the cursor of a MessageHit")
 
 
-def _decoded(cursor: object, read: Callable[..., Place], what: str) -> Place:
+def _decode(cursor: object, read: Callable[..., Position], what: str) -> Position:
     problem = f"after must be {what}"
-    if not isinstance(cursor, str) or len(cursor) > _LONGEST_CURSOR:
+    if not isinstance(cursor, str) or len(cursor) > MAX_CURSOR_LENGTH:
         raise InvalidQuery(problem)
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)

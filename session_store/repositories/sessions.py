@@ -8,21 +8,27 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from session_store.database import revisions
-from session_store.database.access import Plan, reads, writes_at_once
+from session_store.database.access import Steps, read_only, single_statement
 from session_store.interface.errors import InvalidQuery, SessionInUse
 from session_store.interface.values import Compaction, Health, SessionMetadata, SessionQuery
-from session_store.models.types import dump_json, escape, load_json, minute_of, unescape
+from session_store.models.types import dump_json, escape, load_json, truncate_to_minute, unescape
 from session_store.models.validation import (
-    ago,
+    cutoff,
     identifier,
-    not_a,
     optional_identifier,
     session_attributes,
     session_name,
+    type_error,
 )
 from session_store.repositories import retention, search_statements, statements
-from session_store.repositories.batching import FIRST, counted, delete_batch, delete_locked, in_batches
-from session_store.repositories.row_mapping import birth, fetch, metadata_from, same_message, stored_message
+from session_store.repositories.batching import BEFORE_FIRST, count_only, delete_batch, delete_locked, run_batches
+from session_store.repositories.row_mapping import (
+    fetch,
+    metadata_from,
+    new_session_values,
+    same_message,
+    stored_message,
+)
 from session_store.repositories.search import count_sessions, find_sessions
 from session_store.search import backends
 
@@ -31,7 +37,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-_HOUR: Final = timedelta(hours=1)
+_SECS_PER_HOUR: Final = timedelta(hours=1)
 _SECOND: Final = timedelta(seconds=1)
 _PAGE: Final = 1_000
 
@@ -42,7 +48,7 @@ class SessionRepository:
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
 
-    @writes_at_once
+    @single_statement
     def create_session(
         self,
         db: Connection,
@@ -59,50 +65,50 @@ class SessionRepository:
             InvalidQuery: The name is too long, or the attributes are no JSON object.
         """
         given = {} if attributes is None else session_attributes(attributes)
-        values = birth(key, self._clock()) | {
+        values = new_session_values(key, self._clock()) | {
             "name": _stored_name(name),
             "owner": optional_identifier(owner, "owner"),
-            "attributes": dump_json(_without_none(given)),
+            "attributes": dump_json(_drop_none(given)),
         }
         return db.execute(statements.CREATE_SESSION, values).one_or_none() is not None
 
-    @reads
+    @read_only
     def session_exists(self, db: Connection, key: str) -> bool:
         """Say whether there is such a session."""
         return bool(fetch(db, statements.SESSION_EXISTS, {"the_key": identifier(key, "key")}))
 
-    @reads
+    @read_only
     def get_session_metadata(self, db: Connection, key: str) -> SessionMetadata | None:
         """Return a session without its messages; None if there is no such session."""
         found = metadata_from(db, statements.GET_METADATA, {"the_key": identifier(key, "key")})
         return found[0] if found else None
 
-    @reads
+    @read_only
     def list_sessions(self, db: Connection, query: SessionQuery | None = None) -> list[str]:
         """Return the keys of the sessions asked for, newest activity first.
 
         Source: ``SessionBackend::list_sessions`` of the interface this package implements.
         """
-        query = _checked(query)
+        query = _checked_query(query)
         if query.keyword is not None:
             return [session.key for session in find_sessions(db, query)]
-        return [key for (key,) in fetch(db, *search_statements.keys(query))]
+        return [key for (key,) in fetch(db, *search_statements.select_keys(query))]
 
-    @reads
+    @read_only
     def list_sessions_with_metadata(self, db: Connection, query: SessionQuery | None = None) -> list[SessionMetadata]:
         """Return the sessions asked for without their messages, newest activity first; no message is read.
 
         Raises:
             InvalidQuery: A part of the query is not of its kind or out of its range.
         """
-        return find_sessions(db, _checked(query))
+        return find_sessions(db, _checked_query(query))
 
-    @reads
+    @read_only
     def count_sessions(self, db: Connection, query: SessionQuery | None = None) -> int:
         """Return how many sessions a query finds on all its pages: ``limit`` and ``after`` do not count."""
-        return count_sessions(db, _checked(query))
+        return count_sessions(db, _checked_query(query))
 
-    @reads
+    @read_only
     def search(self, db: Connection, query: SessionQuery) -> list[SessionMetadata]:
         """Return the sessions with a message that has what the keyword asks for, newest activity first.
 
@@ -116,29 +122,31 @@ class SessionRepository:
         Source: ``SessionBackend::search`` of the interface this package implements.
         """
         if query is None:
-            raise InvalidQuery(not_a(query, "query", "a SessionQuery"))
-        return find_sessions(db, _checked(query))
+            raise InvalidQuery(type_error(query, "query", "a SessionQuery"))
+        return find_sessions(db, _checked_query(query))
 
-    @writes_at_once
+    @single_statement
     def set_session_name(self, db: Connection, key: str, name: str) -> None:
         """Name a session, creating it; ``""`` takes the name away.
 
         Raises:
             InvalidQuery: The name is no `str` or longer than 1,024 characters.
         """
-        db.execute(statements.SET_NAME, birth(key, self._clock()) | {"name": _stored_name(session_name(name))})
+        db.execute(
+            statements.SET_NAME, new_session_values(key, self._clock()) | {"name": _stored_name(session_name(name))}
+        )
 
-    @reads
+    @read_only
     def get_session_name(self, db: Connection, key: str) -> str | None:
         """Return a session's name; None if it has none or there is no such session."""
         rows = fetch(db, statements.GET_NAME, {"the_key": identifier(key, "key")})
         name = rows[0][0] if rows else None
         return None if name is None else unescape(name)
 
-    @writes_at_once
+    @single_statement
     def set_session_owner(self, db: Connection, key: str, owner: str | None) -> None:
         """Say whose session it is, creating it; None: nobody's."""
-        values = birth(key, self._clock()) | {"owner": optional_identifier(owner, "owner")}
+        values = new_session_values(key, self._clock()) | {"owner": optional_identifier(owner, "owner")}
         db.execute(statements.SET_OWNER, values)
 
     def set_session_attributes(self, db: Connection, key: str, attributes: Mapping[str, Any]) -> None:
@@ -149,9 +157,9 @@ class SessionRepository:
         """
         key = identifier(key, "key")
         changes = session_attributes(attributes)
-        db.execute(statements.LOCK_OR_CREATE, birth(key, self._clock()))
+        db.execute(statements.LOCK_OR_CREATE, new_session_values(key, self._clock()))
         ((stored,),) = fetch(db, statements.GET_ATTRIBUTES, {"the_key": key})
-        merged = dump_json(_without_none(load_json(stored) | changes))
+        merged = dump_json(_drop_none(load_json(stored) | changes))
         db.execute(statements.SET_ATTRIBUTES, {"the_key": key, "merged": merged})
 
     def delete_session(self, db: Connection, key: str) -> bool:
@@ -174,7 +182,7 @@ class SessionRepository:
         batch_size: int = 500,
         dry_run: bool = False,
         on_batch: Callable[[int], object] | None = None,
-    ) -> Plan[int]:
+    ) -> Steps[int]:
         """Delete all sessions of an owner and return how many there were.
 
         One that a row of another table refers to is kept. If this is interrupted, whole sessions are gone or there:
@@ -192,9 +200,9 @@ class SessionRepository:
         """
         values = {"owner_is": identifier(owner, "owner")}
         if dry_run:
-            return (yield from counted(retention.count_heads(retention.OWNED), values, batch_size, on_batch))
+            return (yield from count_only(retention.count_heads(retention.OWNED_BY), values, batch_size, on_batch))
         delete = partial(delete_batch, lock=retention.LOCK_OWNED, values=values)
-        return (yield from in_batches(delete, batch_size, on_batch, behind=FIRST))
+        return (yield from run_batches(delete, batch_size, on_batch, after=BEFORE_FIRST))
 
     def cleanup_stale(
         self,
@@ -204,7 +212,7 @@ class SessionRepository:
         dry_run: bool = False,
         include_running: bool = False,
         on_batch: Callable[[int], object] | None = None,
-    ) -> Plan[int]:
+    ) -> Steps[int]:
         """Delete the sessions nobody has used for a while and say how many there were.
 
         A session is kept if a message came or its state changed within the time given, if it is running, or if
@@ -222,14 +230,14 @@ class SessionRepository:
 
         Source: ``SessionBackend::cleanup_stale`` of the interface this package implements.
         """
-        cutoff = ago(self._clock(), ttl_hours, "ttl_hours", _HOUR)
-        values = {"cutoff": cutoff, "minute": minute_of(cutoff)}
+        oldest = cutoff(self._clock(), ttl_hours, "ttl_hours", _SECS_PER_HOUR)
+        values = {"cutoff": oldest, "minute": truncate_to_minute(oldest)}
         if dry_run:
-            stale = retention.STALE if include_running else retention.STALE_AT_REST
-            return (yield from counted(retention.count_heads(stale), values, batch_size, on_batch))
-        lock = retention.LOCK_STALE if include_running else retention.LOCK_STALE_AT_REST
+            stale = retention.STALE if include_running else retention.STALE_NOT_RUNNING
+            return (yield from count_only(retention.count_heads(stale), values, batch_size, on_batch))
+        lock = retention.LOCK_STALE if include_running else retention.LOCK_STALE_NOT_RUNNING
         delete = partial(delete_batch, lock=lock, values=values)
-        return (yield from in_batches(delete, batch_size, on_batch, behind=FIRST))
+        return (yield from run_batches(delete, batch_size, on_batch, after=BEFORE_FIRST))
 
     def compact(self, db: Connection, key: str, *, within_secs: float = 2.0, dry_run: bool = False) -> Compaction:
         """Remove doubled messages of a session and make its head agree with its logs.
@@ -248,24 +256,24 @@ class SessionRepository:
         Source: ``SessionBackend::compact`` of the interface this package implements.
         """
         epoch = self._clock()
-        within = epoch - ago(epoch, within_secs, "within_secs", _SECOND)
+        within = epoch - cutoff(epoch, within_secs, "within_secs", _SECOND)
         key = identifier(key, "key")
         values = {"the_key": key}
         if not (self.session_exists(db, key) if dry_run else db.execute(statements.LOCK, values).all()):
             return Compaction(0, head_repaired=False)
-        doubles = list(_doubles(db, key, within))
-        mended = mended_head(db, key)
+        doubles = list(_duplicate_seqs(db, key, within))
+        mended = repair_head(db, key)
         if mended and not dry_run:
             # Before anything is removed: the number of a double that was the last message is not used again.
-            db.execute(statements.MEND_HEAD.values(mended), values)
+            db.execute(statements.REPAIR_HEAD.values(mended), values)
         if doubles and not dry_run:
             for start in range(0, len(doubles), _PAGE):
                 db.execute(statements.DELETE_SEQS, values | {"seqs": doubles[start : start + _PAGE]})
-            db.execute(statements.MEND_HEAD.values(mended_head(db, key)), values)
+            db.execute(statements.REPAIR_HEAD.values(repair_head(db, key)), values)
         return Compaction(len(doubles), head_repaired=bool(mended))
 
-    @reads
-    def check(self, db: Connection) -> Health:
+    @read_only
+    def health(self, db: Connection) -> Health:
         """Say whether the store can serve, for a health endpoint.
 
         Raises:
@@ -276,26 +284,26 @@ class SessionRepository:
         asked = time.perf_counter()
         db.execute(statements.PING).close()
         latency = time.perf_counter() - asked
-        return Health(revision, backends.serving(db, look=True).engine, latency)
+        return Health(revision, backends.active_backend(db, refresh=True).name, latency)
 
 
-def _checked(query: object) -> SessionQuery:
+def _checked_query(query: object) -> SessionQuery:
     if query is None:
         return SessionQuery()
     if isinstance(query, SessionQuery):
         return query
-    raise InvalidQuery(not_a(query, "query", "a SessionQuery"))
+    raise InvalidQuery(type_error(query, "query", "a SessionQuery"))
 
 
 def _stored_name(name: str | None) -> str | None:
     return escape(session_name(name)) or None if name is not None else None
 
 
-def _without_none(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def _drop_none(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if value is not None}
 
 
-def _doubles(db: Connection, key: str, within: timedelta) -> Iterator[int]:
+def _duplicate_seqs(db: Connection, key: str, within: timedelta) -> Iterator[int]:
     kept = None
     after = 0
     while rows := fetch(db, statements.LOG_PAGE, {"the_key": key, "after": after, "limit": _PAGE}):
@@ -314,7 +322,7 @@ def _doubles(db: Connection, key: str, within: timedelta) -> Iterator[int]:
             after = message.seq
 
 
-def mended_head(db: Connection, key: str) -> dict[str, Any]:
+def repair_head(db: Connection, key: str) -> dict[str, Any]:
     """Return what the logs say of a session where its head says something else."""
     values = {"the_key": key}
     head = db.execute(statements.COUNTED_HEAD, values).one()._mapping
@@ -324,7 +332,7 @@ def mended_head(db: Connection, key: str) -> dict[str, Any]:
         "message_count": count,
         "last_seq": max(head["last_seq"], last_seq or 0),
         "last_activity": last_activity,
-        "active_minute": minute_of(last_activity),
+        "active_minute": truncate_to_minute(last_activity),
     }
     last_state = db.execute(statements.LAST_STATE, values).one_or_none()
     if last_state is not None:

@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 
 from session_store.database.functions import as_json
-from session_store.database.journal import batch, logged
+from session_store.database.journal import journaled, journaled_batch
 from session_store.models.models import MESSAGES, SESSIONS, STATES
 from session_store.models.types import UtcDateTime
 
@@ -46,22 +46,22 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.dml import ReturningInsert
 
 
-def a_text(name: str) -> BindParameter[str]:
+def text_param(name: str) -> BindParameter[str]:
     """Return a parameter for a text as it is stored."""
     return bindparam(name, type_=Text())
 
 
-def a_number(name: str) -> BindParameter[int]:
+def int_param(name: str) -> BindParameter[int]:
     """Return a parameter for a number."""
     return bindparam(name, type_=BigInteger())
 
 
-def a_time(name: str) -> BindParameter[datetime]:
+def time_param(name: str) -> BindParameter[datetime]:
     """Return a parameter for a time."""
     return bindparam(name, type_=UtcDateTime())
 
 
-KEY: Final = a_text("the_key")
+KEY: Final = text_param("the_key")
 THIS_SESSION: Final = SESSIONS.c.key == KEY
 ITS_MESSAGES: Final = MESSAGES.c.session_key == KEY
 ITS_STATES: Final = STATES.c.session_key == KEY
@@ -96,11 +96,11 @@ METADATA: Final = (
 
 # Heads. Those of an upsert say what a session has from its first moment, and what becomes of one that exists.
 
-_BORN: Final[Mapping[str, ColumnElement[Any]]] = {
+_NEW_SESSION: Final[Mapping[str, ColumnElement[Any]]] = {
     "key": KEY,
-    "created_at": a_time("created_at"),
-    "last_activity": a_time("last_activity"),
-    "active_minute": a_time("active_minute"),
+    "created_at": time_param("created_at"),
+    "last_activity": time_param("last_activity"),
+    "active_minute": time_param("active_minute"),
 }
 
 
@@ -112,49 +112,52 @@ _LOGGED_MESSAGE: Final = (
 
 
 def _upsert(
-    given: Mapping[str, ColumnElement[Any]],
+    values: Mapping[str, ColumnElement[Any]],
     conflict: str,
     only_if: ColumnElement[bool] | None = None,
     returning: Sequence[ColumnElement[Any]] = _LOGGED_MESSAGE,
 ) -> ReturningInsert[Any]:
     # The WHERE is there even when it says nothing: SQLite would read the ON of ON CONFLICT as a join's.
-    values = {**_BORN, **given}
+    values = {**_NEW_SESSION, **values}
     rows = select(*values.values()).where(true() if only_if is None else only_if)
     on_conflict = text(f"ON CONFLICT (key) DO {conflict}")
     return insert(SESSIONS).from_select(list(values), rows.suffix_with(on_conflict)).returning(*returning)
 
 
-_COUNT_ON: Final = """UPDATE SET
+_INCREMENT: Final = """UPDATE SET
     message_count = session_store_sessions.message_count + excluded.message_count,
     last_seq = session_store_sessions.last_seq + excluded.last_seq,
     last_activity = CASE WHEN session_store_sessions.last_activity > excluded.last_activity
         THEN session_store_sessions.last_activity ELSE excluded.last_activity END,
     active_minute = CASE WHEN session_store_sessions.active_minute > excluded.active_minute
         THEN session_store_sessions.active_minute ELSE excluded.active_minute END"""
-_COUNTED: Final = {"message_count": a_number("count"), "last_seq": a_number("count")}
-_NEW_IDEMPOTENCY_KEY: Final = ~exists().where(ITS_MESSAGES, MESSAGES.c.idempotency_key == a_text("idempotency_key"))
+_COUNTED: Final = {"message_count": int_param("count"), "last_seq": int_param("count")}
+_NEW_IDEMPOTENCY_KEY: Final = ~exists().where(ITS_MESSAGES, MESSAGES.c.idempotency_key == text_param("idempotency_key"))
 _GIVEN: Final[Mapping[str, BindParameter[Any]]] = {
-    "role": a_text("role"),
-    "content": a_text("content"),
-    "payload": a_text("payload"),
-    "idempotency_key": a_text("idempotency_key"),
-    "created_at": a_time("created_at"),
+    "role": text_param("role"),
+    "content": text_param("content"),
+    "payload": text_param("payload"),
+    "idempotency_key": text_param("idempotency_key"),
+    "created_at": time_param("created_at"),
 }
 _MESSAGE: Final[Mapping[str, ColumnElement[Any]]] = {**_GIVEN, "payload": as_json(_GIVEN["payload"])}
 
-COUNT_MESSAGES_ON: Final = _upsert(_COUNTED, _COUNT_ON)
+ALLOCATE_SEQS: Final = _upsert(_COUNTED, _INCREMENT)
 """Take the next ``count`` numbers in a session, creating it, and lock its head; returns the last of them."""
 
-APPEND: Final = logged(COUNT_MESSAGES_ON, MESSAGES, _MESSAGE)
-APPEND_ONCE: Final = logged(_upsert(_COUNTED, _COUNT_ON, _NEW_IDEMPOTENCY_KEY), MESSAGES, _MESSAGE)
+APPEND: Final = journaled(ALLOCATE_SEQS, MESSAGES, _MESSAGE)
+APPEND_ONCE: Final = journaled(_upsert(_COUNTED, _INCREMENT, _NEW_IDEMPOTENCY_KEY), MESSAGES, _MESSAGE)
 """Append unless the idempotency key is there already; no row then."""
-APPEND_MANY: Final = batch(COUNT_MESSAGES_ON, MESSAGES, {name: value.type for name, value in _GIVEN.items()}, "payload")
+APPEND_MANY: Final = journaled_batch(
+    ALLOCATE_SEQS, MESSAGES, {name: value.type for name, value in _GIVEN.items()}, "payload"
+)
 
 CREATE_SESSION: Final = _upsert(
-    {"name": a_text("name"), "owner": a_text("owner"), "attributes": as_json(a_text("attributes"))}, "NOTHING"
+    {"name": text_param("name"), "owner": text_param("owner"), "attributes": as_json(text_param("attributes"))},
+    "NOTHING",
 )
-SET_NAME: Final = _upsert({"name": a_text("name")}, "UPDATE SET name = excluded.name")
-SET_OWNER: Final = _upsert({"owner": a_text("owner")}, "UPDATE SET owner = excluded.owner")
+SET_NAME: Final = _upsert({"name": text_param("name")}, "UPDATE SET name = excluded.name")
+SET_OWNER: Final = _upsert({"owner": text_param("owner")}, "UPDATE SET owner = excluded.owner")
 LOCK_OR_CREATE: Final = _upsert({}, "UPDATE SET state_seq = session_store_sessions.state_seq")
 """Lock a session's head, creating it."""
 
@@ -164,7 +167,7 @@ LOCK: Final = (
 """Lock a session's head; no row if there is no session."""
 
 GET_ATTRIBUTES: Final = select(cast(SESSIONS.c.attributes, Text)).where(THIS_SESSION)
-SET_ATTRIBUTES: Final = update(SESSIONS).where(THIS_SESSION).values(attributes=as_json(a_text("merged")))
+SET_ATTRIBUTES: Final = update(SESSIONS).where(THIS_SESSION).values(attributes=as_json(text_param("merged")))
 GET_NAME: Final = select(SESSIONS.c.name).where(THIS_SESSION)
 GET_STATE: Final = select(SESSIONS.c.state, SESSIONS.c.turn_id, SESSIONS.c.state_entered_at).where(THIS_SESSION)
 GET_METADATA: Final = select(*METADATA).where(THIS_SESSION)
@@ -173,7 +176,7 @@ SESSION_EXISTS: Final = select(SESSIONS.c.key).where(THIS_SESSION)
 LIST_RUNNING: Final = select(*METADATA).where(RUNNING).order_by(SESSIONS.c.state_entered_at.desc(), SESSIONS.c.key)
 LIST_STUCK: Final = (
     select(*METADATA)
-    .where(RUNNING, SESSIONS.c.state_entered_at < a_time("cutoff"))
+    .where(RUNNING, SESSIONS.c.state_entered_at < time_param("cutoff"))
     .order_by(SESSIONS.c.state_entered_at, SESSIONS.c.key)
 )
 
@@ -185,7 +188,7 @@ LOAD: Final = (
     .where(ITS_MESSAGES)
     .order_by(MESSAGES.c.seq)
 )
-LOAD_LAST: Final = LOAD.order_by(None).order_by(MESSAGES.c.seq.desc()).limit(a_number("last"))
+LOAD_LAST: Final = LOAD.order_by(None).order_by(MESSAGES.c.seq.desc()).limit(int_param("last"))
 """The newest messages, newest first."""
 
 FIND_BY_IDEMPOTENCY_KEY: Final = select(MESSAGES.c.idempotency_key, *STORED_MESSAGE).where(
@@ -194,9 +197,9 @@ FIND_BY_IDEMPOTENCY_KEY: Final = select(MESSAGES.c.idempotency_key, *STORED_MESS
 
 _LAST_SEQ: Final = select(func.max(MESSAGES.c.seq)).where(ITS_MESSAGES).scalar_subquery()
 _IS_LAST: Final = MESSAGES.c.seq == _LAST_SEQ
-_IS_SEQ: Final = MESSAGES.c.seq == a_number("the_seq")
+_IS_SEQ: Final = MESSAGES.c.seq == int_param("the_seq")
 
-COUNT_ONE_OFF: Final = (
+DECREMENT_COUNT: Final = (
     update(SESSIONS)
     .where(THIS_SESSION, SESSIONS.c.message_count > 0)
     .values(message_count=SESSIONS.c.message_count - 1)
@@ -207,25 +210,25 @@ COUNT_ONE_OFF: Final = (
 The DELETE comes second, as a statement of its own: within one, callers who waited for the head still saw the
 message the one before them had removed, and 8 threads removed 36 to 52 of 200.
 """
-COUNT_ONE_ON: Final = update(SESSIONS).where(THIS_SESSION).values(message_count=SESSIONS.c.message_count + 1)
+INCREMENT_COUNT: Final = update(SESSIONS).where(THIS_SESSION).values(message_count=SESSIONS.c.message_count + 1)
 DELETE_LAST: Final = delete(MESSAGES).where(ITS_MESSAGES, _IS_LAST).returning(*STORED_MESSAGE)
 DELETE_LAST_IF: Final = delete(MESSAGES).where(ITS_MESSAGES, _IS_LAST, _IS_SEQ).returning(*STORED_MESSAGE)
 
-_NOW: Final = a_time("now")
+_NOW: Final = time_param("now")
 _TOUCHED: Final = {
     "last_activity": case((SESSIONS.c.last_activity > _NOW, SESSIONS.c.last_activity), else_=_NOW),
     "active_minute": case(
-        (SESSIONS.c.active_minute > a_time("minute"), SESSIONS.c.active_minute), else_=a_time("minute")
+        (SESSIONS.c.active_minute > time_param("minute"), SESSIONS.c.active_minute), else_=time_param("minute")
     ),
 }
 _NEW_TEXT: Final = {
-    "role": a_text("new_role"),
-    "content": a_text("new_content"),
-    "payload": as_json(a_text("new_payload")),
+    "role": text_param("new_role"),
+    "content": text_param("new_content"),
+    "payload": as_json(text_param("new_payload")),
 }
 _MOVE_ACTIVITY: Final = update(SESSIONS).where(THIS_SESSION).values(_TOUCHED).returning(SESSIONS.c.last_seq)
 TOUCH: Final = _MOVE_ACTIVITY.where(exists().where(ITS_MESSAGES))
-TOUCH_IF: Final = _MOVE_ACTIVITY.where(a_number("the_seq") == _LAST_SEQ)
+TOUCH_IF: Final = _MOVE_ACTIVITY.where(int_param("the_seq") == _LAST_SEQ)
 REPLACE_LAST: Final = update(MESSAGES).where(ITS_MESSAGES, _IS_LAST).values(_NEW_TEXT).returning(MESSAGES.c.seq)
 REPLACE_LAST_IF: Final = REPLACE_LAST.where(_IS_SEQ)
 
@@ -243,10 +246,10 @@ _LOGGED_STATE: Final = (
     SESSIONS.c.state_entered_at.label("entered_at"),
 )
 _PROPOSED_STATE: Final[Mapping[str, ColumnElement[Any]]] = {
-    "state": a_text("state"),
-    "turn_id": a_text("turn_id"),
-    "state_seq": a_number("first_seq"),
-    "state_entered_at": a_time("first_entered_at"),
+    "state": text_param("state"),
+    "turn_id": text_param("turn_id"),
+    "state_seq": int_param("first_seq"),
+    "state_entered_at": time_param("first_entered_at"),
 }
 _CHANGE_STATE: Final = """UPDATE SET
     state = excluded.state,
@@ -261,8 +264,8 @@ _ENTERED: Final = {
     "state_entered_at": case((SESSIONS.c.state_entered_at > _NOW, SESSIONS.c.state_entered_at), else_=_NOW),
 }
 
-SET_STATE: Final = logged(_upsert(_PROPOSED_STATE, _CHANGE_STATE, returning=_LOGGED_STATE), STATES, {})
-START_TURN: Final = logged(
+SET_STATE: Final = journaled(_upsert(_PROPOSED_STATE, _CHANGE_STATE, returning=_LOGGED_STATE), STATES, {})
+START_TURN: Final = journaled(
     _upsert(
         _PROPOSED_STATE,
         f"{_CHANGE_STATE} AND session_store_sessions.turn_id IS NULL",
@@ -273,29 +276,29 @@ START_TURN: Final = logged(
 )
 """Set the state of a session that has no turn now."""
 
-SWAP_STATE: Final = logged(
+COMPARE_AND_SET_STATE: Final = journaled(
     update(SESSIONS)
     .where(
         THIS_SESSION,
-        SESSIONS.c.turn_id == a_text("if_turn"),
+        SESSIONS.c.turn_id == text_param("if_turn"),
         or_(
-            SESSIONS.c.state != a_text("new_state"),
-            SESSIONS.c.turn_id != func.coalesce(a_text("new_turn"), ""),
+            SESSIONS.c.state != text_param("new_state"),
+            SESSIONS.c.turn_id != func.coalesce(text_param("new_turn"), ""),
         ),
     )
-    .values(state=a_text("new_state"), turn_id=a_text("new_turn"), **_ENTERED)
+    .values(state=text_param("new_state"), turn_id=text_param("new_turn"), **_ENTERED)
     .returning(*_LOGGED_STATE),
     STATES,
     {},
 )
 """Set the state while a given turn is current."""
 
-RECOVER: Final = logged(
+RECOVER: Final = journaled(
     update(SESSIONS)
-    .where(THIS_SESSION, RUNNING, SESSIONS.c.state_entered_at < a_time("cutoff"))
+    .where(THIS_SESSION, RUNNING, SESSIONS.c.state_entered_at < time_param("cutoff"))
     .values(
-        state=a_text("new_state"),
-        turn_id=case((a_text("new_state") == literal_column("'idle'"), null()), else_=SESSIONS.c.turn_id),
+        state=text_param("new_state"),
+        turn_id=case((text_param("new_state") == literal_column("'idle'"), null()), else_=SESSIONS.c.turn_id),
         **_ENTERED,
     )
     .returning(*_LOGGED_STATE),
@@ -313,9 +316,9 @@ DELETE_SEQS: Final = delete(MESSAGES).where(
 
 LOG_PAGE: Final = (
     select(MESSAGES.c.idempotency_key, *STORED_MESSAGE)
-    .where(ITS_MESSAGES, MESSAGES.c.seq > a_number("after"))
+    .where(ITS_MESSAGES, MESSAGES.c.seq > int_param("after"))
     .order_by(MESSAGES.c.seq)
-    .limit(a_number("limit"))
+    .limit(int_param("limit"))
 )
 COUNTED_HEAD: Final = select(
     SESSIONS.c.last_activity,
@@ -334,7 +337,7 @@ LAST_STATE: Final = (
     .order_by(STATES.c.seq.desc())
     .limit(1)
 )
-MEND_HEAD: Final = update(SESSIONS).where(THIS_SESSION)
+REPAIR_HEAD: Final = update(SESSIONS).where(THIS_SESSION)
 PING: Final[Select[Any]] = select(SESSIONS.c.key).limit(1)
 
 
@@ -342,8 +345,8 @@ def history(*, after: bool, before: bool, limit: bool) -> Select[Any]:
     """Select a page of a session's messages; with ``before`` its end, newest first."""
     page = select(*STORED_MESSAGE).where(ITS_MESSAGES)
     if after:
-        page = page.where(MESSAGES.c.seq > a_number("after_seq"))
+        page = page.where(MESSAGES.c.seq > int_param("after_seq"))
     if before:
-        page = page.where(MESSAGES.c.seq < a_number("before_seq"))
+        page = page.where(MESSAGES.c.seq < int_param("before_seq"))
     page = page.order_by(MESSAGES.c.seq.desc() if before else MESSAGES.c.seq)
-    return page.limit(a_number("limit")) if limit else page
+    return page.limit(int_param("limit")) if limit else page

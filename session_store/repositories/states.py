@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from session_store.database.access import Access, Plan, Step, reads, writes_at_once
+from session_store.database.access import Access, Step, Steps, read_only, single_statement
 from session_store.interface.errors import InvalidQuery
 from session_store.interface.values import ANY_TURN, IDLE, RUNNING, AnyTurn, SessionMetadata, SessionState
-from session_store.models.validation import ago, identifier, moment, optional_identifier, state_word
+from session_store.models.validation import aware_datetime, cutoff, identifier, optional_identifier, state_word
 from session_store.repositories import retention, statements
-from session_store.repositories.batching import batch_limit, counted, told
-from session_store.repositories.row_mapping import birth, fetch, metadata_from
+from session_store.repositories.batching import batch_limit, count_only, progress_callback
+from session_store.repositories.row_mapping import fetch, metadata_from, new_session_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ class StateRepository:
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
 
-    @writes_at_once
+    @single_statement
     def set_session_state(
         self,
         db: Connection,
@@ -57,7 +57,7 @@ class StateRepository:
         key = identifier(key, "key")
         state = state_word(state)
         turn_id = optional_identifier(turn_id, "turn_id") if state != IDLE else None
-        values: dict[str, Any] = birth(key, now) | {"state": state, "turn_id": turn_id}
+        values: dict[str, Any] = new_session_values(key, now) | {"state": state, "turn_id": turn_id}
         # A session that is born idle has been told nothing new: no entry in the log.
         values |= (
             {"first_seq": 0, "first_entered_at": None} if state == IDLE else {"first_seq": 1, "first_entered_at": now}
@@ -67,7 +67,7 @@ class StateRepository:
         elif if_turn is None:
             change = statements.START_TURN
         else:
-            change = statements.SWAP_STATE
+            change = statements.COMPARE_AND_SET_STATE
             values = {
                 "the_key": values["the_key"],
                 "if_turn": identifier(if_turn, "if_turn"),
@@ -85,7 +85,7 @@ class StateRepository:
             if_turn,
         )
 
-    @reads
+    @read_only
     def get_session_state(self, db: Connection, key: str) -> SessionState | None:
         """Return what a session is doing: ``idle`` if it was never told, None if there is no session."""
         row = db.execute(statements.GET_STATE, {"the_key": identifier(key, "key")}).one_or_none()
@@ -94,12 +94,12 @@ class StateRepository:
         started_at = row.state_entered_at if row.state == RUNNING else None
         return SessionState(row.state, row.turn_id, started_at, row.state_entered_at)
 
-    @reads
+    @read_only
     def list_running_sessions(self, db: Connection) -> list[SessionMetadata]:
         """Return the sessions in which an agent is at work, newest turn first."""
         return metadata_from(db, statements.LIST_RUNNING)
 
-    @reads
+    @read_only
     def list_stuck_sessions(self, db: Connection, threshold_secs: float) -> list[SessionMetadata]:
         """Return the sessions that have been running for longer than this, the oldest turn first.
 
@@ -108,7 +108,7 @@ class StateRepository:
         """
         return metadata_from(db, statements.LIST_STUCK, {"cutoff": self._cutoff(threshold_secs)})
 
-    def recover_stuck(self, threshold_secs: float, *, to: str = "error") -> Plan[list[str]]:
+    def recover_stuck(self, threshold_secs: float, *, to: str = "error") -> Steps[list[str]]:
         """Move the sessions that have been running for longer than this to another state; return their keys.
 
         Each in a transaction of its own, so that this never holds a session while it waits for another one. A turn
@@ -131,7 +131,7 @@ class StateRepository:
         recovered = []
         for key in stuck:
             values = {**cutoff, "the_key": key, "new_state": to, "now": self._clock()}
-            if (yield Step(partial(_recover, values), Access.AT_ONCE, key)):
+            if (yield Step(partial(_recover, values), Access.SINGLE_STATEMENT, key)):
                 recovered.append(key)
         return recovered
 
@@ -142,7 +142,7 @@ class StateRepository:
         batch_size: int = 500,
         dry_run: bool = False,
         on_batch: Callable[[int], object] | None = None,
-    ) -> Plan[int]:
+    ) -> Steps[int]:
         """Remove from the log the states that had ended by a time and return how many there were.
 
         What a session was doing then is still known, and what it is doing now. If this is interrupted, some are
@@ -157,16 +157,16 @@ class StateRepository:
         Raises:
             InvalidQuery: An argument is out of its range; nothing was removed.
         """
-        values = {"before": moment(before, "before")}
+        values = {"before": aware_datetime(before, "before")}
         if dry_run:
-            return (yield from counted(retention.COUNT_ENDED, values, batch_size, on_batch))
+            return (yield from count_only(retention.COUNT_FINISHED_STATES, values, batch_size, on_batch))
         limit = batch_limit(batch_size)
-        tell = told(on_batch)
+        tell = progress_callback(on_batch)
         removed = 0
         place: Sequence[Any] | None = ("", 0)
         while place is not None:
             page = {**values, "behind_key": place[0], "behind_seq": place[1], "limit": limit}
-            ended: Sequence[Any] = yield Step(partial(_ended, page), Access.READ)
+            ended: Sequence[Any] = yield Step(partial(_finished_states, page), Access.READ)
             if ended:
                 deleted: int = yield Step(partial(_delete_ended, values | {"entries": ended}))
                 removed += deleted
@@ -175,15 +175,15 @@ class StateRepository:
         return removed
 
     def _cutoff(self, threshold_secs: float) -> datetime:
-        return ago(self._clock(), threshold_secs, "threshold_secs", SECOND)
+        return cutoff(self._clock(), threshold_secs, "threshold_secs", SECOND)
 
 
-def _ended(values: Mapping[str, Any], db: Connection) -> list[tuple[str, int]]:
-    return [(key, seq) for key, seq in fetch(db, retention.SOME_ENDED, values)]
+def _finished_states(params: Mapping[str, Any], db: Connection) -> list[tuple[str, int]]:
+    return [(key, seq) for key, seq in fetch(db, retention.FINISHED_STATES_PAGE, params)]
 
 
 def _delete_ended(values: Mapping[str, Any], db: Connection) -> int:
-    return db.execute(retention.DELETE_ENDED, values).rowcount
+    return db.execute(retention.DELETE_FINISHED_STATES, values).rowcount
 
 
 def _keys_of_stuck(values: Mapping[str, Any], db: Connection) -> list[str]:

@@ -13,27 +13,27 @@ from session_store.search import fts5, like, tsvector
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-    from session_store.search.candidates import Proposals
+    from session_store.search.candidates import Candidates
     from session_store.search.query import Query
 
 
-class Serving(NamedTuple):
+class ActiveBackend(NamedTuple):
     """The engine that serves words in a database, and why it is this one."""
 
-    engine: str
+    name: str
     reason: str
 
 
-_FULL_TEXT: Final = {fts5.ENGINE: fts5.propose, tsvector.ENGINE: tsvector.propose}
-_NO_INDEX: Final = Serving(like.ENGINE, "there is no search index")
+_FULL_TEXT: Final = {fts5.ENGINE: fts5.candidates_for, tsvector.ENGINE: tsvector.candidates_for}
+_NO_INDEX: Final = ActiveBackend(like.ENGINE, "there is no search index")
 
-_LOOKED_FOR_EVERY_SECS: Final = 1.0
+_REFRESH_SECS: Final = 1.0
 
 
 class _Known(NamedTuple):
     state: Any
     """What a change would change."""
-    serving: Serving
+    serving: ActiveBackend
     looked_at: float
 
 
@@ -41,19 +41,19 @@ _known: Final[WeakKeyDictionary[Engine, dict[str | None, _Known]]] = WeakKeyDict
 _known_lock: Final = Lock()
 
 
-def serving(db: Connection, *, look: bool = False) -> Serving:
+def active_backend(db: Connection, *, refresh: bool = False) -> ActiveBackend:
     """Return which engine serves in the database of a connection.
 
     It is tried once for each engine of SQLAlchemy's and schema, and again after a change: on SQLite of the database's
     schema, on PostgreSQL of the index, which is looked for once a second, or if the caller says so.
     """
-    schema = schemas.of(db)
+    schema = schemas.schema_of(db)
     on_sqlite = db.dialect.name == "sqlite"
     with _known_lock:
         known = _known.setdefault(db.engine, {}).get(schema)
-    if known is not None and not (on_sqlite or look) and time.monotonic() - known.looked_at < _LOOKED_FOR_EVERY_SECS:
+    if known is not None and not (on_sqlite or refresh) and time.monotonic() - known.looked_at < _REFRESH_SECS:
         return known.serving
-    state = db.exec_driver_sql("PRAGMA schema_version").scalar() if on_sqlite else tsvector.find(db, schema)
+    state = db.exec_driver_sql("PRAGMA schema_version").scalar() if on_sqlite else tsvector.find_index(db, schema)
     if known is not None and known.state == state:
         found = known.serving
     else:
@@ -65,39 +65,39 @@ def serving(db: Connection, *, look: bool = False) -> Serving:
     return found
 
 
-def forget() -> None:
+def clear_cache() -> None:
     """Forget which engines serve, after this process changed that."""
     with _known_lock:
         _known.clear()
 
 
-def propose(db: Connection, query: Query) -> Proposals:
+def candidates_for(db: Connection, query: Query) -> Candidates:
     """Return what the engine proposes that serves this query in this database."""
     if query.has_no_spaces:
         return like.substrings(query)
-    full_text = _FULL_TEXT.get(serving(db).engine)
+    full_text = _FULL_TEXT.get(active_backend(db).name)
     if full_text is None:
         return like.substrings(query)
-    return full_text(query) or like.spelled(query)
+    return full_text(query) or like.case_variants(query)
 
 
-def _on_sqlite(db: Connection) -> Serving:
+def _on_sqlite(db: Connection) -> ActiveBackend:
     objects = fts5.objects(db)
     if fts5.TABLE not in objects:
         return _NO_INDEX
     if not fts5.is_built_in(db):
-        return Serving(like.ENGINE, "this SQLite was built without FTS5")
+        return ActiveBackend(like.ENGINE, "this SQLite was built without FTS5")
     missing = sorted(fts5.TRIGGERS.keys() - objects)
     if missing:
-        return Serving(like.ENGINE, f"the search index is not kept: trigger {missing[0]} is missing, rebuild it")
-    return Serving(fts5.ENGINE, "the search index is there and kept")
+        return ActiveBackend(like.ENGINE, f"the search index is not kept: trigger {missing[0]} is missing, rebuild it")
+    return ActiveBackend(fts5.ENGINE, "the search index is there and kept")
 
 
-def _on_postgresql(db: Connection, index: tsvector.Found | None) -> Serving:
+def _on_postgresql(db: Connection, index: tsvector.IndexInfo | None) -> ActiveBackend:
     if index is None:
         return _NO_INDEX
     if not index.is_valid:
-        return Serving(like.ENGINE, "the search index is being made, or its making was broken off: rebuild it")
-    if not tsvector.works(db):
-        return Serving(like.ENGINE, "by the locale of this database words beyond ASCII are not parted and folded")
-    return Serving(tsvector.ENGINE, "the search index is there, and parts and folds words as it should")
+        return ActiveBackend(like.ENGINE, "the search index is being made, or its making was broken off: rebuild it")
+    if not tsvector.tokenizer_agrees(db):
+        return ActiveBackend(like.ENGINE, "by the locale of this database words beyond ASCII are not parted and folded")
+    return ActiveBackend(tsvector.ENGINE, "the search index is there, and parts and folds words as it should")

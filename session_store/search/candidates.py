@@ -8,29 +8,29 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sqlalchemy import Integer, Text, bindparam, case, func, literal_column, type_coerce
 
 from session_store.models.models import MESSAGES
-from session_store.search.tokens import SEARCHED_CHARACTERS, is_usual
+from session_store.search.tokens import SEARCHED_CHARACTERS, is_portable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sqlalchemy import BindParameter, ColumnElement, Connection, Select
 
-    from session_store.search.query import Meaning, Query
+    from session_store.search.query import MatchMode, Query
 
 CONTENT: Final = type_coerce(MESSAGES.c.content, Text())
 """The text as it is stored."""
 
-FEW: Final = 2_000
+LOOKUP_LIMIT: Final = 2_000
 """Up to so many messages are looked up one by one, and then their sessions; of more only the newest are looked for."""
 
-MOST_GROUPS: Final = 100
-MOST_PARTS: Final = 20
-MOST_WORDS: Final = 20
+MAX_CLAUSES: Final = 100
+MAX_TERMS: Final = 20
+MAX_WORDS: Final = 20
 """What of a query becomes SQL: more of it decides on what is proposed, in Python."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Conditions:
+class CandidateSql:
     """Conditions on a row of the messages; none of them leaves out what a query asks for.
 
     They are made once for all queries of a shape, because making SQL takes longer than running it; what was typed is
@@ -43,7 +43,7 @@ class Conditions:
     """Proposed, where the database has the row already."""
     settled: ColumnElement[bool]
     """What is proposed is what is asked for, and need not be read."""
-    hits: Select[Any]
+    matching_rows: Select[Any]
     """Select nothing yet of the messages proposed, so that their rank can be had."""
     rank: ColumnElement[float]
     if_few: Select[Any] | None = None
@@ -57,31 +57,31 @@ class Conditions:
     """Say how many messages are listed, up to one more than a few."""
 
 
-class Proposals(NamedTuple):
+class Candidates(NamedTuple):
     """The messages that an engine proposes for a query.
 
     An index does not see every word as we do. Where it may be wrong, the message is read and the query decides.
     """
 
     query: Query
-    meaning: Meaning
-    conditions: Conditions
+    meaning: MatchMode
+    conditions: CandidateSql
     values: Mapping[str, str]
-    believed: bool = False
+    trusted: bool = False
     """Whether what is proposed is what is asked for, if the index sees the words of the message as we do."""
 
-    def confirms(self, text: str) -> bool:
+    def matches(self, text: str) -> bool:
         """Whether a message is what the query asks for, by its text."""
         searched = text[:SEARCHED_CHARACTERS]
-        return (self.believed and is_usual(searched)) or self.query.finds(searched, self.meaning)
+        return (self.trusted and is_portable(searched)) or self.query.matches(searched, self.meaning)
 
 
-def text(name: str) -> BindParameter[str]:
+def text_param(name: str) -> BindParameter[str]:
     """Return a parameter for text."""
     return bindparam(name, type_=Text())
 
 
-def doubted_text(settled: ColumnElement[bool]) -> ColumnElement[str]:
+def recheck_text(settled: ColumnElement[bool]) -> ColumnElement[str]:
     """Return an empty text where a message needs no second look, else a question mark and its first characters."""
     beginning = literal_column("'?'", Text()) + func.substr(CONTENT, 1, bindparam("most_doubted", type_=Integer()))
     return case((settled, literal_column("''", Text())), else_=beginning).label("doubted")

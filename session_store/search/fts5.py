@@ -29,16 +29,16 @@ from sqlalchemy import (
 
 from session_store.models.models import MESSAGES
 from session_store.search import like
-from session_store.search.candidates import CONTENT, FEW, Conditions, Proposals, doubted_text, text
-from session_store.search.index_query import Indexed
-from session_store.search.query import Meaning
+from session_store.search.candidates import CONTENT, LOOKUP_LIMIT, Candidates, CandidateSql, recheck_text, text_param
+from session_store.search.index_query import IndexQuery
+from session_store.search.query import MatchMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from sqlalchemy import CTE, ColumnElement, Connection, Select
 
-    from session_store.search.query import Part, Query
+    from session_store.search.query import Query, Term
 
 ENGINE: Final = "fts5"
 TABLE: Final = "session_store_messages_search"
@@ -47,8 +47,8 @@ TABLES: Final = (TABLE, *(f"{TABLE}_{shadow}" for shadow in ("config", "data", "
 
 _INDEX: Final = table(TABLE, column("rowid", Integer), column("content", Text), column("rank"))
 _ROW: Final = literal_column(f"{MESSAGES.name}.id", Integer())
-_PROPOSED: Final = _INDEX.c.content.bool_op("MATCH")(text("proposed"))
-_WANTED: Final = _INDEX.c.content.bool_op("MATCH")(text("wanted"))
+_PROPOSED: Final = _INDEX.c.content.bool_op("MATCH")(text_param("proposed"))
+_WANTED: Final = _INDEX.c.content.bool_op("MATCH")(text_param("wanted"))
 
 
 _VERY_FEW: Final = 200
@@ -60,7 +60,7 @@ def _count_up_to(number: int) -> tuple[CTE, Select[Any]]:
     return some, select(func.count()).select_from(some)
 
 
-_SIZE: Final = _count_up_to(FEW)[1]
+_SIZE: Final = _count_up_to(LOOKUP_LIMIT)[1]
 _SOME, _HOW_MANY = _count_up_to(_VERY_FEW)
 _ARE_VERY_FEW: Final = _HOW_MANY.scalar_subquery() <= literal_column(str(_VERY_FEW))
 
@@ -68,33 +68,33 @@ _WITH_SYMBOLS: Final = (range(0x80, 0x20000), range(0xE0000, 0xE0080))
 """The other planes have ideographs, marks, and what is private."""
 _PICTOGRAPHS: Final = range(0x1F000, 0x1FB00)
 
-_PUT_IN: Final = f"INSERT INTO {TABLE} (rowid, content) VALUES (new.id, new.content);"  # noqa: S608 - names of our own
+INSERT_ROW: Final = f"INSERT INTO {TABLE} (rowid, content) VALUES (new.id, new.content);"  # noqa: S608 - names of our own
 # FTS5 takes a row out by the words it had, so it must be told them.
-_TAKE_OUT: Final = f"INSERT INTO {TABLE} ({TABLE}, rowid, content) VALUES ('delete', old.id, old.content);"  # noqa: S608
+DELETE_ROW: Final = f"INSERT INTO {TABLE} ({TABLE}, rowid, content) VALUES ('delete', old.id, old.content);"  # noqa: S608
 TRIGGERS: Final = {
-    f"{TABLE}_insert": f"AFTER INSERT ON {MESSAGES.name} BEGIN {_PUT_IN} END",
-    f"{TABLE}_delete": f"AFTER DELETE ON {MESSAGES.name} BEGIN {_TAKE_OUT} END",
-    f"{TABLE}_update": f"AFTER UPDATE OF id, content ON {MESSAGES.name} BEGIN {_TAKE_OUT} {_PUT_IN} END",
+    f"{TABLE}_insert": f"AFTER INSERT ON {MESSAGES.name} BEGIN {INSERT_ROW} END",
+    f"{TABLE}_delete": f"AFTER DELETE ON {MESSAGES.name} BEGIN {DELETE_ROW} END",
+    f"{TABLE}_update": f"AFTER UPDATE OF id, content ON {MESSAGES.name} BEGIN {DELETE_ROW} {INSERT_ROW} END",
 }
 REBUILD: Final = f"INSERT INTO {TABLE} ({TABLE}) VALUES ('rebuild')"  # noqa: S608
 INTEGRITY_CHECK: Final = f"INSERT INTO {TABLE} ({TABLE}, rank) VALUES ('integrity-check', 1)"  # noqa: S608
-MERGE: Final = f"INSERT INTO {TABLE} ({TABLE}) VALUES ('optimize')"  # noqa: S608
+OPTIMIZE: Final = f"INSERT INTO {TABLE} ({TABLE}) VALUES ('optimize')"  # noqa: S608
 
 
 def create() -> Iterator[str]:
     """Give the statements that make the index, empty, and keep it from then on."""
     options = f"content='{MESSAGES.name}', content_rowid='id', tokenize=\"{_tokenizer()}\""
     yield f"CREATE VIRTUAL TABLE {TABLE} USING fts5 (content, {options})"
-    yield from keep()
+    yield from create_triggers()
 
 
-def keep() -> Iterator[str]:
+def create_triggers() -> Iterator[str]:
     """Give the statements that let the index follow the messages."""
     for name, what in TRIGGERS.items():
         yield f"CREATE TRIGGER {name} {what}"
 
 
-def leave() -> Iterator[str]:
+def drop_triggers() -> Iterator[str]:
     """Give the statements that let the index be as it is."""
     for name in TRIGGERS:
         yield f"DROP TRIGGER IF EXISTS {name}"
@@ -102,7 +102,7 @@ def leave() -> Iterator[str]:
 
 def drop() -> Iterator[str]:
     """Give the statements that remove the index, or what is there of it."""
-    yield from leave()
+    yield from drop_triggers()
     yield f"DROP TABLE IF EXISTS {TABLE}"
 
 
@@ -117,20 +117,20 @@ def objects(db: Connection) -> set[str]:
     return set(db.exec_driver_sql(f"SELECT name FROM sqlite_master WHERE name IN ({names})").scalars())  # noqa: S608
 
 
-def propose(query: Query) -> Proposals | None:
+def candidates_for(query: Query) -> Candidates | None:
     """Propose the messages whose words are in the index; None where it cannot know."""
-    asked = Indexed.of(query, _phrase, any_of=" OR ", all_of=" AND ", but_not="({}) NOT ({})")
+    asked = IndexQuery.build(query, _phrase, any_of=" OR ", all_of=" AND ", but_not="({}) NOT ({})")
     if asked is None:
         return None
-    sieve = like.sieve(query)
-    narrowed = asked.wanted != asked.proposed
+    sieve = like.prefilter(query)
+    narrowed = asked.exact_query != asked.superset
     conditions = _conditions(tuple(sought.kind for sought in sieve), exact=asked.exact, narrowed=narrowed)
     values = {**asked.values, **like.values("sieve", sieve)}
-    return Proposals(query, Meaning.WORDS, conditions, values, believed=asked.exact and not narrowed)
+    return Candidates(query, MatchMode.WORDS, conditions, values, trusted=asked.exact and not narrowed)
 
 
 @lru_cache(maxsize=256)
-def _conditions(sieve: tuple[like.Kind, ...], *, exact: bool, narrowed: bool) -> Conditions:
+def _conditions(prefilter: tuple[like.PatternKind, ...], *, exact: bool, narrowed: bool) -> CandidateSql:
     # Of ASCII every character is a byte. All other messages are read: SQLite takes a hundred times as long as Python to
     # see whether the characters of one are usual.
     settled = func.length(CONTENT) == func.length(cast(CONTENT, LargeBinary)) if exact else false()
@@ -141,13 +141,13 @@ def _conditions(sieve: tuple[like.Kind, ...], *, exact: bool, narrowed: bool) ->
     def is_listed_if_few(matches: ColumnElement[bool]) -> ColumnElement[bool]:
         return _ROW.in_(select(_SOME.c.rowid).where(_ARE_VERY_FEW)) if matches is _PROPOSED else _is_listed(matches)
 
-    return Conditions(
+    return CandidateSql(
         listed=(proposed(_is_listed),),
-        if_few=select(MESSAGES.c.session_key, MESSAGES.c.seq, doubted_text(settled)).where(proposed(is_listed_if_few)),
-        tested=and_(like.has_one(sieve, "sieve"), proposed(_is_matched)),
+        if_few=select(MESSAGES.c.session_key, MESSAGES.c.seq, recheck_text(settled)).where(proposed(is_listed_if_few)),
+        tested=and_(like.has_one(prefilter, "sieve"), proposed(_is_matched)),
         settled=settled,
         size=_size,
-        hits=select()
+        matching_rows=select()
         .select_from(_INDEX.join(MESSAGES, _INDEX.c.rowid == _ROW))
         .where(_PROPOSED, *([proposed(_is_listed)] if narrowed else [])),
         rank=-_INDEX.c.rank,
@@ -166,7 +166,7 @@ def _is_matched(matches: ColumnElement[bool]) -> ColumnElement[bool]:
     return exists(select(literal_column("1")).select_from(_INDEX).where(_INDEX.c.rowid == _ROW, matches))
 
 
-def _phrase(part: Part, *, wanted: bool) -> str:  # noqa: ARG001 - the same for both
+def _phrase(part: Term, *, wanted: bool) -> str:  # noqa: ARG001 - the same for both
     return f'"{" ".join(part.words)}"{" *" if part.prefix else ""}'
 
 

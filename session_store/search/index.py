@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sqlalchemy import Connection, func, select, text
 
 from session_store.database import revisions, schemas
-from session_store.database.connections import connected, locked, rolled_back
+from session_store.database.connections import connect, migration_lock, rollback_on_exit
 from session_store.database.functions import AUTOCOMMIT
-from session_store.database.transactions import alone
+from session_store.database.transactions import index_build_lock
 from session_store.interface.errors import StoreError
 from session_store.models.models import MESSAGES
 from session_store.search import fts5, tsvector
-from session_store.search.backends import forget, serving
+from session_store.search.backends import active_backend, clear_cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SearchIndex", "create", "drop", "rebuild", "status"]
 
-SWITCH: Final = "SESSION_STORE_SEARCH_INDEX"
+ENV_VAR: Final = "SESSION_STORE_SEARCH_INDEX"
 """The variable that leaves the index out of migrations; it does nothing to one that is there."""
 
 MANY_MESSAGES: Final = 100_000
@@ -68,12 +68,14 @@ def status(bind: Bind, *, schema: str | None = None) -> SearchIndex:
         SchemaOutOfDate: The tables are missing.
         StoreUnavailable: The database cannot be reached.
     """
-    with connected(bind, schema) as db, rolled_back(db), schemas.translated(db, schema):
+    with connect(bind, schema) as db, rollback_on_exit(db), schemas.schema_translate(db, schema):
         _require_tables(db, schema)
-        engine, reason = serving(db, look=True)
+        engine, reason = active_backend(db, refresh=True)
         if not _exists(db, schema):
             return SearchIndex(engine, reason, None)
-        size = db.scalar(_SIZE[db.dialect.name], {"index": schemas.qualified(tsvector.INDEX, schema or schemas.of(db))})
+        size = db.scalar(
+            _SIZE[db.dialect.name], {"index": schemas.qualified_name(tsvector.INDEX, schema or schemas.schema_of(db))}
+        )
         return SearchIndex(engine, reason, size)
 
 
@@ -97,7 +99,7 @@ def create(bind: Bind, *, concurrently: bool = False, schema: str | None = None)
             index, and it would find one there.
         StoreUnavailable: The database cannot be reached, or was locked for too long.
     """
-    return _make(bind, schema, concurrently=concurrently, anew=False)
+    return _build(bind, schema, concurrently=concurrently, drop_first=False)
 
 
 def rebuild(bind: Bind, *, concurrently: bool = False, schema: str | None = None) -> SearchIndex:
@@ -105,7 +107,7 @@ def rebuild(bind: Bind, *, concurrently: bool = False, schema: str | None = None
 
     Arguments and errors are those of `create`. On PostgreSQL readers wait too, unless it is done ``concurrently``.
     """
-    return _make(bind, schema, concurrently=concurrently, anew=True)
+    return _build(bind, schema, concurrently=concurrently, drop_first=True)
 
 
 def drop(bind: Bind, *, schema: str | None = None) -> None:
@@ -113,35 +115,35 @@ def drop(bind: Bind, *, schema: str | None = None) -> None:
 
     Arguments and errors are those of `create`. On PostgreSQL who reads or writes messages is waited for, and waits.
     """
-    with connected(bind, schema) as db, locked(db):
+    with connect(bind, schema) as db, migration_lock(db):
         _require_tables(db, schema)
         _run(db, _without(db, schema))
 
 
-def suspend(bind: Bind) -> bool:
+def disable(bind: Bind) -> bool:
     """Let a bulk load on SQLite go without the index, until `rebuild`, and say whether it does now.
 
     Filling the index at once takes a sixth of what filling it message by message does. Meanwhile, and after a crash,
     words are found by LIKE. On PostgreSQL nothing would be gained.
     """
-    with connected(bind, None) as db:
+    with connect(bind, None) as db:
         if db.dialect.name != "sqlite":
             return False
-        with locked(db):
+        with migration_lock(db):
             exists = _exists(db, None)
-            _run(db, fts5.leave())
+            _run(db, fts5.drop_triggers())
         return exists
 
 
 def is_whole(bind: Bind, *, schema: str | None = None) -> bool:
     """Whether there is an index that is finished, and on SQLite follows the messages."""
-    with connected(bind, schema) as db, rolled_back(db):
+    with connect(bind, schema) as db, rollback_on_exit(db):
         return _is_whole(db, schema)
 
 
-def is_suspended(bind: Bind) -> bool:
+def is_disabled(bind: Bind) -> bool:
     """Whether there is an index on SQLite that does not follow the messages."""
-    with connected(bind, None) as db, rolled_back(db):
+    with connect(bind, None) as db, rollback_on_exit(db):
         return db.dialect.name == "sqlite" and _exists(db, None) and not _is_whole(db, None)
 
 
@@ -162,9 +164,9 @@ def statements_without(dialect: str, *, schema: str | None = None, concurrently:
         yield tsvector.drop(schema, concurrently=concurrently)
 
 
-def reason_to_leave_out(db: Connection | None) -> str | None:
+def skip_reason(db: Connection | None) -> str | None:
     """Return why a migration is to leave the index out, None if it is to make it; without a database: by the switch."""
-    reason = _switched_off() if db is None else reason_to_do_without(db)
+    reason = _is_switched_off() if db is None else disabled_reason(db)
     if db is None or reason is not None:
         return reason
     some = select(MESSAGES.c.seq).limit(MANY_MESSAGES + 1).subquery()
@@ -173,12 +175,12 @@ def reason_to_leave_out(db: Connection | None) -> str | None:
     return None
 
 
-def reason_to_do_without(db: Connection) -> str | None:
+def disabled_reason(db: Connection) -> str | None:
     """Return why a database has no index for good: somebody wants none, or it cannot have one; None if it can."""
-    return _switched_off() or _problem(db)
+    return _is_switched_off() or _problem(db)
 
 
-def tell_left_out(reason: str) -> None:
+def log_skipped(reason: str) -> None:
     """Let the operator of a migration know what to run."""
     _LOG.warning(
         "the search index was left out: %s. Words are found by LIKE until it is made: session-store index create "
@@ -187,43 +189,43 @@ def tell_left_out(reason: str) -> None:
     )
 
 
-def _make(bind: Bind, schema: str | None, *, concurrently: bool, anew: bool) -> SearchIndex:
-    with connected(bind, schema) as db:
+def _build(bind: Bind, schema: str | None, *, concurrently: bool, drop_first: bool) -> SearchIndex:
+    with connect(bind, schema) as db:
         if not concurrently or db.dialect.name == "sqlite":
-            with locked(db):
-                _make_anew(db, schema, concurrently=False, anew=anew)
+            with migration_lock(db):
+                _rebuild(db, schema, concurrently=False, drop_first=drop_first)
         elif isinstance(bind, Connection):
             problem = "an index is made concurrently outside of any transaction: give an engine or a URL"
             raise StoreError(problem)
         else:
             db.execution_options(isolation_level=AUTOCOMMIT)
-            with alone(db):
-                _make_anew(db, schema, concurrently=True, anew=anew)
+            with index_build_lock(db):
+                _rebuild(db, schema, concurrently=True, drop_first=drop_first)
         # Who searched meanwhile may have seen it as it was.
-        forget()
+        clear_cache()
         return status(db, schema=schema)
 
 
-def _make_anew(db: Connection, schema: str | None, *, concurrently: bool, anew: bool) -> None:
-    with schemas.translated(db, schema):
+def _rebuild(db: Connection, schema: str | None, *, concurrently: bool, drop_first: bool) -> None:
+    with schemas.schema_translate(db, schema):
         revisions.require(db)
     problem = _problem(db)
     if problem is not None:
         raise StoreError(problem)
-    if not anew and _is_whole(db, schema):
+    if not drop_first and _is_whole(db, schema):
         return
     if _exists(db, schema) or db.dialect.name == "sqlite":
         _run(db, _without(db, schema, concurrently=concurrently))
-    _run(db, statements(db.dialect.name, schema=schema or schemas.of(db), concurrently=concurrently))
+    _run(db, statements(db.dialect.name, schema=schema or schemas.schema_of(db), concurrently=concurrently))
 
 
-def _switched_off() -> str | None:
-    is_off = os.environ.get(SWITCH, "").strip().lower() in {"off", "0", "no", "false"}
-    return f"{SWITCH} is off" if is_off else None
+def _is_switched_off() -> str | None:
+    is_off = os.environ.get(ENV_VAR, "").strip().lower() in {"off", "0", "no", "false"}
+    return f"{ENV_VAR} is off" if is_off else None
 
 
 def _require_tables(db: Connection, schema: str | None) -> None:
-    with schemas.translated(db, schema):
+    with schemas.schema_translate(db, schema):
         revisions.require_tables(db)
 
 
@@ -236,21 +238,21 @@ def _problem(db: Connection) -> str | None:
 def _exists(db: Connection, schema: str | None) -> bool:
     if db.dialect.name == "sqlite":
         return fts5.TABLE in fts5.objects(db)
-    return tsvector.find(db, schema or schemas.of(db)) is not None
+    return tsvector.find_index(db, schema or schemas.schema_of(db)) is not None
 
 
 def _is_whole(db: Connection, schema: str | None) -> bool:
     if db.dialect.name == "sqlite":
         return fts5.objects(db) == {fts5.TABLE, *fts5.TRIGGERS}
-    found = tsvector.find(db, schema or schemas.of(db))
+    found = tsvector.find_index(db, schema or schemas.schema_of(db))
     return found is not None and found.is_valid
 
 
 def _without(db: Connection, schema: str | None, *, concurrently: bool = False) -> Iterator[str]:
-    return statements_without(db.dialect.name, schema=schema or schemas.of(db), concurrently=concurrently)
+    return statements_without(db.dialect.name, schema=schema or schemas.schema_of(db), concurrently=concurrently)
 
 
 def _run(db: Connection, every: Iterable[str]) -> None:
     for statement in every:
         db.exec_driver_sql(statement)
-    forget()
+    clear_cache()

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 _NEWEST: Final = 500
 _SPREAD: Final = 500
-_LONGEST: Final = 20_000
+MAX_TEXT_LENGTH: Final = 20_000
 """Characters; longer messages are not in the sample."""
-_MOST_TERMS: Final = 64
+_MAX_TERMS: Final = 64
 
 _COUNTS: Final = text(f"""
     SELECT
@@ -35,7 +35,7 @@ _COUNTS: Final = text(f"""
 """)  # noqa: S608 - names of our own
 _SAMPLE: Final = text(f"""
     SELECT m.id, m.content, d.sz FROM {MESSAGES.name} AS m LEFT JOIN {TABLE}_docsize AS d ON d.id = m.id
-    WHERE length(m.content) <= {_LONGEST} AND m.id IN (
+    WHERE length(m.content) <= {MAX_TEXT_LENGTH} AND m.id IN (
         SELECT id FROM (SELECT id FROM {MESSAGES.name} ORDER BY id DESC LIMIT {_NEWEST})
         UNION
         SELECT (SELECT min(o.id) FROM {MESSAGES.name} AS o WHERE o.id >= place.value) FROM json_each(:places) AS place
@@ -53,7 +53,7 @@ class Counts(NamedTuple):
 
     messages: int
     missing: int
-    too_many: int
+    extra: int
 
 
 class Sample(NamedTuple):
@@ -82,7 +82,7 @@ def sample(db: Connection) -> Sample:
         terms = _terms(memory)
         different = 0
         for number, content, length in rows:
-            words = " AND ".join(terms.get(number, ())[:_MOST_TERMS])
+            words = " AND ".join(terms.get(number, ())[:_MAX_TERMS])
             # A word that not even the index of a moment ago finds, none would.
             has_words = words and memory.execute(_HAS, (words, number)).fetchall()
             if length != lengths[number] or (

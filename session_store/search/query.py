@@ -31,11 +31,11 @@ _TO_ASCII_LOWER: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z"
 
 _SNIPPET: Final = 160
 _BEFORE_MATCH: Final = 40
-_MOST_MARKED: Final = 100
+_MAX_HIGHLIGHTS: Final = 100
 _CUT: Final = "\u2026"
 
 
-class Meaning(Enum):
+class MatchMode(Enum):
     """What it is for a part to occur in a message."""
 
     WORDS = "words"
@@ -44,7 +44,7 @@ class Meaning(Enum):
     """It is in the text as it was typed, in a longer word too."""
 
 
-class Part(NamedTuple):
+class Term(NamedTuple):
     """Words that follow each other, folded; of the last one perhaps only the beginning."""
 
     words: tuple[str, ...]
@@ -53,30 +53,30 @@ class Part(NamedTuple):
     """As it was typed, without what is an operator."""
 
 
-class Group(NamedTuple):
+class Clause(NamedTuple):
     """Parts that one message must have, and parts that it must not."""
 
-    required: tuple[Part, ...]
-    excluded: tuple[Part, ...]
+    terms: tuple[Term, ...]
+    excluded: tuple[Term, ...]
 
 
 class Query(NamedTuple):
     """What somebody typed: one of the groups must hold; without a group nothing is found."""
 
-    groups: tuple[Group, ...]
+    clauses: tuple[Clause, ...]
     has_no_spaces: bool
     """A part is in a script that is written without spaces."""
 
-    def finds(self, text: str, meaning: Meaning) -> bool:
+    def matches(self, text: str, meaning: MatchMode) -> bool:
         """Whether a message is what the query asks for."""
         occurs = _Text(text, meaning).has
-        return any(all(map(occurs, group.required)) and not any(map(occurs, group.excluded)) for group in self.groups)
+        return any(all(map(occurs, group.terms)) and not any(map(occurs, group.excluded)) for group in self.clauses)
 
-    def snippet(self, text: str, meaning: Meaning) -> Snippet:
+    def snippet(self, text: str, meaning: MatchMode) -> Snippet:
         """Return the piece of a message around the first match, with the places of all matches in it."""
         searched = _Text(text, meaning)
-        required = {part for group in self.groups for part in group.required}
-        return _cut_out(text, sorted({place for part in required for place in searched.places(part)}))
+        required = {part for group in self.clauses for part in group.terms}
+        return _cut_snippet(text, sorted({place for part in required for place in searched.places(part)}))
 
 
 def parse(keyword: object) -> Query | None:
@@ -88,18 +88,18 @@ def parse(keyword: object) -> Query | None:
     if not isinstance(keyword, str):
         problem = f"keyword must be a str, not {type(keyword).__name__}"
         raise InvalidQuery(problem)
-    groups: list[tuple[dict[Part, None], dict[Part, None]]] = [({}, {})]
+    groups: list[tuple[dict[Term, None], dict[Term, None]]] = [({}, {})]
     for minus, phrase, typed in _TYPED.findall(keyword):
         if typed == _OR and not minus:
             groups.append(({}, {}))
             continue
-        part = _part(phrase[1:-1], may_end_in_star=False) if phrase else _part(typed, may_end_in_star=True)
+        part = _parse_term(phrase[1:-1], may_end_in_star=False) if phrase else _parse_term(typed, may_end_in_star=True)
         if part.words:
             groups[-1][bool(minus)][part] = None
     parts = [part for group in groups for side in group for part in side]
     if not parts:
         return None
-    usable = (Group(tuple(required), tuple(excluded)) for required, excluded in groups if required)
+    usable = (Clause(tuple(required), tuple(excluded)) for required, excluded in groups if required)
     return Query(tuple(dict.fromkeys(usable)), any(tokens.has_no_spaces(word) for part in parts for word in part.words))
 
 
@@ -108,38 +108,38 @@ def lower(text: str, *, like: str) -> str:
     return text.translate(_TO_ASCII_LOWER) if like.isascii() else tokens.fold(text)
 
 
-def _part(typed: str, *, may_end_in_star: bool) -> Part:
+def _parse_term(typed: str, *, may_end_in_star: bool) -> Term:
     before = typed[:-1]
     prefix = may_end_in_star and typed.endswith("*") and any(end == len(before) for _, end in tokens.spans(before))
     text = before if prefix else typed
-    return Part(tuple(tokens.words(text)), prefix, text)
+    return Term(tuple(tokens.words(text)), prefix, text)
 
 
 class _Text:
     """A message that is looked through for several parts."""
 
-    def __init__(self, text: str, meaning: Meaning) -> None:
+    def __init__(self, text: str, meaning: MatchMode) -> None:
         self._text = text
         self._meaning = meaning
         self._haystacks: dict[bool, str] = {}
         self._spans: list[tuple[int, int]] = []
         self._starts: list[int] = []
 
-    def has(self, part: Part) -> bool:
+    def has(self, part: Term) -> bool:
         return self._needle(part) in self._haystack(part)
 
-    def places(self, part: Part) -> Iterator[tuple[int, int]]:
+    def places(self, part: Term) -> Iterator[tuple[int, int]]:
         """Give where a part occurs in the text, as far as it can be shown."""
         haystack, needle = self._haystack(part), self._needle(part)
         at = -1
-        for _ in range(_MOST_MARKED):
+        for _ in range(_MAX_HIGHLIGHTS):
             at = haystack.find(needle, at + 1)
             if at < 0:
                 return
             yield self._place(at, part, needle)
 
-    def _place(self, at: int, part: Part, needle: str) -> tuple[int, int]:
-        if self._meaning is Meaning.SUBSTRINGS:
+    def _place(self, at: int, part: Term, needle: str) -> tuple[int, int]:
+        if self._meaning is MatchMode.SUBSTRINGS:
             return at, at + len(needle)
         if not self._spans:
             self._spans = list(tokens.spans(self._text))
@@ -148,24 +148,24 @@ class _Text:
         first = bisect_right(self._starts, at) - 1
         return self._spans[first][0], self._spans[first + len(part.words) - 1][1]
 
-    def _needle(self, part: Part) -> str:
-        if self._meaning is Meaning.SUBSTRINGS:
+    def _needle(self, part: Term) -> str:
+        if self._meaning is MatchMode.SUBSTRINGS:
             return lower(part.text, like=part.text)
         return f" {' '.join(part.words)}{'' if part.prefix else ' '}"
 
-    def _haystack(self, part: Part) -> str:
+    def _haystack(self, part: Term) -> str:
         # For ASCII, LIKE folds ASCII alone.
-        ascii_only = self._meaning is Meaning.SUBSTRINGS and part.text.isascii()
+        ascii_only = self._meaning is MatchMode.SUBSTRINGS and part.text.isascii()
         if ascii_only not in self._haystacks:
             self._haystacks[ascii_only] = (
                 f" {' '.join(tokens.words(self._text))} "
-                if self._meaning is Meaning.WORDS
+                if self._meaning is MatchMode.WORDS
                 else lower(self._text, like=part.text)
             )
         return self._haystacks[ascii_only]
 
 
-def _cut_out(text: str, places: Iterable[tuple[int, int]]) -> Snippet:
+def _cut_snippet(text: str, places: Iterable[tuple[int, int]]) -> Snippet:
     disjoint: list[tuple[int, int]] = []
     for start, end in places:
         if disjoint and start <= disjoint[-1][1]:

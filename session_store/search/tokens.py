@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SEARCHED_CHARACTERS: Final = 200_000
 """How much of a message is searched: a longer one would not fit in PostgreSQL's index."""
 
-USUAL: Final = (
+PORTABLE_CHARS: Final = (
     r"\u0001-\u00b1\u00b4\u00b6-\u00b8\u00ba\u00bb\u00bf-\u012f\u0131-\u017e\u01cd-\u01dc\u0218-\u021b"  # Latin
     r"\u0386-\u038a\u038c\u038e-\u03a1\u03a3-\u03ce\u03f4\u0400-\u0482\u048a-\u0527"  # Greek, Cyrillic
     r"\u0531-\u0556\u0559-\u058a\u05d0-\u05ea\u060c-\u060f\u061b-\u064a\u0660-\u066f\u0671-\u06d5"  # to Arabic
@@ -44,7 +44,7 @@ _WITHOUT_SPACES: Final = (
 _CASELESS: Final = range(0x0591, 0x0E00)
 """Hebrew, Arabic and the scripts of India: no upper case, and letters that all indexes know."""
 
-_LONGEST_INDEXED: Final = 400
+_MAX_INDEXED_LENGTH: Final = 400
 """PostgreSQL leaves words of more than 2,046 bytes out of its index."""
 
 _WITH_MARKS: Final = (range(0x300, 0x20000), range(0xE0100, 0xE01F0))
@@ -55,8 +55,8 @@ SIGMA: Final = "\u03c3"
 FINAL_SIGMA: Final = "\u03c2"
 _DOTTED_I: Final = "\u0130"
 _EXPONENT: Final = re.compile(r"\d+e\d+(?=\D)")
-_ALL_USUAL: Final = f"[{USUAL}]*"
-_USUAL_WORD: Final = re.compile(r"[^\W_]+")
+_ALL_PORTABLE: Final = f"[{PORTABLE_CHARS}]*"
+_PORTABLE_WORD: Final = re.compile(r"[^\W_]+")
 
 
 def fold(text: str) -> str:
@@ -77,16 +77,18 @@ def words(text: str) -> list[str]:
     return _word_in(text).findall(fold(text))
 
 
-def is_usual(text: str) -> bool:
+def is_portable(text: str) -> bool:
     """Whether an index finds the same words in a text as we do."""
-    return text.isascii() or _compiled(_ALL_USUAL).fullmatch(text) is not None
+    return text.isascii() or _compiled(_ALL_PORTABLE).fullmatch(text) is not None
 
 
 def is_indexed(word: str) -> bool:
     """Whether an index surely has a word, perhaps in pieces, wherever a text has it."""
-    if len(word) > _LONGEST_INDEXED:
+    if len(word) > _MAX_INDEXED_LENGTH:
         return False
-    return is_usual(word) or (word[0].isalpha() and all(ord(char) in _CASELESS or is_usual(char) for char in word))
+    return is_portable(word) or (
+        word[0].isalpha() and all(ord(char) in _CASELESS or is_portable(char) for char in word)
+    )
 
 
 def is_whole(word: str) -> bool:
@@ -112,7 +114,7 @@ def variants(char: str) -> str:
 
 def _word_in(text: str) -> re.Pattern[str]:
     # Without marks to look for it takes a fifth of the time.
-    return _USUAL_WORD if is_usual(text) else _pattern()
+    return _PORTABLE_WORD if is_portable(text) else _pattern()
 
 
 @cache

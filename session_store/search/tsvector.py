@@ -35,10 +35,10 @@ from sqlalchemy.sql.functions import FunctionElement
 from session_store.database import schemas
 from session_store.models.models import MESSAGES
 from session_store.search import like, tokens
-from session_store.search.candidates import CONTENT, FEW, Conditions, Proposals, doubted_text
-from session_store.search.candidates import text as parameter
-from session_store.search.index_query import Indexed
-from session_store.search.query import Meaning
+from session_store.search.candidates import CONTENT, LOOKUP_LIMIT, Candidates, CandidateSql, recheck_text
+from session_store.search.candidates import text_param as parameter
+from session_store.search.index_query import IndexQuery
+from session_store.search.query import MatchMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from sqlalchemy import CTE, ColumnElement, Connection, Engine, Select, TextClause
     from sqlalchemy.sql.compiler import SQLCompiler
 
-    from session_store.search.query import Part, Query
+    from session_store.search.query import Query, Term
 
 ENGINE: Final = "tsvector"
 INDEX: Final = "session_store_messages_search"
@@ -65,10 +65,10 @@ _FOLDED: Final = f"replace({{}}, chr({ord(tokens.FINAL_SIGMA)}), chr({ord(tokens
 _EXPRESSION: Final = f"to_tsvector('simple', regexp_replace({_FOLDED}, '[{_NO_WORD}]+', ' ', 'g'))".format(
     f"left({{}}, {tokens.SEARCHED_CHARACTERS})"
 )
-_UNUSUAL: Final = rf"[^{tokens.USUAL}]|[0-9][eE][0-9]+[^\x01-\x40\x5b-\x60\x7b-\x7f]"
+_NOT_PORTABLE: Final = rf"[^{tokens.PORTABLE_CHARS}]|[0-9][eE][0-9]+[^\x01-\x40\x5b-\x60\x7b-\x7f]"
 """Within 6e35d56a PostgreSQL reads a number, and takes what is behind it for another word."""
 
-_LONGEST_WITH_ALL_PLACES: Final = 500
+_MAX_POSITIONED_LENGTH: Final = 500
 """Of a word PostgreSQL keeps 256 places, so of a text of so many characters all of them."""
 
 
@@ -96,21 +96,21 @@ def _(element: as_query, compiler: SQLCompiler, **kw: Any) -> str:
     return f"to_tsquery('simple', {compiler.process(element.clauses, **kw)})"
 
 
-_NUMBER_OF_FEW: Final = literal_column(str(FEW), Integer())
+_NUMBER_OF_FEW: Final = literal_column(str(LOOKUP_LIMIT), Integer())
 _LARGEST_GUESS: Final = 0.0051
 """The share of all messages at which PostgreSQL puts a word it knows nothing of, or less (DEFAULT_TS_MATCH_SEL)."""
-_ASKED_EVERY_SECS: Final = 60.0
+_REFRESH_SECS: Final = 60.0
 _NUMBER: Final = text("SELECT reltuples FROM pg_class WHERE oid = to_regclass(:table)").bindparams(
     bindparam("table", type_=Text())
 )
-_asked: Final[WeakKeyDictionary[Engine, dict[str | None, tuple[float, float]]]] = WeakKeyDictionary()
+_statistics: Final[WeakKeyDictionary[Engine, dict[str | None, tuple[float, float]]]] = WeakKeyDictionary()
 _ROWS: Final = re.compile(r"rows=(\d+)")
 _WORDS: Final = as_words(CONTENT)
 _PROPOSED: Final = _WORDS.bool_op("@@")(as_query(parameter("proposed")))
 _WANTED: Final = _WORDS.bool_op("@@")(as_query(parameter("wanted")))
 
-_PROBE: Final = "K\u00c4\u2014\u041f\u0440\u0438\u0412\u0435\u0442 \u03a3\u03c2/a_1\u200eb \ud55c\uae00"
-_TELLS: Final = "1 a b k\u00e4 \u03c3\u03c3 \u043f\u0440\u0438\u0432\u0435\u0442 \ud55c\uae00"
+_PROBE_TEXT: Final = "K\u00c4\u2014\u041f\u0440\u0438\u0412\u0435\u0442 \u03a3\u03c2/a_1\u200eb \ud55c\uae00"
+_EXPECTED_TOKENS: Final = "1 a b k\u00e4 \u03c3\u03c3 \u043f\u0440\u0438\u0432\u0435\u0442 \ud55c\uae00"
 
 _FIND_INDEX: Final = text("""
     SELECT made.indexrelid::bigint, made.indisvalid AND made.indisready FROM pg_index AS made
@@ -121,7 +121,7 @@ _TRY: Final = text(f"""
     SELECT array_to_string(
         ARRAY(SELECT unnest(tsvector_to_array({_EXPRESSION.format(":probe")})) COLLATE "C" ORDER BY 1), ' '
     ) = :tells
-""").bindparams(probe=_PROBE, tells=_TELLS)
+""").bindparams(probe=_PROBE_TEXT, tells=_EXPECTED_TOKENS)
 
 
 def create(schema: str | None, *, concurrently: bool = False) -> str:
@@ -143,10 +143,10 @@ def _how(*, concurrently: bool) -> str:
 
 
 def _name(name: str, schema: str | None) -> str:
-    return name if schema is None else schemas.qualified(name, schema)
+    return name if schema is None else schemas.qualified_name(name, schema)
 
 
-class Found(NamedTuple):
+class IndexInfo(NamedTuple):
     """The index as the catalogue has it: another one has another number."""
 
     oid: int
@@ -154,11 +154,11 @@ class Found(NamedTuple):
     """False after CREATE INDEX CONCURRENTLY was broken off, and while it runs."""
 
 
-def find(db: Connection, schema: str | None) -> Found | None:
+def find_index(db: Connection, schema: str | None) -> IndexInfo | None:
     """Return the index that is beside our tables; None if there is none."""
-    values = {"index": schemas.qualified(INDEX, schema), "table": schemas.qualified(MESSAGES.name, schema)}
+    values = {"index": schemas.qualified_name(INDEX, schema), "table": schemas.qualified_name(MESSAGES.name, schema)}
     row = db.execute(_FIND_INDEX, values).one_or_none()
-    return None if row is None else Found(*row)
+    return None if row is None else IndexInfo(*row)
 
 
 def is_in_utf8(db: Connection) -> bool:
@@ -166,44 +166,44 @@ def is_in_utf8(db: Connection) -> bool:
     return bool(db.scalar(_IS_IN_UTF8))
 
 
-def works(db: Connection) -> bool:
+def tokenizer_agrees(db: Connection) -> bool:
     """Whether this database parts and folds words as we do: by the locale C it would not, beyond ASCII."""
     return bool(db.scalar(_TRY))
 
 
-def propose(query: Query) -> Proposals | None:
+def candidates_for(query: Query) -> Candidates | None:
     """Propose the messages whose words are in the index; None where it cannot know."""
-    asked = Indexed.of(query, _spelled, any_of=" | ", all_of=" & ", but_not="({}) & !({})")
+    asked = IndexQuery.build(query, _render_term, any_of=" | ", all_of=" & ", but_not="({}) & !({})")
     if asked is None:
         return None
-    parts = [part for group in query.groups for part in (*group.required, *group.excluded)]
-    sieve = like.sieve(query)
+    parts = [part for group in query.clauses for part in (*group.terms, *group.excluded)]
+    sieve = like.prefilter(query)
     conditions = _conditions(
         tuple(sought.kind for sought in sieve),
         exact=asked.exact,
-        narrowed=asked.wanted != asked.proposed,
+        narrowed=asked.exact_query != asked.superset,
         ordered=any(len(part.words) > 1 for part in parts),
     )
-    return Proposals(query, Meaning.WORDS, conditions, {**asked.values, **like.values("sieve", sieve)})
+    return Candidates(query, MatchMode.WORDS, conditions, {**asked.values, **like.values("sieve", sieve)})
 
 
 @lru_cache(maxsize=256)
-def _conditions(sieve: tuple[like.Kind, ...], *, exact: bool, narrowed: bool, ordered: bool) -> Conditions:
+def _conditions(prefilter: tuple[like.PatternKind, ...], *, exact: bool, narrowed: bool, ordered: bool) -> CandidateSql:
     settled: ColumnElement[bool] = false()
     if exact:
-        settled = CONTENT.bool_op("!~")(literal(_UNUSUAL, Text()))
+        settled = CONTENT.bool_op("!~")(literal(_NOT_PORTABLE, Text()))
         if ordered:
-            settled = and_(func.length(CONTENT) <= literal_column(str(_LONGEST_WITH_ALL_PLACES)), settled)
+            settled = and_(func.length(CONTENT) <= literal_column(str(_MAX_POSITIONED_LENGTH)), settled)
     found = and_(_PROPOSED, or_(not_(settled), _WANTED)) if narrowed else _PROPOSED
     # As two: of an OR each side would be tried on the text of what the index lists for the other one.
     listed = (_WANTED, and_(_PROPOSED, not_(settled))) if narrowed else (_PROPOSED,)
-    some = _some(listed, doubted_text(settled))
-    return Conditions(
+    some = _some(listed, recheck_text(settled))
+    return CandidateSql(
         listed=listed,
         # Within one session the index is no help, and PostgreSQL would read all of its list for each.
-        tested=and_(like.has_one(sieve, "sieve"), func.coalesce(found, false())),
+        tested=and_(like.has_one(prefilter, "sieve"), func.coalesce(found, false())),
         settled=settled,
-        hits=select().where(found),
+        matching_rows=select().where(found),
         rank=cast(func.ts_rank(_WORDS, as_query(parameter("proposed"))), Float(53)),
         if_few=select(some).where(_size_of(some).scalar_subquery() <= _NUMBER_OF_FEW),
         one_by_one=True,
@@ -232,19 +232,19 @@ def _size(db: Connection, values: Mapping[str, str]) -> int:
 def _may_be_few(db: Connection, values: Mapping[str, str]) -> bool:
     # All of a word's list in the index is read before the first message of it is found: that of a frequent word is not
     # to be touched. Of the words that are not the most frequent ones PostgreSQL knows no more than that.
-    plan = db.scalar(_explain(schemas.of(db)), {"proposed": values["proposed"]})
+    plan = db.scalar(_explain(schemas.schema_of(db)), {"proposed": values["proposed"]})
     found = _ROWS.search(str(plan))
     expected = 0 if found is None else int(found[1])
-    return expected <= FEW or expected <= _LARGEST_GUESS * _number_of_messages(db)
+    return expected <= LOOKUP_LIMIT or expected <= _LARGEST_GUESS * _number_of_messages(db)
 
 
 def _number_of_messages(db: Connection) -> float:
     """Return how many messages there are, about: what PostgreSQL found when it last looked, and we within a minute."""
-    schema = schemas.of(db)
-    asked = _asked.setdefault(db.engine, {})
+    schema = schemas.schema_of(db)
+    asked = _statistics.setdefault(db.engine, {})
     number, asked_at = asked.get(schema, (0.0, -math.inf))
-    if time.monotonic() - asked_at > _ASKED_EVERY_SECS:
-        number = db.scalar(_NUMBER, {"table": schemas.qualified(MESSAGES.name, schema)}) or 0.0
+    if time.monotonic() - asked_at > _REFRESH_SECS:
+        number = db.scalar(_NUMBER, {"table": schemas.qualified_name(MESSAGES.name, schema)}) or 0.0
         asked[schema] = (number, time.monotonic())
     return number
 
@@ -256,7 +256,7 @@ def _explain(schema: str | None) -> TextClause:
     return text(statement.replace(":", r"\:").replace(r"\:proposed", ":proposed")).bindparams(parameter("proposed"))
 
 
-def _spelled(part: Part, *, wanted: bool) -> str:
+def _render_term(part: Term, *, wanted: bool) -> str:
     # As what is proposed without an order: in a long text PostgreSQL does not know all places of a word.
     pieces = [f"'{piece}'" for word in part.words for piece in tokens.pieces(word)]
     if part.prefix:

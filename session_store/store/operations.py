@@ -14,9 +14,9 @@ from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from session_store.database.access import Access, Plan, Work, access_of
+from session_store.database.access import Access, Steps, Work, access_of
 from session_store.interface.values import StoredMessage
-from session_store.models.validation import identifier, whole_number
+from session_store.models.validation import identifier, integer
 from session_store.repositories import MessageRepository, SessionRepository, StateRepository
 
 P = ParamSpec("P")
@@ -27,11 +27,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 Repositories = Mapping[type[Any], Any]
 """One instance of each repository, by its class."""
 
-_MOST_IN_A_PAGE: Final = 10_000
+_MAX_PAGE_SIZE: Final = 10_000
 _PLAN: Final = re.compile(r"^Plan\[(.*)\]$")
 
 
-class Runs(Protocol):
+class SyncRunner(Protocol):
     """Gives an operation its transaction, in code that blocks."""
 
     _repositories: Repositories
@@ -40,12 +40,12 @@ class Runs(Protocol):
         """Run work on the session of this key (None: on several) and return what it returns."""
         ...
 
-    def _rest(self, held_secs: float) -> bool:
+    def _yield_to_writers(self, held_secs: float) -> bool:
         """Leave the database to others after having held its lock for so long; False if that was not long enough."""
         ...
 
 
-class AwaitablyRuns(Protocol):
+class AsyncRunner(Protocol):
     """Gives an operation its transaction, on an event loop."""
 
     _repositories: Repositories
@@ -54,18 +54,18 @@ class AwaitablyRuns(Protocol):
         """Run work on the session of this key (None: on several) and return what it returns."""
         ...
 
-    async def _rest(self, held_secs: float) -> bool:
+    async def _yield_to_writers(self, held_secs: float) -> bool:
         """Leave the database to others after having held its lock for so long; False if that was not long enough."""
         ...
 
 
-def _work(repository: Any, operation: Callable[..., R], args: Any, kwargs: Any) -> tuple[Work[R], str | None]:
+def bind_operation(repository: Any, operation: Callable[..., R], args: Any, kwargs: Any) -> tuple[Work[R], str | None]:
     """Return an operation as work, and the key of the session it is about."""
     key = args[0] if args else kwargs.get("key")
     return lambda db: operation(repository, db, *args, **kwargs), key if isinstance(key, str) else None
 
 
-def _dressed(call: F, operation: Callable[..., Any], parameters_given: int) -> F:
+def copy_signature(call: F, operation: Callable[..., Any], parameters_given: int) -> F:
     """Let a call look like the operation: its name, docstring, and signature without what the store gives."""
     functools.update_wrapper(call, operation)
     del call.__wrapped__  # type: ignore[attr-defined]
@@ -78,38 +78,38 @@ def _dressed(call: F, operation: Callable[..., Any], parameters_given: int) -> F
     return call
 
 
-def blocking(
+def sync_operation(
     repository: type[Repository], operation: Callable[Concatenate[Repository, Connection, P], R]
 ) -> Callable[Concatenate[Any, P], R]:
     """Offer an operation in code that blocks."""
     access = access_of(operation)
 
-    def call(self: Runs, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        work, key = _work(self._repositories[repository], operation, args, kwargs)
+    def call(self: SyncRunner, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        work, key = bind_operation(self._repositories[repository], operation, args, kwargs)
         return self._run(work, access, key)
 
-    return _dressed(call, operation, 1)
+    return copy_signature(call, operation, 1)
 
 
-def awaitable(
+def async_operation(
     repository: type[Repository], operation: Callable[Concatenate[Repository, Connection, P], R]
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
     """Offer an operation on an event loop."""
     access = access_of(operation)
 
-    async def call(self: AwaitablyRuns, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        work, key = _work(self._repositories[repository], operation, args, kwargs)
+    async def call(self: AsyncRunner, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        work, key = bind_operation(self._repositories[repository], operation, args, kwargs)
         return await self._run(work, access, key)
 
-    return _dressed(call, operation, 1)
+    return copy_signature(call, operation, 1)
 
 
-def blocking_plan(
-    repository: type[Repository], operation: Callable[Concatenate[Repository, P], Plan[R]]
+def sync_steps(
+    repository: type[Repository], operation: Callable[Concatenate[Repository, P], Steps[R]]
 ) -> Callable[Concatenate[Any, P], R]:
     """Offer in code that blocks what prepares its work, or takes several transactions."""
 
-    def call(self: Runs, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def call(self: SyncRunner, /, *args: P.args, **kwargs: P.kwargs) -> R:
         plan = operation(self._repositories[repository], *args, **kwargs)
         result = None
         held_secs = 0.0
@@ -118,22 +118,22 @@ def blocking_plan(
                 step = plan.send(result)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
-            if held_secs and self._rest(held_secs):
+            if held_secs and self._yield_to_writers(held_secs):
                 held_secs = 0.0
             begun = time.monotonic()
             result = self._run(*step)
             if step.access is not Access.READ:
                 held_secs += time.monotonic() - begun
 
-    return _dressed(call, operation, 0)
+    return copy_signature(call, operation, 0)
 
 
-def awaitable_plan(
-    repository: type[Repository], operation: Callable[Concatenate[Repository, P], Plan[R]]
+def async_steps(
+    repository: type[Repository], operation: Callable[Concatenate[Repository, P], Steps[R]]
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
     """Offer on an event loop what prepares its work, or takes several transactions."""
 
-    async def call(self: AwaitablyRuns, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def call(self: AsyncRunner, /, *args: P.args, **kwargs: P.kwargs) -> R:
         plan = operation(self._repositories[repository], *args, **kwargs)
         result = None
         held_secs = 0.0
@@ -142,61 +142,61 @@ def awaitable_plan(
                 step = plan.send(result)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
-            if held_secs and await self._rest(held_secs):
+            if held_secs and await self._yield_to_writers(held_secs):
                 held_secs = 0.0
             begun = time.monotonic()
             result = await self._run(*step)
             if step.access is not Access.READ:
                 held_secs += time.monotonic() - begun
 
-    return _dressed(call, operation, 0)
+    return copy_signature(call, operation, 0)
 
 
 def _first_page(key: str, after_seq: int, batch: int) -> tuple[str, int, int]:
     return (
         identifier(key, "key"),
-        whole_number(after_seq, "after_seq"),
-        whole_number(batch, "batch", 1, _MOST_IN_A_PAGE),
+        integer(after_seq, "after_seq"),
+        integer(batch, "batch", 1, _MAX_PAGE_SIZE),
     )
 
 
-class Operations(Runs):
+class Operations(SyncRunner):
     """The operations for code that blocks."""
 
-    create_session = blocking(SessionRepository, SessionRepository.create_session)
-    session_exists = blocking(SessionRepository, SessionRepository.session_exists)
-    get_session_metadata = blocking(SessionRepository, SessionRepository.get_session_metadata)
-    list_sessions = blocking(SessionRepository, SessionRepository.list_sessions)
-    list_sessions_with_metadata = blocking(SessionRepository, SessionRepository.list_sessions_with_metadata)
-    count_sessions = blocking(SessionRepository, SessionRepository.count_sessions)
-    search = blocking(SessionRepository, SessionRepository.search)
-    set_session_name = blocking(SessionRepository, SessionRepository.set_session_name)
-    get_session_name = blocking(SessionRepository, SessionRepository.get_session_name)
-    set_session_owner = blocking(SessionRepository, SessionRepository.set_session_owner)
-    set_session_attributes = blocking(SessionRepository, SessionRepository.set_session_attributes)
-    delete_session = blocking(SessionRepository, SessionRepository.delete_session)
-    delete_sessions = blocking_plan(SessionRepository, SessionRepository.delete_sessions)
-    cleanup_stale = blocking_plan(SessionRepository, SessionRepository.cleanup_stale)
-    compact = blocking(SessionRepository, SessionRepository.compact)
-    check = blocking(SessionRepository, SessionRepository.check)
+    create_session = sync_operation(SessionRepository, SessionRepository.create_session)
+    session_exists = sync_operation(SessionRepository, SessionRepository.session_exists)
+    get_session_metadata = sync_operation(SessionRepository, SessionRepository.get_session_metadata)
+    list_sessions = sync_operation(SessionRepository, SessionRepository.list_sessions)
+    list_sessions_with_metadata = sync_operation(SessionRepository, SessionRepository.list_sessions_with_metadata)
+    count_sessions = sync_operation(SessionRepository, SessionRepository.count_sessions)
+    search = sync_operation(SessionRepository, SessionRepository.search)
+    set_session_name = sync_operation(SessionRepository, SessionRepository.set_session_name)
+    get_session_name = sync_operation(SessionRepository, SessionRepository.get_session_name)
+    set_session_owner = sync_operation(SessionRepository, SessionRepository.set_session_owner)
+    set_session_attributes = sync_operation(SessionRepository, SessionRepository.set_session_attributes)
+    delete_session = sync_operation(SessionRepository, SessionRepository.delete_session)
+    delete_sessions = sync_steps(SessionRepository, SessionRepository.delete_sessions)
+    cleanup_stale = sync_steps(SessionRepository, SessionRepository.cleanup_stale)
+    compact = sync_operation(SessionRepository, SessionRepository.compact)
+    health = sync_operation(SessionRepository, SessionRepository.health)
 
-    append = blocking(MessageRepository, MessageRepository.append)
-    append_many = blocking_plan(MessageRepository, MessageRepository.append_many)
-    load = blocking(MessageRepository, MessageRepository.load)
-    history = blocking(MessageRepository, MessageRepository.history)
-    search_messages = blocking(MessageRepository, MessageRepository.search_messages)
-    remove_last = blocking(MessageRepository, MessageRepository.remove_last)
-    pop_last = blocking(MessageRepository, MessageRepository.pop_last)
-    update_last = blocking(MessageRepository, MessageRepository.update_last)
-    clear_messages = blocking(MessageRepository, MessageRepository.clear_messages)
-    trim = blocking_plan(MessageRepository, MessageRepository.trim)
+    append = sync_operation(MessageRepository, MessageRepository.append)
+    append_many = sync_steps(MessageRepository, MessageRepository.append_many)
+    load = sync_operation(MessageRepository, MessageRepository.load)
+    history = sync_operation(MessageRepository, MessageRepository.history)
+    search_messages = sync_operation(MessageRepository, MessageRepository.search_messages)
+    remove_last = sync_operation(MessageRepository, MessageRepository.remove_last)
+    pop_last = sync_operation(MessageRepository, MessageRepository.pop_last)
+    update_last = sync_operation(MessageRepository, MessageRepository.update_last)
+    clear_messages = sync_operation(MessageRepository, MessageRepository.clear_messages)
+    trim = sync_steps(MessageRepository, MessageRepository.trim)
 
-    set_session_state = blocking(StateRepository, StateRepository.set_session_state)
-    get_session_state = blocking(StateRepository, StateRepository.get_session_state)
-    list_running_sessions = blocking(StateRepository, StateRepository.list_running_sessions)
-    list_stuck_sessions = blocking(StateRepository, StateRepository.list_stuck_sessions)
-    recover_stuck = blocking_plan(StateRepository, StateRepository.recover_stuck)
-    prune_states = blocking_plan(StateRepository, StateRepository.prune_states)
+    set_session_state = sync_operation(StateRepository, StateRepository.set_session_state)
+    get_session_state = sync_operation(StateRepository, StateRepository.get_session_state)
+    list_running_sessions = sync_operation(StateRepository, StateRepository.list_running_sessions)
+    list_stuck_sessions = sync_operation(StateRepository, StateRepository.list_stuck_sessions)
+    recover_stuck = sync_steps(StateRepository, StateRepository.recover_stuck)
+    prune_states = sync_steps(StateRepository, StateRepository.prune_states)
 
     def iter_history(self, key: str, *, after_seq: int = 0, batch: int = 1000) -> Iterator[StoredMessage]:
         """Go through a session's messages, oldest first, in constant memory.
@@ -218,43 +218,43 @@ class Operations(Runs):
         return pages(after_seq)
 
 
-class AsyncOperations(AwaitablyRuns):
+class AsyncOperations(AsyncRunner):
     """The operations on an event loop."""
 
-    create_session = awaitable(SessionRepository, SessionRepository.create_session)
-    session_exists = awaitable(SessionRepository, SessionRepository.session_exists)
-    get_session_metadata = awaitable(SessionRepository, SessionRepository.get_session_metadata)
-    list_sessions = awaitable(SessionRepository, SessionRepository.list_sessions)
-    list_sessions_with_metadata = awaitable(SessionRepository, SessionRepository.list_sessions_with_metadata)
-    count_sessions = awaitable(SessionRepository, SessionRepository.count_sessions)
-    search = awaitable(SessionRepository, SessionRepository.search)
-    set_session_name = awaitable(SessionRepository, SessionRepository.set_session_name)
-    get_session_name = awaitable(SessionRepository, SessionRepository.get_session_name)
-    set_session_owner = awaitable(SessionRepository, SessionRepository.set_session_owner)
-    set_session_attributes = awaitable(SessionRepository, SessionRepository.set_session_attributes)
-    delete_session = awaitable(SessionRepository, SessionRepository.delete_session)
-    delete_sessions = awaitable_plan(SessionRepository, SessionRepository.delete_sessions)
-    cleanup_stale = awaitable_plan(SessionRepository, SessionRepository.cleanup_stale)
-    compact = awaitable(SessionRepository, SessionRepository.compact)
-    check = awaitable(SessionRepository, SessionRepository.check)
+    create_session = async_operation(SessionRepository, SessionRepository.create_session)
+    session_exists = async_operation(SessionRepository, SessionRepository.session_exists)
+    get_session_metadata = async_operation(SessionRepository, SessionRepository.get_session_metadata)
+    list_sessions = async_operation(SessionRepository, SessionRepository.list_sessions)
+    list_sessions_with_metadata = async_operation(SessionRepository, SessionRepository.list_sessions_with_metadata)
+    count_sessions = async_operation(SessionRepository, SessionRepository.count_sessions)
+    search = async_operation(SessionRepository, SessionRepository.search)
+    set_session_name = async_operation(SessionRepository, SessionRepository.set_session_name)
+    get_session_name = async_operation(SessionRepository, SessionRepository.get_session_name)
+    set_session_owner = async_operation(SessionRepository, SessionRepository.set_session_owner)
+    set_session_attributes = async_operation(SessionRepository, SessionRepository.set_session_attributes)
+    delete_session = async_operation(SessionRepository, SessionRepository.delete_session)
+    delete_sessions = async_steps(SessionRepository, SessionRepository.delete_sessions)
+    cleanup_stale = async_steps(SessionRepository, SessionRepository.cleanup_stale)
+    compact = async_operation(SessionRepository, SessionRepository.compact)
+    health = async_operation(SessionRepository, SessionRepository.health)
 
-    append = awaitable(MessageRepository, MessageRepository.append)
-    append_many = awaitable_plan(MessageRepository, MessageRepository.append_many)
-    load = awaitable(MessageRepository, MessageRepository.load)
-    history = awaitable(MessageRepository, MessageRepository.history)
-    search_messages = awaitable(MessageRepository, MessageRepository.search_messages)
-    remove_last = awaitable(MessageRepository, MessageRepository.remove_last)
-    pop_last = awaitable(MessageRepository, MessageRepository.pop_last)
-    update_last = awaitable(MessageRepository, MessageRepository.update_last)
-    clear_messages = awaitable(MessageRepository, MessageRepository.clear_messages)
-    trim = awaitable_plan(MessageRepository, MessageRepository.trim)
+    append = async_operation(MessageRepository, MessageRepository.append)
+    append_many = async_steps(MessageRepository, MessageRepository.append_many)
+    load = async_operation(MessageRepository, MessageRepository.load)
+    history = async_operation(MessageRepository, MessageRepository.history)
+    search_messages = async_operation(MessageRepository, MessageRepository.search_messages)
+    remove_last = async_operation(MessageRepository, MessageRepository.remove_last)
+    pop_last = async_operation(MessageRepository, MessageRepository.pop_last)
+    update_last = async_operation(MessageRepository, MessageRepository.update_last)
+    clear_messages = async_operation(MessageRepository, MessageRepository.clear_messages)
+    trim = async_steps(MessageRepository, MessageRepository.trim)
 
-    set_session_state = awaitable(StateRepository, StateRepository.set_session_state)
-    get_session_state = awaitable(StateRepository, StateRepository.get_session_state)
-    list_running_sessions = awaitable(StateRepository, StateRepository.list_running_sessions)
-    list_stuck_sessions = awaitable(StateRepository, StateRepository.list_stuck_sessions)
-    recover_stuck = awaitable_plan(StateRepository, StateRepository.recover_stuck)
-    prune_states = awaitable_plan(StateRepository, StateRepository.prune_states)
+    set_session_state = async_operation(StateRepository, StateRepository.set_session_state)
+    get_session_state = async_operation(StateRepository, StateRepository.get_session_state)
+    list_running_sessions = async_operation(StateRepository, StateRepository.list_running_sessions)
+    list_stuck_sessions = async_operation(StateRepository, StateRepository.list_stuck_sessions)
+    recover_stuck = async_steps(StateRepository, StateRepository.recover_stuck)
+    prune_states = async_steps(StateRepository, StateRepository.prune_states)
 
     def iter_history(self, key: str, *, after_seq: int = 0, batch: int = 1000) -> AsyncIterator[StoredMessage]:
         """Go through a session's messages, oldest first, in constant memory.

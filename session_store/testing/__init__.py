@@ -13,6 +13,6 @@ pytest.register_assert_rewrite("session_store.testing.conformance")
 
 from session_store.testing.clock import Clock  # noqa: E402
 from session_store.testing.fixtures import async_session_store, session_store  # noqa: E402
-from session_store.testing.sync_adapter import Blocking  # noqa: E402
+from session_store.testing.sync_adapter import SyncAdapter  # noqa: E402
 
-__all__ = ["Blocking", "Clock", "async_session_store", "session_store"]
+__all__ = ["Clock", "SyncAdapter", "async_session_store", "session_store"]

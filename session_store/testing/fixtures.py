@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from session_store.store.sync import AsyncSessionStore, SessionStore
+from session_store.store.aio import AsyncSessionStore
+from session_store.store.sync import SessionStore
 
 IN_MEMORY = "sqlite://"
 

@@ -11,7 +11,7 @@ async def _result(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 
-class Blocking:
+class SyncAdapter:
     """An async object behind the synchronous interface of its twin.
 
     What a call returns is awaited if it can be; else it is a transaction, a joined
@@ -31,18 +31,18 @@ class Blocking:
             result = function(*args, **kwargs)
             if isinstance(result, Awaitable):
                 return self._run(_result(result))
-            return Blocking(result, self._run)
+            return SyncAdapter(result, self._run)
 
         return call
 
     def __enter__(self) -> Any:
-        return Blocking(self._run(self._target.__aenter__()), self._run)
+        return SyncAdapter(self._run(self._target.__aenter__()), self._run)
 
     def __exit__(self, *error: object) -> Any:
         return self._run(self._target.__aexit__(*error))
 
-    def __iter__(self) -> "Blocking":
-        return Blocking(aiter(self._target), self._run)
+    def __iter__(self) -> "SyncAdapter":
+        return SyncAdapter(aiter(self._target), self._run)
 
     def __next__(self) -> Any:
         item = self._run(_result(anext(self._target, END)))

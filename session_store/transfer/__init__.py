@@ -4,20 +4,20 @@ from session_store.transfer.csv_export import export_csv
 from session_store.transfer.jsonl_export import export_jsonl
 from session_store.transfer.jsonl_import import import_jsonl
 from session_store.transfer.parquet_export import export_parquet
-from session_store.transfer.results import BrokenLine, Imported, Mended, SkippedSession
+from session_store.transfer.results import Adjusted, BrokenLine, ImportResult, SkippedSession
 from session_store.transfer.resuming import resume_csv, resume_jsonl
-from session_store.transfer.session_reader import Conditions, Exported, Which
+from session_store.transfer.session_reader import ExportConditions, ExportFilter, ExportResult
 from session_store.transfer.sources.openai_agents import import_openai_agents
 from session_store.transfer.sources.zeroclaw import import_zeroclaw
 
 __all__ = [
+    "Adjusted",
     "BrokenLine",
-    "Conditions",
-    "Exported",
-    "Imported",
-    "Mended",
+    "ExportConditions",
+    "ExportFilter",
+    "ExportResult",
+    "ImportResult",
     "SkippedSession",
-    "Which",
     "export_csv",
     "export_jsonl",
     "export_parquet",

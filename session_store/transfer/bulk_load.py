@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-BATCH_LINES: Final = 10_000
-BATCH_BYTES: Final = 8 * 1024 * 1024
+LINE_BATCH_SIZE: Final = 10_000
+BATCH_MAX_BYTES: Final = 8 * 1024 * 1024
 """Some 10 MB of memory, and on SQLite a second for which other writers wait."""
 
-LONG_LOAD: Final = 50_000
+MANY_MESSAGES: Final = 50_000
 """After so many messages added it pays to make the search index anew at the end."""
 
 _ATTEMPTS: Final = 5
-_LONGEST_PAUSE_SECS: Final = 0.5
+_MAX_PAUSE_SECS: Final = 0.5
 
 
-class Load:
+class BulkLoad:
     """A load on its way, within ``with``: it ends with the search index made anew, if it went on without it.
 
     Args:
@@ -54,7 +54,7 @@ class Load:
             self._whole = self._closing.enter_context(_rolled_back(self._store))
         else:
             # A load that was killed may have left it so.
-            self._index_is_suspended = search_index.is_suspended(self._store.engine)
+            self._index_is_suspended = search_index.is_disabled(self._store.engine)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -68,16 +68,16 @@ class Load:
         Raises:
             Conflict: It gave way every time.
         """
-        if self.added >= LONG_LOAD and not self._index_is_suspended:
+        if self.added >= MANY_MESSAGES and not self._index_is_suspended:
             bind = self._store.engine if self._whole is None else connection_of(self._whole)
-            self._index_is_suspended = search_index.suspend(bind)
+            self._index_is_suspended = search_index.disable(bind)
         if self._whole is not None:
             # What fails is undone by itself, as it would be outside of the one transaction.
             with connection_of(self._whole).begin_nested():
                 return work(self._whole)
         begun = time.monotonic()
         result = self._committed(work)
-        time.sleep(engines.rest_after(self._store.engine, time.monotonic() - begun))
+        time.sleep(engines.yield_to_writers(self._store.engine, time.monotonic() - begun))
         return result
 
     def _committed(self, work: Callable[[SessionTransaction], R]) -> R:
@@ -90,7 +90,7 @@ class Load:
                 if attempts == _ATTEMPTS:
                     raise
                 attempts += 1
-                time.sleep(random.uniform(0, _LONGEST_PAUSE_SECS))  # noqa: S311 - nothing secret about it
+                time.sleep(random.uniform(0, _MAX_PAUSE_SECS))  # noqa: S311 - nothing secret about it
 
 
 def connection_of(transaction: SessionTransaction) -> Connection:

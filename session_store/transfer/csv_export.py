@@ -16,8 +16,8 @@ from sqlalchemy import Column, Date, Text, and_, cast, select
 from session_store.analytics.views import MESSAGES_V1
 from session_store.models.models import MESSAGES
 from session_store.models.types import ExactText, UtcDateTime, as_utc, load_json, unescape, utc_text
-from session_store.repositories.statements import KEYS, a_number
-from session_store.transfer.session_reader import Exported, Walk, Which, writable
+from session_store.repositories.statements import KEYS, int_param
+from session_store.transfer.session_reader import ExportFilter, ExportResult, SessionReader, open_output
 
 if TYPE_CHECKING:
     import os
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 COLUMNS: Final = (*MESSAGES_V1.columns, Column("owner", Text), Column("payload", Text))
 """The columns of a row, of the types they have in the database."""
 
-_SOME_ROWS: Final = (
+_ROW_BATCH_SIZE: Final = (
     select(*MESSAGES_V1.columns, cast(MESSAGES.c.payload, Text).label("payload"))
     .join(MESSAGES, and_(MESSAGES.c.session_key == MESSAGES_V1.c.session_key, MESSAGES.c.seq == MESSAGES_V1.c.seq))
-    .where(MESSAGES_V1.c.session_key.in_(KEYS), MESSAGES_V1.c.seq > a_number("after"))
+    .where(MESSAGES_V1.c.session_key.in_(KEYS), MESSAGES_V1.c.seq > int_param("after"))
     .order_by(MESSAGES_V1.c.session_key, MESSAGES_V1.c.seq)
-    .limit(a_number("limit"))
+    .limit(int_param("limit"))
 )
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _as_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def message_rows(walk: Walk) -> Iterator[list[Any]]:
+def message_rows(reader: SessionReader) -> Iterator[list[Any]]:
     """Give a row for each message, its values those of Python: a time is a datetime in UTC, a day a date."""
-    for session in walk.sessions(_SOME_ROWS):
+    for session in reader.sessions(_ROW_BATCH_SIZE):
         for *said, payload in session.messages:
             row = [
                 value if read is None or value is None else read(value) for read, value in zip(_READ, said, strict=True)
@@ -75,8 +75,8 @@ def export_csv(
     *,
     header: bool = True,
     on_session: Callable[[SessionMetadata], object] | None = None,
-    **which: Unpack[Which],
-) -> Exported:
+    **which: Unpack[ExportFilter],
+) -> ExportResult:
     """Write the messages of sessions as CSV, a row each, and say what was written.
 
     As RFC 4180 has it, in UTF-8. What is null is an empty field, as is an empty text. Times are ISO 8601 in UTC. As for
@@ -87,7 +87,7 @@ def export_csv(
         out: A path, where a file that is there is replaced, or a file open for writing bytes.
         header: Begin with the names of the columns.
         on_session: Told of each session that has been written.
-        which: Which sessions, see `Which`; all if nothing is said.
+        which: Which sessions, see `ExportFilter`; all if nothing is said.
 
     Raises:
         OSError: The file cannot be made or written.
@@ -96,8 +96,8 @@ def export_csv(
         SchemaOutOfDate: The tables are missing or old.
         StoreUnavailable: The database cannot serve.
     """
-    walk = Walk(store, on_session, which)
-    with writable(out) as file:
+    walk = SessionReader(store, on_session, which)
+    with open_output(out) as file:
         rows = csv.writer(_Utf8(file))
         if header:
             rows.writerow(column.name for column in COLUMNS)

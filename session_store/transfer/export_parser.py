@@ -10,17 +10,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from session_store.interface.errors import InvalidMessage
-from session_store.interface.values import ChatMessage, MessageCopy, SessionCopy, StateEntry
+from session_store.interface.values import ChatMessage, ImportedMessage, ImportedSession, StateEntry
 from session_store.models.types import map_strings, unescape
-from session_store.models.validation import whole_number
-from session_store.transfer.line_reader import time_said
+from session_store.models.validation import integer
+from session_store.transfer.line_reader import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from session_store.transfer.line_reader import Lines
-    from session_store.transfer.session_importer import Writer
+    from session_store.transfer.session_importer import SessionImporter
 
 _ESCAPE: Final = b"\\u001"
 
@@ -59,20 +59,20 @@ class Line(NamedTuple):
         return self.fields[name]
 
     def text_of(self, name: str) -> Any:
-        """Return a field whose strings are as `session_store.models.types.portable` makes them."""
+        """Return a field whose strings are as `session_store.models.types.to_portable` makes them."""
         value = self.get(name)
         return map_strings(value, unescape) if _ESCAPE in self.text else value
 
     def time_of(self, name: str) -> datetime:
         """Return a field that is a time."""
-        time = time_said(self.get(name), name)
+        time = parse_time(self.get(name), name)
         if time is None:
             problem = f"has no {name}"
             raise InvalidMessage(problem)
         return time
 
 
-class Ahead:
+class PeekableLines:
     """Lines, of which the next one can be looked at."""
 
     def __init__(self, lines: Iterator[Line]) -> None:
@@ -91,7 +91,7 @@ class Ahead:
             self.move()
 
 
-def read_session(first: Line, ahead: Ahead, lines: Lines, writer: Writer) -> None:
+def read_session(first: Line, ahead: PeekableLines, lines: Lines, writer: SessionImporter) -> None:
     """Hand the session that a line begins to a writer, and pass by all lines of it.
 
     Args:
@@ -103,22 +103,22 @@ def read_session(first: Line, ahead: Ahead, lines: Lines, writer: Writer) -> Non
     broken = lines.broken
     ahead.move()
     try:
-        with _telling(first):
+        with _located(first):
             head = _head(first)
     except InvalidMessage as error:
         writer.skip(first.key, str(error))
     else:
-        its = _Rest(head, ahead, lines, broken)
+        its = _SessionLines(head, ahead, lines, broken)
         writer.add(head, its.states(), its.messages())
     # Of one that was skipped.
     while ahead.next is not None and ahead.next.kind in {"state", "message"} and ahead.next.key == first.key:
         ahead.move()
 
 
-class _Rest:
+class _SessionLines:
     """What comes behind a session's own line, as long as no line of it is broken."""
 
-    def __init__(self, head: SessionCopy, ahead: Ahead, lines: Lines, broken: int) -> None:
+    def __init__(self, head: ImportedSession, ahead: PeekableLines, lines: Lines, broken: int) -> None:
         self._head = head
         self._ahead = ahead
         self._lines = lines
@@ -128,16 +128,16 @@ class _Rest:
     def states(self) -> Iterator[StateEntry]:
         for line in self._ahead.of("state", self._head.key):
             self._require_whole()
-            with _telling(line):
+            with _located(line):
                 entry = StateEntry(line.get("seq"), line.get("state"), line.get("turn_id"), line.time_of("entered_at"))
             yield entry
             self._state_seq = entry.seq
 
-    def messages(self) -> Iterator[MessageCopy]:
+    def messages(self) -> Iterator[ImportedMessage]:
         for line in self._ahead.of("message", self._head.key):
             self._require_whole()
-            with _telling(line):
-                message = MessageCopy(
+            with _located(line):
+                message = ImportedMessage(
                     line.get("seq"),
                     line.time_of("created_at"),
                     line.get("turn_id"),
@@ -156,11 +156,11 @@ class _Rest:
             raise InvalidMessage(problem)
 
 
-def _head(line: Line) -> SessionCopy:
+def _head(line: Line) -> ImportedSession:
     if line.kind != "session":
         problem = f"a {line.kind} whose session's own line is broken or missing"
         raise InvalidMessage(problem)
-    return SessionCopy(
+    return ImportedSession(
         line.get("session_key"),
         line.text_of("name"),
         line.get("owner"),
@@ -170,14 +170,14 @@ def _head(line: Line) -> SessionCopy:
         line.get("last_seq"),
         line.get("state"),
         line.get("turn_id"),
-        time_said(line.get("state_entered_at"), "state_entered_at"),
-        whole_number(line.get("state_seq"), "state_seq"),
-        whole_number(line.get("message_count"), "message_count"),
+        parse_time(line.get("state_entered_at"), "state_entered_at"),
+        integer(line.get("state_seq"), "state_seq"),
+        integer(line.get("message_count"), "message_count"),
     )
 
 
 @contextmanager
-def _telling(line: Line) -> Iterator[None]:
+def _located(line: Line) -> Iterator[None]:
     """Say in which line something is wrong."""
     try:
         yield

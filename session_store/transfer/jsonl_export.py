@@ -9,7 +9,7 @@ Of each session there are its own line, one for each entry of its state log, and
      "payload":...,"idempotency_key":...}
 
 All fields are always there. Times are ISO 8601 in UTC, with microseconds. Names, attributes, contents and payloads are
-what they are, with two exceptions that have the store's own escape: see `session_store.models.types.portable`.
+what they are, with two exceptions that have the store's own escape: see `session_store.models.types.to_portable`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Unpack
 
-from session_store.models.types import as_utc, load_json, portable, utc_text
+from session_store.models.types import as_utc, load_json, to_portable, utc_text
 from session_store.repositories import bulk_copy_statements
-from session_store.transfer.session_reader import Exported, Walk, Which, writable
+from session_store.transfer.session_reader import ExportFilter, ExportResult, SessionReader, open_output
 
 if TYPE_CHECKING:
     import os
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from session_store.interface.values import SessionMetadata
     from session_store.store.sync import SessionStore
-    from session_store.transfer.session_reader import Session
+    from session_store.transfer.session_reader import ExportedSession
 
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -37,8 +37,8 @@ def export_jsonl(
     out: str | os.PathLike[str] | BinaryIO,
     *,
     on_session: Callable[[SessionMetadata], object] | None = None,
-    **which: Unpack[Which],
-) -> Exported:
+    **which: Unpack[ExportFilter],
+) -> ExportResult:
     """Write sessions with all that belongs to them as JSON Lines, and say what was written.
 
     They come in the order of their keys, in constant memory, each as it was when its turn came: no transaction lasts.
@@ -47,7 +47,7 @@ def export_jsonl(
         store: Where they are.
         out: A path, where a file that is there is replaced, or a file open for writing bytes.
         on_session: Told of each session that has been written.
-        which: Which sessions, see `Which`; all if nothing is said.
+        which: Which sessions, see `ExportFilter`; all if nothing is said.
 
     Raises:
         OSError: The file cannot be made or written.
@@ -56,23 +56,23 @@ def export_jsonl(
         SchemaOutOfDate: The tables are missing or old.
         StoreUnavailable: The database cannot serve.
     """
-    walk = Walk(store, on_session, which)
-    with writable(out) as file:
+    walk = SessionReader(store, on_session, which)
+    with open_output(out) as file:
         for session in walk.sessions(bulk_copy_statements.SOME_MESSAGES, bulk_copy_statements.SOME_STATES):
             for line in _lines(session):
                 file.write(_encode(line).encode("ascii") + b"\n")
     return walk.exported
 
 
-def _lines(session: Session) -> Iterator[dict[str, Any]]:
+def _lines(session: ExportedSession) -> Iterator[dict[str, Any]]:
     head = session.head
     _, name, _, attributes, *_ = session.row
     yield {
         "kind": "session",
         "session_key": head.key,
-        "name": None if name is None else portable(name),
+        "name": None if name is None else to_portable(name),
         "owner": head.owner,
-        "attributes": load_json(attributes, portable),
+        "attributes": load_json(attributes, to_portable),
         "created_at": utc_text(head.created_at),
         "last_activity": utc_text(head.last_activity),
         "message_count": head.message_count,
@@ -99,8 +99,8 @@ def _lines(session: Session) -> Iterator[dict[str, Any]]:
             "created_at": _time(created_at),
             "turn_id": turn_id,
             "role": role,
-            "content": portable(content),
-            "payload": None if payload is None else load_json(payload, portable),
+            "content": to_portable(content),
+            "payload": None if payload is None else load_json(payload, to_portable),
             "idempotency_key": idempotency_key,
         }
 

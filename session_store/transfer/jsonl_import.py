@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from session_store.interface.errors import InvalidMessage
-from session_store.transfer.bulk_load import Load
-from session_store.transfer.export_parser import Ahead, Line, read_session
-from session_store.transfer.line_reader import Lines, decoded, opened
-from session_store.transfer.message_importer import Appending
-from session_store.transfer.results import BrokenLine, Imported, SkippedSession
-from session_store.transfer.session_importer import Writer
+from session_store.transfer.bulk_load import BulkLoad
+from session_store.transfer.export_parser import Line, PeekableLines, read_session
+from session_store.transfer.line_reader import Lines, decode, open_lines
+from session_store.transfer.message_importer import MessageImporter
+from session_store.transfer.results import BrokenLine, ImportResult, SkippedSession
+from session_store.transfer.session_importer import SessionImporter
 
 if TYPE_CHECKING:
     import os
@@ -32,7 +32,7 @@ def import_jsonl(  # noqa: PLR0913 - each is an option
     on_broken: Callable[[BrokenLine], object] | None = None,
     on_skipped: Callable[[SkippedSession], object] | None = None,
     on_read: Callable[[int], object] | None = None,
-) -> Imported:
+) -> ImportResult:
     """Bring what JSON Lines files say, plain or gzip, into a store, and say what became of it.
 
     A message that comes by itself is appended; the same file again adds nothing. The sessions of an export are made
@@ -60,13 +60,13 @@ def import_jsonl(  # noqa: PLR0913 - each is an option
         Conflict: The database gave way to other writers every time.
     """
     lines = Lines(on_broken)
-    with Load(store, dry_run=dry_run) as load:
-        appending = Appending(load, lines.tell)
-        writer = Writer(load, on_skipped)
+    with BulkLoad(store, dry_run=dry_run) as load:
+        appending = MessageImporter(load, lines.tell)
+        writer = SessionImporter(load, on_skipped)
         for file in files:
-            with opened(file, on_read) as (name, source):
+            with open_lines(file, on_read) as (name, source):
                 appending.begin_file()
-                ahead = Ahead(_objects(lines, name, source))
+                ahead = PeekableLines(_objects(lines, name, source))
                 while (line := ahead.next) is not None:
                     # What stands first in a file is written first, for it may be of the same session.
                     if line.kind is None:
@@ -78,7 +78,7 @@ def import_jsonl(  # noqa: PLR0913 - each is an option
                         read_session(line, ahead, lines, writer)
                 appending.flush()
         writer.flush()
-    return Imported(
+    return ImportResult(
         lines.read,
         appending.added + writer.added,
         appending.already_there + writer.already_there,
@@ -99,14 +99,14 @@ def _objects(lines: Lines, file: str, source: BinaryIO) -> Iterator[Line]:
 
 
 def _object(text: bytes) -> dict[str, Any]:
-    fields = decoded(text)
+    fields = decode(text)
     if not isinstance(fields, dict):
         problem = f"must be a JSON object, not {type(fields).__name__}"
         raise InvalidMessage(problem)
     return fields
 
 
-def _append(line: Line, file: str, appending: Appending, lines: Lines) -> None:
+def _append(line: Line, file: str, appending: MessageImporter, lines: Lines) -> None:
     try:
         appending.add(file, line.number, line.fields, len(line.text))
     except ValueError as error:

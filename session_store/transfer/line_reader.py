@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn
 
 from session_store.interface.errors import InvalidMessage, InvalidQuery
-from session_store.models.validation import moment, not_a
+from session_store.models.validation import aware_datetime, type_error
 from session_store.transfer.results import BrokenLine
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Lines:
 
 
 @contextmanager
-def opened(
+def open_lines(
     file: str | os.PathLike[str] | BinaryIO, on_read: Callable[[int], object] | None = None
 ) -> Iterator[tuple[str, BinaryIO]]:
     """Give the name of a file and what is in it, whether it is compressed or not.
@@ -76,14 +76,14 @@ def opened(
     """
     if isinstance(file, str | os.PathLike):
         with open(file, "rb") as source:  # noqa: PTH123 - a path may be one of bytes
-            yield str(source.name), _uncompressed(source, on_read)
+            yield str(source.name), _decompress(source, on_read)
     elif callable(getattr(file, "readline", None)) and not isinstance(file, io.TextIOBase):
-        yield str(getattr(file, "name", "<bytes>")), _uncompressed(file, on_read)
+        yield str(getattr(file, "name", "<bytes>")), _decompress(file, on_read)
     else:
-        raise InvalidQuery(not_a(file, "a file", "a path, or open for reading bytes"))
+        raise InvalidQuery(type_error(file, "a file", "a path, or open for reading bytes"))
 
 
-def decoded(text: bytes) -> Any:
+def decode(text: bytes) -> Any:
     """Return what is written in a line.
 
     Raises:
@@ -104,7 +104,7 @@ def decoded(text: bytes) -> Any:
     raise InvalidMessage(problem)
 
 
-def time_said(value: object, what: str) -> datetime | None:
+def parse_time(value: object, what: str) -> datetime | None:
     """Return a time that is written in ISO 8601; None where there is none.
 
     Raises:
@@ -120,7 +120,7 @@ def time_said(value: object, what: str) -> datetime | None:
     except ValueError:
         problem = f"{what} is not a time in ISO 8601: {ascii(value)[:60]}"
         raise InvalidMessage(problem) from None
-    return moment(time, what, InvalidMessage)
+    return aware_datetime(time, what, InvalidMessage)
 
 
 class _Reader(io.RawIOBase):
@@ -141,7 +141,7 @@ class _Reader(io.RawIOBase):
         return len(data)
 
 
-def _uncompressed(source: BinaryIO, on_read: Callable[[int], object] | None) -> BinaryIO:
+def _decompress(source: BinaryIO, on_read: Callable[[int], object] | None) -> BinaryIO:
     """Return what is in a file, whether it is compressed or not."""
     plain = io.BufferedReader(_Reader(source, on_read), 1 << 16)
     if plain.peek(len(_GZIP)).startswith(_GZIP):

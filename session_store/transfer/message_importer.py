@@ -24,14 +24,14 @@ from session_store.interface.errors import (
 from session_store.interface.values import ChatMessage, NewMessage
 from session_store.models.validation import chat_message, identifier
 from session_store.transfer import bulk_load
-from session_store.transfer.line_reader import time_said
+from session_store.transfer.line_reader import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from session_store.store.sync import SessionTransaction
 
-_REFUSED_IN_A_ROW: Final = 20
+_MAX_REFUSALS: Final = 20
 _NEEDED: Final = ("session_key", "role", "content")
 
 
@@ -42,7 +42,7 @@ class _Line(NamedTuple):
     message: NewMessage
 
 
-class Appending:
+class MessageImporter:
     """Messages on their way into a store, by batches, and what was counted so far.
 
     Args:
@@ -50,7 +50,7 @@ class Appending:
         tell: Told the file, the number and the reason of a line that is refused.
     """
 
-    def __init__(self, load: bulk_load.Load, tell: Callable[[str, int, str], object]) -> None:
+    def __init__(self, load: bulk_load.BulkLoad, tell: Callable[[str, int, str], object]) -> None:
         self._load = load
         self._tell = tell
         self._refused_in_a_row = 0
@@ -74,7 +74,7 @@ class Appending:
             InvalidKey: Its session, or its role, cannot be one.
             InvalidMessage: It cannot be stored.
         """
-        key, message = _said(fields)
+        key, message = _message_from_fields(fields)
         digest = _digest(key, message)
         short = int.from_bytes(digest[:8])
         occurrence = self._occurrences[short] = self._occurrences.get(short, 0) + 1
@@ -84,7 +84,7 @@ class Appending:
 
     def flush(self, *, if_full: bool = False) -> None:
         """Append what is on its way, perhaps only if it is a whole batch."""
-        if if_full and len(self._batch) < bulk_load.BATCH_LINES and self._size < bulk_load.BATCH_BYTES:
+        if if_full and len(self._batch) < bulk_load.LINE_BATCH_SIZE and self._size < bulk_load.BATCH_MAX_BYTES:
             return
         batch, self._batch, self._size = self._batch, [], 0
         if batch:
@@ -105,7 +105,7 @@ class Appending:
             about_it = isinstance(error, IdempotencyConflict | InvalidKey | InvalidMessage)
             self._refused_in_a_row += not about_it
             # Then it is not the lines: no right to write, for example.
-            if self._refused_in_a_row > _REFUSED_IN_A_ROW:
+            if self._refused_in_a_row > _MAX_REFUSALS:
                 raise
             self._tell(lines[0].file, lines[0].number, str(error))
         else:
@@ -133,14 +133,14 @@ def _append_to(transaction: SessionTransaction, sessions: Mapping[str, Sequence[
     return added
 
 
-def _said(fields: Mapping[str, Any]) -> tuple[str, NewMessage]:
+def _message_from_fields(fields: Mapping[str, Any]) -> tuple[str, NewMessage]:
     missing = [name for name in _NEEDED if name not in fields]
     if missing:
         problem = f"has no {', '.join(missing)}"
         raise InvalidMessage(problem)
     key = identifier(fields["session_key"], "session_key")
     message, _, _ = chat_message(ChatMessage(fields["role"], fields["content"], fields.get("payload")))
-    return key, NewMessage(message, time_said(fields.get("created_at"), "created_at"))
+    return key, NewMessage(message, parse_time(fields.get("created_at"), "created_at"))
 
 
 def _digest(key: str, new: NewMessage) -> bytes:

@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Date, Double
 from session_store.interface.errors import StoreError
 from session_store.models.types import UtcDateTime
 from session_store.transfer.csv_export import COLUMNS, message_rows
-from session_store.transfer.session_reader import Exported, Walk, Which, writable
+from session_store.transfer.session_reader import ExportFilter, ExportResult, SessionReader, open_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from session_store.interface.values import SessionMetadata
     from session_store.store.sync import SessionStore
 
-_ROWS_IN_A_GROUP: Final = 5_000
-_CHARACTERS_IN_A_GROUP: Final = 4 * 1024 * 1024
+ROW_GROUP_SIZE: Final = 5_000
+ROW_GROUP_MAX_CHARS: Final = 4 * 1024 * 1024
 
 
 def export_parquet(
@@ -31,8 +31,8 @@ def export_parquet(
     out: str | os.PathLike[str] | BinaryIO,
     *,
     on_session: Callable[[SessionMetadata], object] | None = None,
-    **which: Unpack[Which],
-) -> Exported:
+    **which: Unpack[ExportFilter],
+) -> ExportResult:
     """Write the messages of sessions as Parquet, a row each, and say what was written.
 
     Times are timestamps of microseconds in UTC, days dates, numbers of 64 bits, all else text. A path gets the
@@ -43,7 +43,7 @@ def export_parquet(
         store: Where they are.
         out: A path, where a file that is there is replaced, or a file open for writing bytes.
         on_session: Told of each session that has been written.
-        which: Which sessions, see `Which`; all if nothing is said.
+        which: Which sessions, see `ExportFilter`; all if nothing is said.
 
     Raises:
         OSError: The file cannot be made or written.
@@ -54,7 +54,7 @@ def export_parquet(
         StoreUnavailable: The database cannot serve.
     """
     pyarrow = _pyarrow()
-    walk = Walk(store, on_session, which)
+    walk = SessionReader(store, on_session, which)
     # The least and greatest value of each group stay in memory to the end, and of long texts nobody asks for them.
     short = [column.name for column in COLUMNS if column.name not in {"content", "payload"}]
     schema = pyarrow.schema([(column.name, _type_of(column.type, pyarrow)) for column in COLUMNS])
@@ -99,7 +99,7 @@ def _groups(rows: Iterator[list[Any]]) -> Iterator[list[list[Any]]]:
     for row in rows:
         group.append(row)
         size += sum(len(value) for value in row if isinstance(value, str))
-        if len(group) >= _ROWS_IN_A_GROUP or size >= _CHARACTERS_IN_A_GROUP:
+        if len(group) >= ROW_GROUP_SIZE or size >= ROW_GROUP_MAX_CHARS:
             yield group
             group, size = [], 0
     if group:
@@ -110,12 +110,12 @@ def _groups(rows: Iterator[list[Any]]) -> Iterator[list[list[Any]]]:
 def _complete(out: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
     """Give a file to write into that gets its name when it is complete."""
     if not isinstance(out, str | os.PathLike):
-        with writable(out) as file:
+        with open_output(out) as file:
             yield file
         return
     part = Path(f"{os.fspath(out)}.part")
     try:
-        with writable(part) as file:
+        with open_output(part) as file:
             yield file
         part.replace(out)
     except BaseException:

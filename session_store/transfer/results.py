@@ -23,7 +23,7 @@ class SkippedSession(NamedTuple):
     reason: str
 
 
-class Mended(NamedTuple):
+class Adjusted(NamedTuple):
     """Something that was imported otherwise than it was said, for that cannot be kept, and how.
 
     ``line`` is 0 where it is about a session and not about one message.
@@ -34,7 +34,7 @@ class Mended(NamedTuple):
     reason: str
 
 
-class Imported(NamedTuple):
+class ImportResult(NamedTuple):
     """What became of it all.
 
     ``lines`` were read, ``broken`` of them could not be. Messages were ``added`` or ``already_there``, and
@@ -48,4 +48,4 @@ class Imported(NamedTuple):
     broken: int
     sessions: int
     skipped: int = 0
-    mended: int = 0
+    adjusted: int = 0

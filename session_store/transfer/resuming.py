@@ -19,7 +19,7 @@ _BLOCK: Final = 1 << 20
 _SESSION: Final = b'{"kind":"session","session_key":'
 _CSV: Final = b"session_key,seq,"
 _FIRST_FIELD: Final = re.compile(rb'"((?:[^"]|"")*)",|([^",]*),')
-_MOST_OF_A_KEY: Final = 4_096
+_MAX_KEY_BYTES: Final = 4_096
 """A key of 512 control characters is 3,072 bytes of JSON."""
 
 
@@ -88,7 +88,7 @@ def _last_session(file: BinaryIO, end: int) -> int:
 
 def _key_of_line(file: BinaryIO, place: int) -> str:
     file.seek(place + len(_SESSION))
-    key: str = json.JSONDecoder().raw_decode(file.read(_MOST_OF_A_KEY).decode("ascii"))[0]
+    key: str = json.JSONDecoder().raw_decode(file.read(_MAX_KEY_BYTES).decode("ascii"))[0]
     return key
 
 
@@ -98,7 +98,7 @@ def _rows(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     place = end = quotes = 0
     row = b""
     for line in file:
-        row = row if len(row) > _MOST_OF_A_KEY else row + line[:_MOST_OF_A_KEY]
+        row = row if len(row) > _MAX_KEY_BYTES else row + line[:_MAX_KEY_BYTES]
         quotes += line.count(b'"')
         end += len(line)
         if line.endswith(b"\r\n") and quotes % 2 == 0:

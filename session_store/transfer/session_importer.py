@@ -8,32 +8,32 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from session_store.database.access import Access
-from session_store.interface.errors import InvalidKey, InvalidMessage, InvalidQuery, shown
-from session_store.interface.values import IDLE, MessageCopy, SessionCopy, StateEntry
+from session_store.interface.errors import InvalidKey, InvalidMessage, InvalidQuery, describe
+from session_store.interface.values import IDLE, ImportedMessage, ImportedSession, StateEntry
 from session_store.models.types import utc_text
 from session_store.models.validation import (
     MAX_IDENTIFIER_BYTES,
+    aware_datetime,
     chat_message,
     identifier,
-    moment,
+    integer,
     optional_identifier,
     optional_number,
     session_attributes,
     session_name,
     state_word,
-    whole_number,
 )
-from session_store.repositories.bulk_copy import MessageRow, Part, write_parts
+from session_store.repositories.bulk_copy import MessageRow, SessionSlice, write_slices
 from session_store.transfer import bulk_load
 from session_store.transfer.results import SkippedSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-__all__ = ["MessageCopy", "SessionCopy", "StateEntry", "Writer"]
+__all__ = ["ImportedMessage", "ImportedSession", "SessionImporter", "StateEntry"]
 
 
-class Writer:
+class SessionImporter:
     """Sessions on their way into a store, and what was counted so far.
 
     Small sessions share a transaction, of up to 10,000 messages and states or 8 MB. A longer one comes in several, each
@@ -48,16 +48,16 @@ class Writer:
         on_skipped: Told of each session that was not taken to its end.
     """
 
-    def __init__(self, load: bulk_load.Load, on_skipped: Callable[[SkippedSession], object] | None = None) -> None:
+    def __init__(self, load: bulk_load.BulkLoad, on_skipped: Callable[[SkippedSession], object] | None = None) -> None:
         self._load = load
         self._on_skipped = on_skipped
-        self._parts: dict[str, Part] = {}
+        self._parts: dict[str, SessionSlice] = {}
         self._lines = self._size = 0
         self.added = self.already_there = self.skipped = 0
         self.keys: set[str] = set()
         """The sessions that were taken, all that came of them."""
 
-    def add(self, head: SessionCopy, states: Iterable[StateEntry], messages: Iterable[MessageCopy]) -> None:
+    def add(self, head: ImportedSession, states: Iterable[StateEntry], messages: Iterable[ImportedMessage]) -> None:
         """Take a session, to be written now or by one of the next calls, at the latest by `flush`.
 
         States and messages come in the order of their numbers, and may be generators. What these raise comes out, and
@@ -66,7 +66,7 @@ class Writer:
         came = lines = size = 0
         try:
             with _refusing():
-                part = Part(_head(head))
+                part = SessionSlice(_head(head))
             if part.key in self._parts:
                 self.flush()
             entries: Iterator[StateEntry | MessageRow] = chain(_states(states), _messages(part.key, messages))
@@ -82,7 +82,7 @@ class Writer:
                     self.flush()
                     if not self._write([part]):
                         return
-                    part, lines, size = Part(part.head), 0, 0
+                    part, lines, size = SessionSlice(part.head), 0, 0
                 elif _is_batch(self._lines + lines, self._size + size):
                     self.flush()
         except _Refused as refused:
@@ -105,9 +105,9 @@ class Writer:
         if parts:
             self._write(parts)
 
-    def _write(self, parts: Sequence[Part]) -> bool:
+    def _write(self, parts: Sequence[SessionSlice]) -> bool:
         """Write parts of different sessions and say whether none was skipped."""
-        work = partial(write_parts, parts=parts)
+        work = partial(write_slices, parts=parts)
         written = self._load.run(lambda transaction: transaction._run(work, Access.WRITE, None))  # noqa: SLF001
         for part in parts:
             added, already_there, problem = written[part.key]
@@ -124,7 +124,7 @@ class Writer:
         """Tell that a session is not taken, or not to its end."""
         self.skipped += 1
         if self._on_skipped is not None:
-            name = key if isinstance(key, str) and len(key) <= MAX_IDENTIFIER_BYTES else shown(key)
+            name = key if isinstance(key, str) and len(key) <= MAX_IDENTIFIER_BYTES else describe(key)
             self._on_skipped(SkippedSession(name, reason))
 
 
@@ -141,23 +141,23 @@ def _refusing() -> Iterator[None]:
 
 
 def _is_batch(lines: int, size: int) -> bool:
-    return lines >= bulk_load.BATCH_LINES or size >= bulk_load.BATCH_BYTES
+    return lines >= bulk_load.LINE_BATCH_SIZE or size >= bulk_load.BATCH_MAX_BYTES
 
 
-def _head(head: SessionCopy) -> SessionCopy:
+def _head(head: ImportedSession) -> ImportedSession:
     state, turn_id = _state(head.state, head.turn_id)
-    return SessionCopy(
+    return ImportedSession(
         identifier(head.key, "key"),
         None if head.name is None else session_name(head.name) or None,
         optional_identifier(head.owner, "owner"),
         {name: value for name, value in session_attributes(head.attributes).items() if value is not None},
-        moment(head.created_at, "created_at"),
-        moment(head.last_activity, "last_activity"),
-        whole_number(head.last_seq, "last_seq"),
+        aware_datetime(head.created_at, "created_at"),
+        aware_datetime(head.last_activity, "last_activity"),
+        integer(head.last_seq, "last_seq"),
         state,
         turn_id,
-        None if head.state_entered_at is None else moment(head.state_entered_at, "state_entered_at"),
-        whole_number(head.state_seq, "state_seq"),
+        None if head.state_entered_at is None else aware_datetime(head.state_entered_at, "state_entered_at"),
+        integer(head.state_seq, "state_seq"),
         optional_number(head.message_count, "message_count"),
     )
 
@@ -166,8 +166,8 @@ def _states(states: Iterable[StateEntry]) -> Iterator[StateEntry]:
     seq = 0
     with _refusing():
         for entry in states:
-            seq = whole_number(entry.seq, "a state's seq", seq + 1)
-            yield StateEntry(seq, *_state(entry.state, entry.turn_id), moment(entry.entered_at, "entered_at"))
+            seq = integer(entry.seq, "a state's seq", seq + 1)
+            yield StateEntry(seq, *_state(entry.state, entry.turn_id), aware_datetime(entry.entered_at, "entered_at"))
 
 
 def _state(state: object, turn_id: object) -> tuple[str, str | None]:
@@ -175,11 +175,11 @@ def _state(state: object, turn_id: object) -> tuple[str, str | None]:
     return word, None if word == IDLE else optional_identifier(turn_id, "turn_id")
 
 
-def _messages(key: str, messages: Iterable[MessageCopy]) -> Iterator[MessageRow]:
+def _messages(key: str, messages: Iterable[ImportedMessage]) -> Iterator[MessageRow]:
     seq = 0
     with _refusing():
         for seq_given, created_at, turn_id, idempotency_key, said in messages:
-            seq = whole_number(seq_given, "seq", seq + 1)
+            seq = integer(seq_given, "seq", seq + 1)
             message, content, payload = chat_message(said)
             yield MessageRow(
                 key,
@@ -189,5 +189,5 @@ def _messages(key: str, messages: Iterable[MessageCopy]) -> Iterator[MessageRow]
                 content,
                 payload,
                 optional_identifier(idempotency_key, "idempotency_key"),
-                utc_text(moment(created_at, "created_at", InvalidMessage)),
+                utc_text(aware_datetime(created_at, "created_at", InvalidMessage)),
             )

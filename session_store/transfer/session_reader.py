@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypedDict
 from session_store.database.access import Access
 from session_store.interface.errors import InvalidQuery
 from session_store.interface.values import SessionMetadata, SessionQuery
-from session_store.models.validation import identifier, not_a
+from session_store.models.validation import identifier, type_error
 from session_store.repositories import bulk_copy_statements, search_statements
-from session_store.repositories.bulk_copy import PAGE, SEQ, grouped, rows_of
+from session_store.repositories.bulk_copy import PAGE, SEQ, in_groups, rows_by_key
 from session_store.repositories.row_mapping import fetch, session_metadata
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from session_store.store.sync import SessionStore
 
 
-class Conditions(TypedDict, total=False):
+class ExportConditions(TypedDict, total=False):
     """What must hold of a session, all that is given.
 
     Attributes:
@@ -48,7 +48,7 @@ class Conditions(TypedDict, total=False):
     active_before: datetime | None
 
 
-class Which(Conditions, total=False):
+class ExportFilter(ExportConditions, total=False):
     """Which sessions to export: those for which the conditions hold.
 
     Attributes:
@@ -58,7 +58,7 @@ class Which(Conditions, total=False):
     after: str | None
 
 
-class Exported(NamedTuple):
+class ExportResult(NamedTuple):
     """What was exported; ``last_key`` is where another export goes on, None if there was no session."""
 
     sessions: int
@@ -66,7 +66,7 @@ class Exported(NamedTuple):
     last_key: str | None
 
 
-class Session(NamedTuple):
+class ExportedSession(NamedTuple):
     """A session as its head said when it was read, the same as it is stored, and its rows in the logs."""
 
     head: SessionMetadata
@@ -80,7 +80,7 @@ class Session(NamedTuple):
         return int(self.row[-1])
 
 
-class Walk:
+class SessionReader:
     """A walk through the sessions asked for, and how far it has come.
 
     Raises:
@@ -91,9 +91,9 @@ class Walk:
     """
 
     def __init__(
-        self, store: SessionStore, on_session: Callable[[SessionMetadata], object] | None, which: Which
+        self, store: SessionStore, on_session: Callable[[SessionMetadata], object] | None, which: ExportFilter
     ) -> None:
-        query, after = _parts(**which)
+        query, after = _keyset_pages(**which)
         conditions, values = search_statements.conditions(query)
         self._store = store
         self._on_session = on_session
@@ -105,20 +105,20 @@ class Walk:
         self._first_page = self._page("" if after is None else identifier(after, "after"))
 
     @property
-    def exported(self) -> Exported:
+    def exported(self) -> ExportResult:
         """How far it has come."""
-        return Exported(self._sessions, self._messages, self._last_key)
+        return ExportResult(self._sessions, self._messages, self._last_key)
 
-    def sessions(self, messages: Executable, states: Executable | None = None) -> Iterator[Session]:
+    def sessions(self, messages: Executable, states: Executable | None = None) -> Iterator[ExportedSession]:
         """Give each session with its rows, which are to be used before the next one.
 
         What has come since its head was read is left to the next export.
         """
         # A session that has nothing is held in memory too.
-        for group in grouped(self._all(), lambda session: 1 + session.head.message_count + session.state_seq):
+        for group in in_groups(self._all(), lambda session: 1 + session.head.message_count + session.state_seq):
             keys = [session.head.key for session in group]
-            said = _of_each(keys, rows_of(self._read, messages, keys))
-            been = _of_each(keys, rows_of(self._read, states, keys)) if states is not None else repeat(())
+            said = _of_each(keys, rows_by_key(self._read, messages, keys))
+            been = _of_each(keys, rows_by_key(self._read, states, keys)) if states is not None else repeat(())
             for session, its_messages, its_states in zip(group, said, been):  # noqa: B905 - the last may have no end
                 yield session._replace(
                     states=_up_to(session.state_seq, its_states),
@@ -129,15 +129,15 @@ class Walk:
                 if self._on_session is not None:
                     self._on_session(session.head)
 
-    def _all(self) -> Iterator[Session]:
+    def _all(self) -> Iterator[ExportedSession]:
         page, self._first_page = self._first_page, []
         while page:
             yield from page
             page = self._page(page[-1].head.key) if len(page) == PAGE else []
 
-    def _page(self, behind: str) -> list[Session]:
+    def _page(self, behind: str) -> list[ExportedSession]:
         rows = self._read(self._heads, {**self._values, "behind": behind})
-        return [Session(session_metadata(row[:-1]), row) for row in rows]
+        return [ExportedSession(session_metadata(row[:-1]), row) for row in rows]
 
     def _read(self, statement: Executable, values: Mapping[str, Any]) -> Sequence[Any]:
         return self._store._run(lambda db: fetch(db, statement, values), Access.READ, None)  # noqa: SLF001
@@ -148,7 +148,7 @@ class Walk:
             yield row
 
 
-def _parts(  # noqa: PLR0913 - no other names than these
+def _keyset_pages(  # noqa: PLR0913 - no other names than these
     *,
     owner: str | None = None,
     state: str | None = None,
@@ -180,7 +180,7 @@ def _up_to(seq: int, rows: Iterable[Any]) -> Iterator[Any]:
 
 
 @contextmanager
-def writable(out: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
+def open_output(out: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
     """Give a file to write bytes into: the one that is open already, or one that is made, or made empty."""
     if isinstance(out, str | os.PathLike):
         with open(out, "wb") as file:  # noqa: PTH123 - a path may be one of bytes
@@ -188,4 +188,4 @@ def writable(out: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
     elif callable(getattr(out, "write", None)) and not isinstance(out, io.TextIOBase):
         yield out
     else:
-        raise InvalidQuery(not_a(out, "out", "a path, or a file open for writing bytes"))
+        raise InvalidQuery(type_error(out, "out", "a path, or a file open for writing bytes"))

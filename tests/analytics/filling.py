@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Table, delete, insert, select
 
 from session_store.models.models import MESSAGES, SESSIONS, STATES
-from session_store.models.types import minute_of
+from session_store.models.types import truncate_to_minute
 from tests.analytics.figures import Conversations, Entry, Message, Session
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ def fill(db: Connection, said: Conversations) -> None:
         (
             {
                 **head._asdict(),
-                "active_minute": minute_of(head.last_activity),
+                "active_minute": truncate_to_minute(head.last_activity),
                 "last_seq": last[Message][head.key],
                 "state_seq": last[Entry][head.key],
             }

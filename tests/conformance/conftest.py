@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, NullPool, event, orm, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from session_store import AsyncSessionStore, SessionStore, migrations
-from session_store.testing import Blocking, Clock
+from session_store.testing import Clock, SyncAdapter
 from tests.conftest import Database
 from tests.hosts import ASYNC_DRIVERS, SYNC_DRIVERS, async_host_engine, host_engine
 from tests.servers import Server
@@ -71,7 +71,7 @@ def _through_the_store(database: Database, clock: Clock) -> Iterator[Way]:
 @contextmanager
 def _on_an_event_loop(database: Database, clock: Clock) -> Iterator[Way]:
     awaited = AsyncSessionStore(database.url, clock=clock)
-    with asyncio.Runner() as runner, Blocking(awaited, runner.run) as store:
+    with asyncio.Runner() as runner, SyncAdapter(awaited, runner.run) as store:
         yield Way(cast("SessionStore", store), _beside(database))
 
 
@@ -102,7 +102,7 @@ def _in_a_hosts_async_session(database: Database, clock: Clock) -> Iterator[Way]
         def sql(statement: str, **values: Any) -> list[Any]:
             return cast("list[Any]", runner.run(host.run_sync(lambda db: _on(db)(statement, **values))))
 
-        store = Blocking(AsyncSessionStore(engine, clock=clock).joined_to(host), runner.run)
+        store = SyncAdapter(AsyncSessionStore(engine, clock=clock).joined_to(host), runner.run)
         yield Way(cast("SessionStore", store), sql)
         runner.run(host.commit())
         runner.run(host.close())

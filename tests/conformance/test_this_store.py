@@ -10,7 +10,7 @@ from session_store.testing.conformance.talk import KEY, counts
 
 def test_any_number_of_keys_is_found(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """More keys than one statement is given are all found."""
-    monkeypatch.setattr("session_store.repositories.messages._KEYS_AT_ONCE", 3)
+    monkeypatch.setattr("session_store.repositories.messages._KEY_BATCH_SIZE", 3)
     messages = [NewMessage(ChatMessage.user(str(n)), None, f"line {n}") for n in range(8)]
     first = store.append_many(KEY, messages)
 
@@ -39,7 +39,7 @@ def test_how_a_character_is_stored_is_not_found(store: SessionStore) -> None:
 
 def test_check_tells_revision_and_search(store: SessionStore) -> None:
     """A healthy store names its revision and its search, and took some time."""
-    health = store.check()
+    health = store.health()
 
     assert health.schema == revisions.HEAD
     assert health.search in {"fts5", "tsvector"}

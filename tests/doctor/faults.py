@@ -21,7 +21,7 @@ from session_store.database.revisions import VERSION_TABLE
 from session_store.migrations import views_v1
 from session_store.search import fts5
 from session_store.search import index as search_index
-from session_store.store.sync import utc_now
+from session_store.store.arguments import utc_now
 from tests.conftest import Database
 
 KEY = "telegram_ann"
@@ -292,9 +292,9 @@ def much_deleted_for_good(database: Database) -> None:
     much_deleted(database)
 
 
-MEND_HEADS = "session-store mend heads"
-MEND_ORPHANS = "session-store mend orphans"
-MEND_SCHEMA = "session-store mend schema"
+MEND_HEADS = "session-store repair heads"
+MEND_ORPHANS = "session-store repair orphans"
+MEND_SCHEMA = "session-store repair schema"
 REBUILD = "session-store index rebuild"
 ON_SQLITE = ("sqlite",)
 ON_POSTGRESQL = ("postgresql",)
@@ -328,7 +328,7 @@ FAULTS = [
         "search index without its triggers",
         "search.index",
         REBUILD,
-        by(lambda database: search_index.suspend(database.url)),
+        by(lambda database: search_index.disable(database.url)),
         ON_SQLITE,
     ),
     Fault(
@@ -370,7 +370,7 @@ FAULTS = [
     Fault(
         "SQLite without WAL",
         "sqlite.journal_mode",
-        "session-store mend pragmas",
+        "session-store repair pragmas",
         by_sql("PRAGMA journal_mode = DELETE"),
         ON_SQLITE,
     ),

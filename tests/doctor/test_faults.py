@@ -27,10 +27,10 @@ def recover(database: Database) -> None:
 
 
 CALLS: dict[tuple[str, ...], Callable[[Database], object]] = {
-    ("mend", "heads"): lambda database: maintenance.mend_heads(database.url),
-    ("mend", "orphans"): lambda database: maintenance.delete_orphans(database.url),
-    ("mend", "schema"): lambda database: migrations.restore(database.url),
-    ("mend", "pragmas"): lambda database: maintenance.mend_pragmas(database.url),
+    ("repair", "heads"): lambda database: maintenance.repair_heads(database.url),
+    ("repair", "orphans"): lambda database: maintenance.delete_orphans(database.url),
+    ("repair", "schema"): lambda database: migrations.restore(database.url),
+    ("repair", "pragmas"): lambda database: maintenance.enable_wal(database.url),
     ("index", "create"): lambda database: search_index.create(database.url),
     ("index", "rebuild"): lambda database: search_index.rebuild(database.url),
     ("upgrade",): lambda database: migrations.upgrade(database.url),
@@ -103,8 +103,8 @@ def test_who_keeps_the_log_is_named(database: Database) -> None:
         (finding,) = alarms(doctor(database.url))
         end()
 
-    assert finding.figure is not None
-    assert float(finding.figure) > 65 * MIB
+    assert finding.value is not None
+    assert float(finding.value) > 65 * MIB
     assert re.search(r"now process \d+$", finding.message)
 
 

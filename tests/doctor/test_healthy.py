@@ -12,7 +12,7 @@ from sqlalchemy import Connection, create_engine, event, text
 from session_store import ChatMessage, Finding, NewMessage, SessionStore, StoreUnavailable, doctor, migrations
 from session_store.maintenance.doctor import runner, sqlite
 from session_store.search import index as search_index
-from session_store.store.sync import utc_now
+from session_store.store.arguments import utc_now
 from tests.conftest import Database
 from tests.doctor.faults import KEY, alarms, connection, fill
 from tests.hosts import ASYNC_DRIVERS, SYNC_DRIVERS, async_host_engine, host_engine
@@ -252,7 +252,7 @@ def test_no_index_is_wanted(database: Database, monkeypatch: pytest.MonkeyPatch)
     """Where the index was left out on purpose, that is a fact."""
     search_index.drop(database.url)
     assert [finding.check for finding in alarms(doctor(database.url))] == ["search.index"]
-    monkeypatch.setenv(search_index.SWITCH, "off")
+    monkeypatch.setenv(search_index.ENV_VAR, "off")
 
     assert "search.engine" in facts(doctor(database.url))
 
@@ -268,13 +268,13 @@ def test_a_database_that_is_not_in_utf8(database: Database) -> None:
         found = alarms(doctor(latin))
         db.exec_driver_sql(f"DROP DATABASE {name}")
 
-    assert [(finding.check, finding.figure) for finding in found] == [("server.encoding", "LATIN1")]
+    assert [(finding.check, finding.value) for finding in found] == [("server.encoding", "LATIN1")]
 
 
 @only_sqlite
 def test_a_disk_that_is_nearly_full(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk with less room than it should have is told, with what that comes to."""
-    monkeypatch.setattr(sqlite, "_LEAST_ROOM", 2**62)
+    monkeypatch.setattr(sqlite, "_MIN_DISK_SPACE", 2**62)
     (finding,) = alarms(doctor(database.url))
 
     assert (finding.check, finding.unit) == ("sqlite.disk", "bytes")
@@ -283,7 +283,7 @@ def test_a_disk_that_is_nearly_full(database: Database, monkeypatch: pytest.Monk
 @only_postgresql
 def test_a_table_that_is_locked(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """What somebody has locked is not waited for as long as they please; all else is looked at."""
-    monkeypatch.setattr(runner, "_PATIENCE_SECS", 0.05)
+    monkeypatch.setattr(runner, "_TIMEOUT_SECS", 0.05)
     fill(database)
     with connection(database) as db:
         for statement in ("BEGIN", "LOCK TABLE session_store_states IN ACCESS EXCLUSIVE MODE"):

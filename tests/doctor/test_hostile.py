@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, update
 
 from session_store import ChatMessage, SessionStore, doctor
-from session_store.maintenance.doctor.context import Examination
+from session_store.maintenance.doctor.context import CheckContext
 from session_store.maintenance.doctor.findings import (
-    about_in_words,
-    age_in_words,
-    counted,
-    size_in_words,
-    typed,
+    format_age,
+    format_duration,
+    format_size,
+    pluralize,
+    shell_command,
 )
 from session_store.models.models import SESSIONS
-from session_store.store.sync import utc_now
+from session_store.store.arguments import utc_now
 from tests.conftest import Database, examples
 from tests.doctor.faults import alarms, connection
 from tests.doctor.test_mending import without_heads
@@ -107,7 +107,7 @@ def words_of(command: str) -> list[str]:
 @given(st.lists(st.text(st.characters(blacklist_characters="\0")), min_size=1, max_size=20))
 def test_a_shell_reads_what_was_meant(words: list[str]) -> None:
     """A command is read back by a shell as the words it was made of, and is one line of ASCII."""
-    command = typed(*words)
+    command = shell_command(*words)
 
     assert is_harmless(command)
     assert words_of(command) == words
@@ -118,24 +118,24 @@ def test_a_shell_reads_what_was_meant(words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        (size_in_words(0), "0 bytes"),
-        (size_in_words(999), "999 bytes"),
-        (size_in_words(1000), "1.0 kB"),
-        (size_in_words(107_577_344), "107.6 MB"),
-        (size_in_words(5e15), "5000.0 TB"),
-        (age_in_words(3600), "1h"),
-        (age_in_words(5400), "90m"),
-        (age_in_words(172_800), "2d"),
-        (age_in_words(61), "61s"),
-        (age_in_words(0.5), "0.5s"),
-        (age_in_words(1_234_567), "1234567s"),
-        (age_in_words(3_600.125), "3600.125s"),
-        (about_in_words(0.0312), "0.03 s"),
-        (about_in_words(7.25), "7.2 s"),
-        (about_in_words(5400), "1.5 h"),
-        (about_in_words(1e6), "12 d"),
-        (counted(1, "session"), "1 session"),
-        (counted(22_490, "session"), "22,490 sessions"),
+        (format_size(0), "0 bytes"),
+        (format_size(999), "999 bytes"),
+        (format_size(1000), "1.0 kB"),
+        (format_size(107_577_344), "107.6 MB"),
+        (format_size(5e15), "5000.0 TB"),
+        (format_age(3600), "1h"),
+        (format_age(5400), "90m"),
+        (format_age(172_800), "2d"),
+        (format_age(61), "61s"),
+        (format_age(0.5), "0.5s"),
+        (format_age(1_234_567), "1234567s"),
+        (format_age(3_600.125), "3600.125s"),
+        (format_duration(0.0312), "0.03 s"),
+        (format_duration(7.25), "7.2 s"),
+        (format_duration(5400), "1.5 h"),
+        (format_duration(1e6), "12 d"),
+        (pluralize(1, "session"), "1 session"),
+        (pluralize(22_490, "session"), "22,490 sessions"),
     ],
 )
 def test_numbers_as_people_write_them(said: Any, words: str) -> None:
@@ -147,7 +147,7 @@ def test_numbers_as_people_write_them(said: Any, words: str) -> None:
 def test_a_command_names_the_one_host_there_is(where: str) -> None:
     """Of several the operator has to say which; neither is there a password in it."""
     engine = create_engine(f"postgresql+psycopg://ann:secret@/chat?host=a{where}")
-    asked = Examination(engine, None, utc_now(), 1.0, quick=False, is_hosts=False)  # type: ignore[arg-type]
+    asked = CheckContext(engine, None, utc_now(), 1.0, quick=False, is_external=False)  # type: ignore[arg-type]
     words = shlex.split(asked.psql("SELECT 1"))
 
     assert words == ["psql", *([] if where else ["--host", "a"]), "--dbname", "chat", "-c", "SELECT 1"]

@@ -22,7 +22,7 @@ from session_store import (
     migrations,
 )
 from session_store.database import revisions
-from session_store.maintenance import Orphans, repair
+from session_store.maintenance import OrphanCounts, repair
 from session_store.migrations import views_v1
 from session_store.models.models import MESSAGES, SESSIONS, STATES
 from tests.conftest import Database
@@ -69,19 +69,19 @@ def test_a_head_is_mended_as_compact_does(database: Database, engine: Engine) ->
     with engine.begin() as db:
         db.execute(update(SESSIONS).where(SESSIONS.c.key == KEY).values(wrong))
 
-    assert maintenance.mend_heads(engine, dry_run=True) == 1
+    assert maintenance.repair_heads(engine, dry_run=True) == 1
     told: list[int] = []
-    assert maintenance.mend_heads(engine, on_progress=told.append) == 1
+    assert maintenance.repair_heads(engine, on_progress=told.append) == 1
     assert told == [3]
     assert rows(engine) == before
     assert SessionStore(engine).compact(KEY) == Compaction(0, head_repaired=False)
-    assert maintenance.mend_heads(database.url) == 0
+    assert maintenance.repair_heads(database.url) == 0
 
 
 def test_many_heads_are_mended(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many there are, all are gone through, whatever stands at the edge of a batch."""
-    monkeypatch.setattr(repair, "_HEADS_AT_ONCE", 3)
-    monkeypatch.setattr(repair, "_AT_ONCE", 2)
+    monkeypatch.setattr(repair, "_HEAD_BATCH_SIZE", 3)
+    monkeypatch.setattr(repair, "_SESSION_BATCH_SIZE", 2)
     store = SessionStore(engine)
     for number in range(8):
         store.append(f"web_{number}", HELLO)
@@ -89,7 +89,7 @@ def test_many_heads_are_mended(engine: Engine, monkeypatch: pytest.MonkeyPatch) 
     with engine.begin() as db:
         db.execute(update(SESSIONS).where(SESSIONS.c.key != "web_3").values(message_count=99))
 
-    assert [maintenance.mend_heads(engine, dry_run=dry_run) for dry_run in (True, False, False)] == [10, 10, 0]
+    assert [maintenance.repair_heads(engine, dry_run=dry_run) for dry_run in (True, False, False)] == [10, 10, 0]
     assert rows(engine) == before
 
 
@@ -123,14 +123,14 @@ def test_heads_are_mended_while_writers_append(database: Database, engine: Engin
     writers = [threading.Thread(target=write, args=(number,)) for number in range(WRITERS)]
     for writer in writers:
         writer.start()
-    mended = maintenance.mend_heads(engine)
+    mended = maintenance.repair_heads(engine)
     while any(writer.is_alive() for writer in writers):
         spoil(engine, keys, chance)
-        mended += maintenance.mend_heads(engine)
+        mended += maintenance.repair_heads(engine)
     for writer in writers:
         writer.join()
     spoil(engine, keys, chance)
-    maintenance.mend_heads(engine)
+    maintenance.repair_heads(engine)
     with engine.connect() as db:
         said = {tuple(row) for row in db.execute(select(MESSAGES.c.session_key, MESSAGES.c.seq, MESSAGES.c.content))}
 
@@ -144,7 +144,7 @@ def test_heads_are_mended_while_writers_append(database: Database, engine: Engin
 def test_what_is_right_by_now_is_left_alone(engine: Engine) -> None:
     """A session that has gone since it was found wrong, or was mended by another one, is passed over."""
     with engine.begin() as db:
-        assert repair._mend([("gone",), (KEY,)], db) == 0
+        assert repair._repair_heads([("gone",), (KEY,)], db) == 0
 
 
 # Orphans.
@@ -158,15 +158,15 @@ def test_orphans_are_deleted(database: Database, engine: Engine, batch_size: int
         left = [[row for row in table if row[0] == KEY] for table in contents(db)]
     foreseen = maintenance.delete_orphans(engine, dry_run=True, batch_size=batch_size)
 
-    assert foreseen == Orphans(messages=4, states=0)
+    assert foreseen == OrphanCounts(messages=4, states=0)
     assert maintenance.delete_orphans(engine, batch_size=batch_size) == foreseen
     assert rows(engine) == left
-    assert maintenance.delete_orphans(database.url) == Orphans(0, 0)
+    assert maintenance.delete_orphans(database.url) == OrphanCounts(0, 0)
 
 
 def test_orphans_are_adopted(database: Database, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their sessions are there again, with all that the logs tell, and can be written to."""
-    monkeypatch.setattr(repair, "_AT_ONCE", 2)
+    monkeypatch.setattr(repair, "_SESSION_BATCH_SIZE", 2)
     _, *logs = rows(engine)
     told = SessionStore(engine).list_sessions_with_metadata()
     without_heads(database)
@@ -284,7 +284,7 @@ def test_an_index_that_is_not_used_is_made_anew(database: Database, engine: Engi
         )
     (finding,) = alarms(doctor(engine))
 
-    assert (finding.check, finding.figure) == ("schema.index", "session_store_sessions_recency")
+    assert (finding.check, finding.value) == ("schema.index", "session_store_sessions_recency")
     assert migrations.restore(engine) == ["session_store_sessions_recency"]
     assert alarms(doctor(engine)) == []
 
@@ -325,7 +325,7 @@ def test_a_newer_schema(database: Database, engine: Engine) -> None:
         db.exec_driver_sql(f"UPDATE {revisions.VERSION_TABLE} SET version_num = 'ss_9999'")  # noqa: S608
     (finding,) = alarms(doctor(engine))
 
-    assert (finding.check, finding.figure) == ("schema.revision", "ss_9999")
+    assert (finding.check, finding.value) == ("schema.revision", "ss_9999")
     assert finding.command == "pip install --upgrade session-store"
 
 
@@ -341,7 +341,7 @@ def test_pragmas_of_a_file(database: Database, by: str) -> None:
     engine = host_engine(database, tuned=False)
     bind = engine if by == "engine" else database.url
 
-    assert [maintenance.mend_pragmas(bind) for _ in range(2)] == [["journal_mode = WAL"], []]
+    assert [maintenance.enable_wal(bind) for _ in range(2)] == [["journal_mode = WAL"], []]
     engine.dispose()
 
 
@@ -353,7 +353,7 @@ def test_pragmas_of_a_file_in_use(database: Database) -> None:
         engine = host_engine(database, tuned=False, connect_args={"timeout": 0})
         db.exec_driver_sql("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailable, match="locked"):
-            maintenance.mend_pragmas(engine)
+            maintenance.enable_wal(engine)
         db.exec_driver_sql("ROLLBACK")
         assert db.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "delete"
     engine.dispose()
@@ -379,10 +379,10 @@ def test_a_full_vacuum_lets_a_file_know_its_free_pages(database: Database) -> No
 def test_pragmas_are_those_of_sqlite(database: Database) -> None:
     """PostgreSQL has none."""
     with pytest.raises(InvalidQuery, match="postgresql"):
-        maintenance.mend_pragmas(database.url)
+        maintenance.enable_wal(database.url)
 
 
-MENDS: list[Callable[[Any], object]] = [maintenance.mend_heads, maintenance.delete_orphans, maintenance.adopt_orphans]
+MENDS: list[Callable[[Any], object]] = [maintenance.repair_heads, maintenance.delete_orphans, maintenance.adopt_orphans]
 
 
 @pytest.mark.parametrize("mend", MENDS)
@@ -408,7 +408,7 @@ def test_in_a_schema(database: Database) -> None:
             for schema in ("chat", "public"):
                 db.execute(text(f"UPDATE {schema}.session_store_sessions SET message_count = 9"))  # noqa: S608
                 db.execute(text(f"DROP INDEX {schema}.session_store_sessions_recency"))
-    assert maintenance.mend_heads(database.url, schema="chat") == 1
+    assert maintenance.repair_heads(database.url, schema="chat") == 1
     assert migrations.restore(database.url, schema="chat") == ["session_store_sessions_recency"]
 
     assert alarms(doctor(database.url, schema="chat")) == []

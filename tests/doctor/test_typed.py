@@ -59,7 +59,7 @@ def test_what_is_wrong_is_mended_as_it_is_typed(
             if program == "psql":
                 by_psql(words, request.getfixturevalue("postgresql_server"))
             elif program == "session-store":
-                agreed = ["--yes"] if words[:2] == ["mend", "orphans"] or words[0] == "stuck" else []
+                agreed = ["--yes"] if words[:2] == ["repair", "orphans"] or words[0] == "stuck" else []
                 done = command(*words, *agreed)
                 assert done.code == 0
         patience = time.monotonic() + 10

@@ -18,7 +18,7 @@ from rich.table import Table
 from sqlalchemy import URL
 
 from session_store import AsyncSessionStore, SessionStore, migrations
-from session_store.testing import Blocking
+from session_store.testing import SyncAdapter
 from tests.conftest import POSTGRESQL_VERSION, Database
 from tests.faults.fleet import Audit, Fleet, audit
 from tests.faults.racing import Field
@@ -153,7 +153,7 @@ class Scene:
                 yield store
         else:
             awaited = AsyncSessionStore(url or self.database.url)
-            with asyncio.Runner() as runner, Blocking(awaited, runner.run) as store:
+            with asyncio.Runner() as runner, SyncAdapter(awaited, runner.run) as store:
                 yield cast("SessionStore", store)
 
     def report(self, fault: str, happened: int, found: Audit, note: str = "", *, why_not: str = "") -> None:

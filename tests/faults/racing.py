@@ -23,8 +23,8 @@ from sqlalchemy.util import await_only, greenlet_spawn
 
 from session_store import AsyncSessionStore, ChatMessage, SessionStore
 from session_store.database.driver_errors import sqlstate
-from session_store.store.sync import utc_now
-from session_store.testing import Blocking
+from session_store.store.arguments import utc_now
+from session_store.testing import SyncAdapter
 from tests.conftest import Database
 from tests.faults.fleet import PROCESSES, TASKS, Fleet, Notes, Told
 from tests.faults.writing import PAUSE_SECS, WORDS, token
@@ -125,7 +125,7 @@ class Racer:
     def host(self) -> Iterator[Any]:
         """An ORM session of the host's, on the engine that the store is on."""
         if self.asynchronous:
-            with Blocking(AsyncSession(self.store.engine), await_only) as host:
+            with SyncAdapter(AsyncSession(self.store.engine), await_only) as host:
                 yield host
         else:
             with orm.Session(self.store.engine) as host:
@@ -195,7 +195,7 @@ async def _on_a_loop(race: Race) -> None:
         with _errors_noted(race, store.engine.sync_engine):
             async with asyncio.TaskGroup() as tasks:
                 for name in race.names:
-                    racer = Racer(race, name, Blocking(store, await_only), pause=_pause_on_a_loop)
+                    racer = Racer(race, name, SyncAdapter(store, await_only), pause=_pause_on_a_loop)
                     tasks.create_task(greenlet_spawn(_run_and_close, race.run, racer))
         _end(race, store.engine)
         await store.engine.dispose()

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import select
 
 from session_store.models.models import MESSAGES, SESSIONS, STATES
-from session_store.models.types import minute_of
-from session_store.store.sync import utc_now
+from session_store.models.types import truncate_to_minute
+from session_store.store.arguments import utc_now
 from tests.faults.conftest import Scene, times
 from tests.faults.fleet import Audit, Notes, tokens
 from tests.faults.racing import Field, Racer, out_of_turn
@@ -91,7 +91,7 @@ def audited(scene: Scene, field: Field, *, removed: bool = False) -> tuple[Audit
 
     assert all(made.get((did.session, did.value[0])) == did.value[1] for did in notes.did if did.what == "made")
     assert [head.last_activity for head in heads] == [newest[head.key] for head in heads]
-    assert [head.active_minute for head in heads] == [minute_of(head.last_activity) for head in heads]
+    assert [head.active_minute for head in heads] == [truncate_to_minute(head.last_activity) for head in heads]
     seen = [did for did in notes.did if did.what == "head"]
     last_activities = [(did.session, did.begun, did.value[0]) for did in seen]
     entered = [(did.session, did.begun, did.value[1] or "") for did in seen]

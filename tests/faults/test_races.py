@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import exists, func, select
 
 from session_store.models.models import MESSAGES, SESSIONS, STATES
-from session_store.store.sync import utc_now
+from session_store.store.arguments import utc_now
 from tests.faults.conftest import Scene, times
 from tests.faults.fleet import Notes, tokens
 from tests.faults.racing import Field, Racer, without_foreign_keys

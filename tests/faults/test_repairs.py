@@ -12,8 +12,8 @@ from sqlalchemy import Connection, func, insert, select, update
 from session_store import StoreError
 from session_store.interface.values import IDLE
 from session_store.models.models import MESSAGES, SESSIONS, STATES
-from session_store.models.types import minute_of
-from session_store.store.sync import utc_now
+from session_store.models.types import truncate_to_minute
+from session_store.store.arguments import utc_now
 from tests.faults.conftest import SESSIONS as KEYS
 from tests.faults.conftest import Scene, times
 from tests.faults.fleet import tokens
@@ -76,7 +76,7 @@ def damages(db: Connection, key: str, chance: random.Random) -> dict[str, Callab
         "message_count": lambda: chance.randrange(2 * len(newest) + 2),
         "last_seq": lambda: chance.choice([newest[0] + chance.randrange(1, 9), *(seq - 1 for seq in newest)]),
         "last_activity": lambda: long_ago,
-        "active_minute": lambda: minute_of(any_time),
+        "active_minute": lambda: truncate_to_minute(any_time),
     }
     if states:
         possible |= {
@@ -149,7 +149,7 @@ def test_damage_is_mended(scene: Scene) -> None:
     with engine.connect() as db:
         left = tokens(db)
         for last_activity, active_minute in db.execute(select(SESSIONS.c.last_activity, SESSIONS.c.active_minute)):
-            assert active_minute == minute_of(last_activity)
+            assert active_minute == truncate_to_minute(last_activity)
     engine.dispose()
     found.missing = sum(left.get(told.session, {}).get(told.seq) != told.token for told in notes.told)
     seen = f"{columns:,} columns and {doubles:,} doubles, {repaired:,} repairs; {notes.refusals()}"

@@ -34,7 +34,7 @@ from session_store import (
     models,
 )
 from session_store.store.operations import AsyncOperations, Operations
-from session_store.testing import Blocking, Clock
+from session_store.testing import Clock, SyncAdapter
 from tests.conftest import Database
 from tests.fuzz.allowed import all_of, own_errors, plain
 from tests.fuzz.arguments import ARGUMENTS, is_query
@@ -48,7 +48,7 @@ pytestmark = [timeout, pytest.mark.once]
 CALLS: Final[Mapping[str, inspect.Signature]] = {
     name: inspect.signature(call) for name, call in vars(Operations).items() if not name.startswith("_")
 }
-_READS: Final = ("check", "count_", "get_", "history", "iter_", "list_", "load", "search", "session_exists")
+_READS: Final = ("count_", "get_", "health", "history", "iter_", "list_", "load", "search", "session_exists")
 _DOCUMENTED: Final = {
     name: set(re.findall(r"^ +(\w+): ", (inspect.getdoc(call) or "").partition("Raises:\n")[2], re.MULTILINE))
     for name, call in vars(Operations).items()
@@ -248,7 +248,7 @@ def store_on(database: Database, clock: Clock, *, awaited: bool) -> Iterator[Ses
         with SessionStore(database.url, clock=clock) as store:
             yield store
         return
-    with asyncio.Runner() as runner, Blocking(AsyncSessionStore(database.url, clock=clock), runner.run) as store:
+    with asyncio.Runner() as runner, SyncAdapter(AsyncSessionStore(database.url, clock=clock), runner.run) as store:
         yield cast("SessionStore", store)
 
 
@@ -317,7 +317,7 @@ def test_calls_by_themselves(
         made = fuzz(example, st.lists(calls(), min_size=1, max_size=3), usual, share)
         if made >= 5_000:
             assert report.accepted.keys() == CALLS.keys(), "each was done"
-            assert CALLS.keys() - report.refused.keys() <= {"check", "list_running_sessions"}, "each was refused"
+            assert CALLS.keys() - report.refused.keys() <= {"health", "list_running_sessions"}, "each was refused"
         record_property("table", report.row(f"calls, {database.name}, {way}", made))
 
 

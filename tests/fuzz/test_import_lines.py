@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from session_store import ChatMessage, NewMessage, SessionStore
 from session_store.testing import Clock
-from session_store.transfer import BrokenLine, Imported, import_jsonl
+from session_store.transfer import BrokenLine, ImportResult, import_jsonl
 from tests.command_line import Command, running_in
 from tests.conftest import Database
 from tests.fuzz.allowed import is_identifier as is_key
@@ -186,7 +186,7 @@ def emptied(database: Database, clock: Clock) -> Iterator[tuple[SessionStore, Ta
             tables.check_search_index()
 
 
-def run(store: SessionStore, data: bytes) -> tuple[Imported, list[BrokenLine]]:
+def run(store: SessionStore, data: bytes) -> tuple[ImportResult, list[BrokenLine]]:
     """Import a file with this content."""
     broken: list[BrokenLine] = []
     return import_jsonl(store, [io.BytesIO(data)], on_broken=broken.append), broken
@@ -223,10 +223,10 @@ def test_lines(database: Database, clock: Clock, record_property: Callable[[str,
             assert all(0 < len(line.reason) < 300 and line.reason.isprintable() for line in broken)
             assert is_there(store, clock, good)
             keys = {key for key, _ in good}
-            assert result == Imported(len(every), len(good), 0, len(broken), len(keys))
+            assert result == ImportResult(len(every), len(good), 0, len(broken), len(keys))
             if good and compressed:
                 again, _ = run(store, file)
-                assert again == Imported(len(every), 0, len(good), len(broken), len(keys))
+                assert again == ImportResult(len(every), 0, len(good), len(broken), len(keys))
                 assert is_there(store, clock, good)
             if good:
                 tables.restore()

@@ -261,8 +261,8 @@ WAYS: Final[dict[str, Callable[[Any, Any], object]]] = {
     "create": lambda bind, schema: search_index.create(bind, schema=schema),
     "rebuild": lambda bind, schema: search_index.rebuild(bind, schema=schema, concurrently=True),
     "drop": lambda bind, schema: search_index.drop(bind, schema=schema),
-    "suspend": lambda bind, _: search_index.suspend(bind),
-    "is_suspended": lambda bind, _: search_index.is_suspended(bind),
+    "disable": lambda bind, _: search_index.disable(bind),
+    "is_disabled": lambda bind, _: search_index.is_disabled(bind),
 }
 _BINDS: Final = tuple(value for value in JUNK if not isinstance(value, Untouchable | str))
 
@@ -304,7 +304,7 @@ def test_a_schema_that_is_none(
     """`InvalidQuery` if none can have that name, `SchemaOutOfDate` if it has not our tables."""
     done: Counter[str] = Counter()
     # These would make one, and search it in vain.
-    ways = sorted(set(WAYS) - {"open", "upgrade", "suspend", "is_suspended", "current", "check"})
+    ways = sorted(set(WAYS) - {"open", "upgrade", "disable", "is_disabled", "current", "check"})
 
     def is_name(value: Any) -> bool:
         return database.name == "postgresql" and is_identifier(value, 63)

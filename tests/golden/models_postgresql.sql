@@ -1,3 +1,4 @@
+
 CREATE TABLE session_store_sessions (
 	key TEXT COLLATE "C" NOT NULL, 
 	name TEXT, 
@@ -15,6 +16,12 @@ CREATE TABLE session_store_sessions (
 	CONSTRAINT session_store_sessions_pkey PRIMARY KEY (key)
 )
 
+
+CREATE INDEX session_store_sessions_attributes ON session_store_sessions USING gin (attributes jsonb_path_ops)
+CREATE INDEX session_store_sessions_owner_recency ON session_store_sessions (owner, active_minute DESC, key) WHERE owner IS NOT NULL
+CREATE INDEX session_store_sessions_recency ON session_store_sessions (active_minute DESC, key)
+CREATE INDEX session_store_sessions_state ON session_store_sessions (state, state_entered_at) WHERE state != 'idle'
+
 CREATE TABLE session_store_messages (
 	session_key TEXT COLLATE "C" NOT NULL, 
 	seq BIGINT NOT NULL, 
@@ -28,6 +35,10 @@ CREATE TABLE session_store_messages (
 	CONSTRAINT session_store_messages_session_key_fkey FOREIGN KEY(session_key) REFERENCES session_store_sessions (key) ON DELETE CASCADE
 )
 
+
+CREATE INDEX session_store_messages_created_at ON session_store_messages USING brin (created_at)
+CREATE UNIQUE INDEX session_store_messages_idempotency ON session_store_messages (session_key, idempotency_key) WHERE idempotency_key IS NOT NULL
+
 CREATE TABLE session_store_states (
 	session_key TEXT COLLATE "C" NOT NULL, 
 	seq BIGINT NOT NULL, 
@@ -37,3 +48,6 @@ CREATE TABLE session_store_states (
 	CONSTRAINT session_store_states_pkey PRIMARY KEY (session_key, seq), 
 	CONSTRAINT session_store_states_session_key_fkey FOREIGN KEY(session_key) REFERENCES session_store_sessions (key) ON DELETE CASCADE
 )
+
+
+CREATE INDEX session_store_states_entered_at ON session_store_states USING brin (entered_at)

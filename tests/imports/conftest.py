@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from session_store import SessionStore
-from session_store.transfer.results import BrokenLine, Imported, Mended, SkippedSession
+from session_store.transfer.results import Adjusted, BrokenLine, ImportResult, SkippedSession
 from tests.conftest import Database
 
 
@@ -17,12 +17,12 @@ class Told:
 
     broken: list[BrokenLine] = field(default_factory=list)
     skipped: list[SkippedSession] = field(default_factory=list)
-    mended: list[Mended] = field(default_factory=list)
+    mended: list[Adjusted] = field(default_factory=list)
 
-    def by(self, importing: Callable[..., Imported]) -> Callable[..., Imported]:
+    def by(self, importing: Callable[..., ImportResult]) -> Callable[..., ImportResult]:
         """The import, telling it here."""
         return partial(
-            importing, on_broken=self.broken.append, on_skipped=self.skipped.append, on_mended=self.mended.append
+            importing, on_broken=self.broken.append, on_skipped=self.skipped.append, on_adjusted=self.mended.append
         )
 
 

@@ -17,9 +17,9 @@ IMPORTS = {"zeroclaw": import_zeroclaw, "openai-agents": import_openai_agents}
 
 def main(name: str, url: str, place: str) -> None:
     """Import, statement by statement."""
-    bulk_load.BATCH_LINES = 20
+    bulk_load.LINE_BATCH_SIZE = 20
     with SessionStore(url) as store:
-        store.check()
+        store.health()
 
         def wait(_connection: object, _cursor: object, statement: str, *_: object) -> None:
             print(statement.split(maxsplit=1)[0], flush=True)  # noqa: T201 - whoever started this reads it

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from session_store import SessionStore
-from session_store.transfer.results import Imported
+from session_store.transfer.results import ImportResult
 from session_store.transfer.sources.openai_agents import import_openai_agents
 from session_store.transfer.sources.zeroclaw import import_zeroclaw
 from tests.conftest import Database
@@ -41,7 +41,7 @@ def of_agents(path: Path) -> Path:
     )
 
 
-SOURCES: dict[str, tuple[Callable[[Path], Path], Callable[..., Imported]]] = {
+SOURCES: dict[str, tuple[Callable[[Path], Path], Callable[..., ImportResult]]] = {
     "zeroclaw": (of_zeroclaw, import_zeroclaw),
     "openai-agents": (of_agents, import_openai_agents),
 }

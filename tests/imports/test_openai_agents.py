@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_store import ChatMessage, InvalidQuery, SessionMetadata, SessionStore, StoreError
-from session_store.transfer.results import Imported
-from session_store.transfer.sources.openai_agents import import_openai_agents, is_openai_agents, message_of
+from session_store.transfer.results import ImportResult
+from session_store.transfer.sources.openai_agents import import_openai_agents, is_openai_agents, to_message
 from tests.conftest import examples
 from tests.hosts import contents, disagreements
 from tests.imports.conftest import Told
@@ -130,7 +130,7 @@ def test_items(item: dict[str, Any], role: str, content: str, payload: dict[str,
     """A message speaks for itself; a call is the assistant's, what came back the tool's; the rest is kept as it was."""
     expected = None if payload is None else payload | {"item": item}
 
-    assert message_of(item) == ChatMessage(role, content, expected)
+    assert to_message(item) == ChatMessage(role, content, expected)
 
 
 def test_a_session_is_taken(target: SessionStore, told: Told, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_session_is_taken(target: SessionStore, told: Told, tmp_path: Path) ->
     file = agents(tmp_path / "agents.db", {"ann": items})
     agents(file, {"ann": []}, at=LATER)
 
-    assert told.by(import_openai_agents)(target, file) == Imported(4, 4, 0, 0, 1)
+    assert told.by(import_openai_agents)(target, file) == ImportResult(4, 4, 0, 0, 1)
     assert told == Told()
     assert target.get_session_metadata("ann") == SessionMetadata(
         "ann",
@@ -164,11 +164,11 @@ def test_done_again_it_adds_what_is_new(target: SessionStore, tmp_path: Path) ->
     import_openai_agents(target, file)
     before = everything(target)
 
-    assert import_openai_agents(target, file) == Imported(2, 0, 2, 0, 1)
+    assert import_openai_agents(target, file) == ImportResult(2, 0, 2, 0, 1)
     assert everything(target) == before
 
     agents(file, {"ann": [CALL, RETURNED], "bo": [HELLO]}, at=LATER)
-    assert import_openai_agents(target, file) == Imported(5, 3, 2, 0, 2)
+    assert import_openai_agents(target, file) == ImportResult(5, 3, 2, 0, 2)
     assert [item_of(message) for message in target.load("ann")] == [HELLO, HI, CALL, RETURNED]
     assert len(everything(target)[1]) == 5
 
@@ -182,7 +182,7 @@ def test_a_dry_run_says_the_same_and_writes_nothing(target: SessionStore, told: 
     tried = dry.by(import_openai_agents)(target, file, dry_run=True)
 
     assert everything(target) == empty
-    assert real.by(import_openai_agents)(target, file) == tried == Imported(2, 1, 0, 1, 1, 1)
+    assert real.by(import_openai_agents)(target, file) == tried == ImportResult(2, 1, 0, 1, 1, 1)
     assert real == dry
 
 
@@ -195,7 +195,7 @@ def test_an_item_that_was_taken_back_ends_the_session(target: SessionStore, told
         db.execute("DELETE FROM agent_messages WHERE id = 2")
     agents(file, {"ann": [CALL], "bo": [HI]})
 
-    assert told.by(import_openai_agents)(target, file) == Imported(4, 1, 2, 0, 1, 1)
+    assert told.by(import_openai_agents)(target, file) == ImportResult(4, 1, 2, 0, 1, 1)
     assert [skipped.session_key for skipped in told.skipped] == ["ann"]
     assert [item_of(message) for message in target.load("ann")] == [HELLO, HI]
 
@@ -234,7 +234,7 @@ def test_a_broken_item_is_told_and_passed_by(
     with writing(file) as db:
         db.execute(f"UPDATE agent_messages SET message_data = {data} WHERE id = 2")  # noqa: S608 - as SQL writes it
 
-    assert told.by(import_openai_agents)(target, file) == Imported(3, 2, 0, 1, 1)
+    assert told.by(import_openai_agents)(target, file) == ImportResult(3, 2, 0, 1, 1)
     assert [(broken.file, broken.line) for broken in told.broken] == [(str(file), 2)]
     assert reason in told.broken[0].reason
     assert [stored.seq for stored in target.history("ann")] == [1, 2]
@@ -249,7 +249,7 @@ def test_either_table_makes_a_session(target: SessionStore, told: Told, tmp_path
         db.execute("UPDATE agent_messages SET created_at = ? WHERE id = 2", [LATER])
         db.execute("UPDATE agent_messages SET created_at = 'soon' WHERE id = 3")
 
-    assert told.by(import_openai_agents)(target, file) == Imported(3, 3, 0, 0, 2, 0, 1)
+    assert told.by(import_openai_agents)(target, file) == ImportResult(3, 3, 0, 0, 2, 0, 1)
     found = target.get_session_metadata("ann")
     assert found is not None
     assert (found.created_at, found.last_activity) == (AT, datetime.fromisoformat(f"{LATER}+00:00"))
@@ -325,7 +325,7 @@ def test_every_item_is_taken_or_told(target: SessionStore, items: list[Any], tmp
     said = told.by(import_openai_agents)(target, file)
     broken = {line.line for line in told.broken}
 
-    assert said == Imported(len(items), len(items) - len(broken), 0, len(broken), 1)
+    assert said == ImportResult(len(items), len(items) - len(broken), 0, len(broken), 1)
     taken = [json.loads(json.dumps(item)) for number, item in enumerate(items, 1) if number not in broken]
     for item, message in zip(taken, target.load(key), strict=True):
         assert item_of(message) in (item, as_it_was(item))

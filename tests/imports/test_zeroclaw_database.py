@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_store import ChatMessage, SessionMetadata, SessionState, SessionStore, StoreError
-from session_store.transfer.results import Imported
+from session_store.transfer.results import ImportResult
 from session_store.transfer.sources import sqlite_file
 from session_store.transfer.sources.zeroclaw import import_zeroclaw
 from tests.conftest import examples
@@ -49,7 +49,7 @@ def test_every_column_is_taken(target: SessionStore, tmp_path: Path) -> None:
     """Messages keep their order and times; what zeroclaw knows of a session becomes name, owner, labels and state."""
     place = zeroclaw(tmp_path / "zeroclaw.db", SAID, [ABOUT])
 
-    assert import_zeroclaw(target, place) == Imported(lines=2, added=2, already_there=0, broken=0, sessions=1)
+    assert import_zeroclaw(target, place) == ImportResult(lines=2, added=2, already_there=0, broken=0, sessions=1)
     assert target.get_session_metadata(KEY) == SessionMetadata(
         KEY,
         "Ann",
@@ -135,7 +135,7 @@ def test_a_session_without_messages_is_a_session(target: SessionStore, tmp_path:
         tmp_path / "zeroclaw.db", [("b", None, "Hello", FIRST)], [ABOUT | {"session_key": key} for key in "abc"]
     )
 
-    assert import_zeroclaw(target, place) == Imported(1, 0, 0, 1, 3)
+    assert import_zeroclaw(target, place) == ImportResult(1, 0, 0, 1, 3)
     assert [session.name for session in target.list_sessions_with_metadata()] == ["Ann"] * 3
 
 
@@ -145,11 +145,11 @@ def test_done_again_it_adds_what_is_new(target: SessionStore, tmp_path: Path) ->
     import_zeroclaw(target, place)
     before = everything(target)
 
-    assert import_zeroclaw(target, place) == Imported(lines=2, added=0, already_there=2, broken=0, sessions=1)
+    assert import_zeroclaw(target, place) == ImportResult(lines=2, added=0, already_there=2, broken=0, sessions=1)
     assert everything(target) == before
 
     zeroclaw(place, [(KEY, "user", "More", LATER), ("web_bo", "user", "Hello", LATER)])
-    assert import_zeroclaw(target, place) == Imported(lines=4, added=2, already_there=2, broken=0, sessions=2)
+    assert import_zeroclaw(target, place) == ImportResult(lines=4, added=2, already_there=2, broken=0, sessions=2)
     assert [message.content for message in target.load(KEY)] == ["Hello", "Hi, Ann", "More"]
     assert len(everything(target)[1]) == 4
 
@@ -162,7 +162,7 @@ def test_a_dry_run_says_the_same_and_writes_nothing(target: SessionStore, told: 
     tried = dry.by(import_zeroclaw)(target, place, dry_run=True)
 
     assert everything(target) == empty
-    assert real.by(import_zeroclaw)(target, place) == tried == Imported(3, 2, 0, 1, 1, 1)
+    assert real.by(import_zeroclaw)(target, place) == tried == ImportResult(3, 2, 0, 1, 1, 1)
     assert real == dry
 
 
@@ -230,10 +230,10 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
         for name, data in files.items():
             Path(place, name).write_bytes(data)
         Path(place).chmod(0o555)
-        with as_nobody(), sqlite_file.opened(Path(place, "whole.db")) as db:
+        with as_nobody(), sqlite_file.open_readonly(Path(place, "whole.db")) as db:
             assert db.execute("SELECT count(*) FROM sessions").fetchone()[0] == 2
         with as_nobody(), pytest.raises(StoreError, match=r"cut.db' cannot be read: .*copy it"):
-            sqlite_file.opened(Path(place, "cut.db")).__enter__()
+            sqlite_file.open_readonly(Path(place, "cut.db")).__enter__()
 
         assert {path.name for path in Path(place).iterdir()} == set(files)
 
@@ -259,7 +259,7 @@ def test_a_broken_message_is_told_and_passed_by(
     """By its ``id`` and why; the others are numbered as if it were not there."""
     place = zeroclaw(tmp_path / "zeroclaw.db", [SAID[0], (KEY, *said, FIRST), SAID[1]])
 
-    assert told.by(import_zeroclaw)(target, place) == Imported(3, 2, 0, 1, 1)
+    assert told.by(import_zeroclaw)(target, place) == ImportResult(3, 2, 0, 1, 1)
     assert [(broken.file, broken.line) for broken in told.broken] == [(str(place), 2)]
     assert reason in told.broken[0].reason
     assert [stored.seq for stored in target.history(KEY)] == [1, 2]
@@ -275,7 +275,7 @@ def test_text_that_is_not_utf8_is_told(target: SessionStore, told: Told, tmp_pat
         db.execute("UPDATE session_metadata SET name = CAST(x'ff' AS TEXT)")
         db.execute("UPDATE session_metadata SET session_key = CAST(x'ff' AS TEXT) WHERE session_key = 'web_bo'")
 
-    assert told.by(import_zeroclaw)(target, place) == Imported(2, 1, 0, 1, 1, 1, 1)
+    assert told.by(import_zeroclaw)(target, place) == ImportResult(2, 1, 0, 1, 1, 1, 1)
     assert told.broken[0].reason == "content is not UTF-8: byte 0xff at 2"
     assert told.skipped[0].reason == "its key is not UTF-8: byte 0xff at 1"
     assert "name is not UTF-8" in told.mended[0].reason
@@ -305,7 +305,7 @@ def test_no_message_is_lost_for_its_time(target: SessionStore, told: Told, wrong
 
     said = told.by(import_zeroclaw)(target, place)
     assert [stored.created_at for stored in target.history(KEY)] == [at(FIRST), at(SECOND), at(SECOND)]
-    assert (said.added, said.broken, said.mended) == (3, 0, len(told.mended))
+    assert (said.added, said.broken, said.adjusted) == (3, 0, len(told.mended))
     assert [mended.line for mended in told.mended] == [*([0] if wrong else []), 1, 3]
 
 
@@ -333,7 +333,7 @@ def test_a_file_without_any_time_has_its_own(target: SessionStore, tmp_path: Pat
     place = zeroclaw(tmp_path / "zeroclaw.db", [(KEY, "user", "Hello", None)], without="session_key")
     os.utime(place, (CHANGED, CHANGED))
 
-    assert import_zeroclaw(target, place).mended == 1
+    assert import_zeroclaw(target, place).adjusted == 1
     assert target.history(KEY)[0].created_at == datetime.fromtimestamp(CHANGED, UTC)
 
 
@@ -369,7 +369,7 @@ def test_no_session_is_lost_for_what_is_said_of_it(
 
     assert right is not None
     assert target.get_session_metadata(KEY) == right._replace(**left)
-    assert said.mended == len(told.mended) == (wrong != {"name": ""})
+    assert said.adjusted == len(told.mended) == (wrong != {"name": ""})
 
 
 @only_sqlite

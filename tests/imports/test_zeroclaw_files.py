@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_store import ChatMessage, InvalidQuery, SessionStore, StoreError
-from session_store.transfer.results import Imported
+from session_store.transfer.results import ImportResult
 from session_store.transfer.sources.zeroclaw import import_zeroclaw, is_zeroclaw
 from tests.conftest import examples
 from tests.imports.ann import (
@@ -44,7 +44,7 @@ def test_a_file_is_a_session(target: SessionStore, told: Told, tmp_path: Path) -
     file_of(tmp_path, HELLO, b"", HI | {"more": 1}, key="slack_C1_ann")
     changed = datetime.fromtimestamp(CHANGED, UTC)
 
-    assert told.by(import_zeroclaw)(target, tmp_path / "workspace") == Imported(2, 2, 0, 0, 1)
+    assert told.by(import_zeroclaw)(target, tmp_path / "workspace") == ImportResult(2, 2, 0, 0, 1)
     assert told == Told()
     assert [(stored.seq, stored.created_at, stored.message) for stored in target.history("slack_C1_ann")] == [
         (1, changed, ChatMessage.user("Hello")),
@@ -76,14 +76,14 @@ def test_a_broken_line_is_told_and_passed_by(
     """It has no number of its own: zeroclaw drops it when it next writes the file."""
     file = file_of(tmp_path, HELLO, line, HI)
 
-    assert told.by(import_zeroclaw)(target, file) == Imported(3, 2, 0, 1, 1)
+    assert told.by(import_zeroclaw)(target, file) == ImportResult(3, 2, 0, 1, 1)
     assert [(broken.file, broken.line) for broken in told.broken] == [(str(file), 2)]
     assert reason in told.broken[0].reason
     assert [stored.seq for stored in target.history(KEY)] == [1, 2]
 
     file.unlink()
     file_of(tmp_path, HELLO, HI, HELLO)
-    assert import_zeroclaw(target, file) == Imported(3, 1, 2, 0, 1)
+    assert import_zeroclaw(target, file) == ImportResult(3, 1, 2, 0, 1)
 
 
 @only_sqlite
@@ -92,17 +92,17 @@ def test_a_half_written_line_is_taken_when_it_is_whole(target: SessionStore, tmp
     whole = json.dumps(HI).encode()
     file = file_of(tmp_path, HELLO, whole[:20])
 
-    assert import_zeroclaw(target, file) == Imported(2, 1, 0, 1, 1)
+    assert import_zeroclaw(target, file) == ImportResult(2, 1, 0, 1, 1)
 
     file.write_bytes(file.read_bytes()[:-1] + whole[20:])
-    assert import_zeroclaw(target, file) == Imported(2, 1, 1, 0, 1)
+    assert import_zeroclaw(target, file) == ImportResult(2, 1, 1, 0, 1)
     assert len(target.load(KEY)) == 2
 
 
 @only_sqlite
 def test_an_empty_file_is_a_session_without_messages(target: SessionStore, tmp_path: Path) -> None:
     """Which is what zeroclaw leaves of a session that was cleared."""
-    assert import_zeroclaw(target, file_of(tmp_path)) == Imported(0, 0, 0, 0, 1)
+    assert import_zeroclaw(target, file_of(tmp_path)) == ImportResult(0, 0, 0, 0, 1)
     assert target.session_exists(KEY)
 
 
@@ -124,7 +124,7 @@ def test_a_file_that_cannot_be_opened_costs_only_itself(target: SessionStore, to
     file_of(tmp_path, HELLO, key=os.fsdecode(b"\xff"))
     file_of(tmp_path, HELLO)
 
-    assert told.by(import_zeroclaw)(target, folder(tmp_path)) == Imported(1, 1, 0, 0, 1, 3)
+    assert told.by(import_zeroclaw)(target, folder(tmp_path)) == ImportResult(1, 1, 0, 0, 1, 3)
     assert {skipped.session_key for skipped in told.skipped} == {"a", "", "\udcff"}
 
 
@@ -142,7 +142,7 @@ def test_the_database_wins(
     file_of(tmp_path, *lines, suffix=suffix)
     file_of(tmp_path, HELLO, key="web_bo", suffix=suffix)
 
-    assert told.by(import_zeroclaw)(target, place.parent) == Imported(3, 3, 0, 0, 2, 1)
+    assert told.by(import_zeroclaw)(target, place.parent) == ImportResult(3, 3, 0, 0, 2, 1)
     assert told.skipped[0].session_key == KEY
     assert ("with 2 messages and not the 3" in told.skipped[0].reason) is (len(lines) > 2)
     assert len(target.load(KEY)) == 2
@@ -156,7 +156,7 @@ def test_the_file_named_by_itself_completes_what_the_database_had(target: Sessio
     file = file_of(tmp_path, HELLO, HI, HELLO)
     import_zeroclaw(target, tmp_path / "workspace")
 
-    assert import_zeroclaw(target, file) == Imported(3, 1, 2, 0, 1)
+    assert import_zeroclaw(target, file) == ImportResult(3, 1, 2, 0, 1)
 
 
 @only_sqlite
@@ -167,7 +167,7 @@ def test_a_session_of_which_the_database_knows_no_message_is_there(
     place = zeroclaw(folder(tmp_path) / "sessions.db", metadata=[{"session_key": KEY, "name": "Ann"}])
     file_of(tmp_path, HELLO)
 
-    assert told.by(import_zeroclaw)(target, place.parent) == Imported(0, 0, 0, 0, 1, 1)
+    assert told.by(import_zeroclaw)(target, place.parent) == ImportResult(0, 0, 0, 0, 1, 1)
     assert "with 0 messages and not the 1" in told.skipped[0].reason
 
 
@@ -178,7 +178,7 @@ def test_what_zeroclaw_has_moved_is_not_taken_twice(target: SessionStore, told: 
     file_of(tmp_path, HELLO, HI, HELLO, suffix=".jsonl.migrated")
     file_of(tmp_path, HELLO, key="deleted_since", suffix=".jsonl.migrated")
 
-    assert told.by(import_zeroclaw)(target, place.parent) == Imported(2, 2, 0, 0, 1)
+    assert told.by(import_zeroclaw)(target, place.parent) == ImportResult(2, 2, 0, 0, 1)
     assert told == Told()
 
 
@@ -188,7 +188,7 @@ def test_a_file_that_is_there_twice_is_taken_once(target: SessionStore, told: To
     file_of(tmp_path, HELLO, suffix=".jsonl.importing")
     file = file_of(tmp_path, HELLO, HI)
 
-    assert told.by(import_zeroclaw)(target, file.parent) == Imported(2, 2, 0, 0, 1, 1)
+    assert told.by(import_zeroclaw)(target, file.parent) == ImportResult(2, 2, 0, 0, 1, 1)
     assert told.skipped[0].session_key == KEY
     assert "telegram_main_ann.jsonl.importing is passed over" in told.skipped[0].reason
 
@@ -198,7 +198,7 @@ def test_a_moved_file_without_the_database_is_told(target: SessionStore, told: T
     """It may be all that is left; named by itself it is taken."""
     file = file_of(tmp_path, HELLO, suffix=".jsonl.migrated")
 
-    assert told.by(import_zeroclaw)(target, file.parent) == Imported(0, 0, 0, 0, 0, 1)
+    assert told.by(import_zeroclaw)(target, file.parent) == ImportResult(0, 0, 0, 0, 0, 1)
     assert told.skipped[0].session_key == KEY
     assert import_zeroclaw(target, file).added == 1
     assert target.list_sessions() == [KEY]

@@ -142,7 +142,7 @@ def test_a_branch_of_the_host_s_run(host: Host) -> None:
     store.append("a", HELLO)
     assert host.tables() == OURS | {"alembic_version", "host_h1"}
     assert host.versions() == {"h1", revisions.HEAD}
-    assert store.check().schema == revisions.HEAD
+    assert store.health().schema == revisions.HEAD
 
     command.downgrade(host.config, "h1@base")
     assert host.tables() == OURS | {"alembic_version"}
@@ -170,7 +170,7 @@ def test_whatever_it_calls_its_version_table(host: Host, name: str) -> None:
 
     assert host.tables() == OURS | {name, "host_h1", "editions", "books"}
     assert host.versions(name) == {"h1", revisions.HEAD}
-    assert migrations.current(host.engine) == SessionStore(host.engine).check().schema == revisions.HEAD
+    assert migrations.current(host.engine) == SessionStore(host.engine).health().schema == revisions.HEAD
 
 
 def test_a_revision_that_depends_on_ours(host: Host) -> None:
@@ -186,7 +186,7 @@ def test_a_revision_that_depends_on_ours(host: Host) -> None:
         upgrade()
         assert migrations.current(host.engine) == revisions.HEAD
         assert migrations.check(host.engine) == []
-        assert (store.check().schema, store.load("a")) == (None, [HELLO])
+        assert (store.health().schema, store.load("a")) == (None, [HELLO])
         assert host.versions() == {"h2"}
     assert revisions.VERSION_TABLE not in host.tables()
 
@@ -256,7 +256,7 @@ def test_ours_alone_is_kept(host: Host, place: str) -> None:
     host.env(**{place: "migrations.upgrade(connection)"})
     command.upgrade(host.config, "head")
 
-    assert SessionStore(host.engine).check().schema == revisions.HEAD
+    assert SessionStore(host.engine).health().schema == revisions.HEAD
 
 
 def test_within_a_revision_it_leaves_the_host_s_operations(host: Host) -> None:

@@ -152,7 +152,7 @@ def test_a_rebuild_of_the_sessions_is_noticed(
 
     Without the search index: with it SQLite refuses to drop the table.
     """
-    monkeypatch.setenv(search_index.SWITCH, "off")
+    monkeypatch.setenv(search_index.ENV_VAR, "off")
     search_index.drop(engine)
     walked = walk(database, engine, planted(tmp_path, REBUILDS_THE_SESSIONS))
 

@@ -86,7 +86,7 @@ def test_a_connection_without_a_transaction_gets_one(empty_database: Database, l
         for ask, told in ((migrations.current, revisions.HEAD), (migrations.check, [])):
             assert ask(db) == told
             assert not db.in_transaction()
-    assert SessionStore(engine).check().schema == revisions.HEAD
+    assert SessionStore(engine).health().schema == revisions.HEAD
 
 
 def test_a_failure_is_undone(empty: Engine) -> None:
@@ -133,7 +133,7 @@ def test_an_asynchronous_host_can_upgrade(empty_database: Database, driver: str,
 
     asyncio.run(main())
     with SessionStore(empty_database.url) as store:
-        assert store.check().schema == revisions.HEAD
+        assert store.health().schema == revisions.HEAD
 
 
 def test_a_url_for_an_event_loop_is_that_of_the_same_database(empty_database: Database) -> None:
@@ -155,7 +155,7 @@ def test_a_host_s_version_table_is_used(empty: Engine) -> None:
     assert tables(empty) == OURS | {"alembic_version"}
     with empty.connect() as db:
         assert set(db.scalars(text("SELECT version_num FROM alembic_version"))) == {"host_0007", revisions.HEAD}
-    assert SessionStore(empty).check().schema == revisions.HEAD
+    assert SessionStore(empty).health().schema == revisions.HEAD
 
 
 def test_a_host_s_own_revisions_are_none_of_ours(empty: Engine) -> None:
@@ -193,7 +193,7 @@ def test_a_thread_is_not_let_to_wait_for_itself(tmp_path: Path) -> None:
     """Called past the loop on its own thread, while one awaited is under way, it says so at once."""
 
     async def main() -> None:
-        with locks.process_turn():
+        with locks.migration_lock():
             with pytest.raises(StoreError, match="await this one too"):
                 migrations.upgrade(tmp_path / "sync.db")
             opening = asyncio.create_task(AsyncSessionStore.open(tmp_path / "async.db")._migrated())
@@ -211,7 +211,7 @@ def test_tasks_migrate_their_own_databases(tmp_path: Path) -> None:
     async def main() -> list[str | None]:
         opening = (AsyncSessionStore.open(tmp_path / f"{number}.db") for number in range(8))
         stores = await asyncio.gather(*opening)
-        found = [(await store.check()).schema for store in stores]
+        found = [(await store.health()).schema for store in stores]
         for store in stores:
             await store.close()
         return found

@@ -50,7 +50,7 @@ def call(url: str, name: str, arguments: str) -> None:
     if "before" in given:
         given["before"] = datetime.fromisoformat(given["before"])
     with SessionStore(url) as store:
-        store.check()
+        store.health()
         ready()
         say(getattr(store, name)(**given))
 

@@ -50,4 +50,4 @@ def postgresql(postgresql_server: Server) -> Iterator[Engine]:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the charts out: to draw them takes nearly all the time of a page, and many tests are about its figures."""
-    monkeypatch.setattr(charts, "_drawn", lambda _chart: "")
+    monkeypatch.setattr(charts, "_render", lambda _chart: "")

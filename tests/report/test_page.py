@@ -26,7 +26,7 @@ from session_store import (
 )
 from session_store.analytics import Price
 from session_store.maintenance.report import page
-from session_store.maintenance.report.axes import MOST_PERIODS
+from session_store.maintenance.report.axes import MAX_PERIODS
 from tests.analytics import filling, select_figures
 from tests.analytics.conversations import EDGES
 from tests.analytics.crowd import CROWD, PARTS
@@ -176,7 +176,7 @@ def test_of_a_long_time_the_last_months(fill: Fill, database: Database) -> None:
     found = parsed(fill(CROWD))
     expected = expected_tables(database.name, CROWD, "UTC")
     last = date.fromisoformat(expected["activity"][0][-1][0])
-    first = date(last.year - MOST_PERIODS // 12, last.month, 1).isoformat()
+    first = date(last.year - MAX_PERIODS // 12, last.month, 1).isoformat()
 
     for name in ("activity", "responses", "storage"):
         kept = [row for row in expected[name][-1] if row[0] > first]

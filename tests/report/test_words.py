@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_store.maintenance.report import axes, formatting
-from session_store.maintenance.report.axes import MOST_PERIODS, Periods
+from session_store.maintenance.report.axes import MAX_PERIODS, Periods
 from tests.conftest import examples
 
 pytestmark = pytest.mark.once
@@ -42,7 +42,7 @@ TO = "\N{EN DASH}"
 )
 def test_durations(seconds: float, text: str) -> None:
     """In the one or two largest units, and never as sixty of one."""
-    assert formatting.duration(seconds) == text
+    assert formatting.format_duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_durations(seconds: float, text: str) -> None:
 )
 def test_sizes_and_large_numbers(number: int, size: str, short: str) -> None:
     """In units of a thousand, three digits, and never as a thousand of one."""
-    assert (formatting.size(number), formatting.short(number)) == (size, short)
+    assert (formatting.format_size(number), formatting.format_short(number)) == (size, short)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_sizes_and_large_numbers(number: int, size: str, short: str) -> None:
 )
 def test_shares(part: float, text: str) -> None:
     """In hundredths; some are not none, and nearly all is not all."""
-    assert formatting.share(part) == text
+    assert formatting.format_share(part) == text
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_shares(part: float, text: str) -> None:
 )
 def test_spans(first: str, last: str, text: str) -> None:
     """As briefly as it can be said."""
-    assert formatting.between(datetime.fromisoformat(first), datetime.fromisoformat(last)) == text
+    assert formatting.format_span(datetime.fromisoformat(first), datetime.fromisoformat(last)) == text
 
 
 def test_what_is_legible_can_be_drawn() -> None:
@@ -97,7 +97,7 @@ def test_what_is_legible_can_be_drawn() -> None:
     Source: https://www.w3.org/TR/xml/#charsets
     """
     every = "".join(map(chr, range(sys.maxunicode + 1)))
-    written = formatting.legible(every, longest=len(every) * 2)
+    written = formatting.escape_text(every, max_length=len(every) * 2)
 
     assert re.findall("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", written) == []
     assert written.encode()
@@ -106,14 +106,14 @@ def test_what_is_legible_can_be_drawn() -> None:
 
 def evenly(most: float) -> axes.Scale:
     """The scale of seconds that are much the same."""
-    return axes.lasting([most], most)
+    return axes.duration_scale([most], most)
 
 
-@given(st.floats(0, 1e18), st.sampled_from([axes.counted, axes.sized, evenly, axes.shared]))
+@given(st.floats(0, 1e18), st.sampled_from([axes.count_scale, axes.size_scale, evenly, axes.share_scale]))
 @examples(300)
 def test_a_scale_reaches_what_is_drawn(most: float, scale: Any) -> None:
     """From 0 to the most and not far beyond, by few even steps that all say something else."""
-    most = most % 1.0 if scale is axes.shared else most
+    most = most % 1.0 if scale is axes.share_scale else most
     end, ticks, _ = scale(most)
     values = list(ticks)
 
@@ -122,7 +122,7 @@ def test_a_scale_reaches_what_is_drawn(most: float, scale: Any) -> None:
     assert 2 <= len(values) <= 6
     assert values == pytest.approx([place * end / (len(values) - 1) for place in range(len(values))])
     assert len({*ticks.values()}) == len(values)
-    least = {axes.counted: 1, axes.sized: 1, evenly: 0.001, axes.shared: 0.001}[scale]
+    least = {axes.count_scale: 1, axes.size_scale: 1, evenly: 0.001, axes.share_scale: 0.001}[scale]
     assert end < max(least, most * 2.6) + 1e-9
 
 
@@ -130,7 +130,7 @@ def test_a_scale_reaches_what_is_drawn(most: float, scale: Any) -> None:
 @examples(300)
 def test_a_scale_of_seconds_has_what_is_usual(seconds: list[float], usual: float) -> None:
     """Where the longest is many times as long as usual, ticks are tenfold and what is usual is not next to nothing."""
-    end, ticks, start = axes.lasting(seconds, usual)
+    end, ticks, start = axes.duration_scale(seconds, usual)
     values = list(ticks)
 
     assert (values[0], values[-1]) == (start, end)
@@ -146,9 +146,7 @@ moments = st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 1)).map(  # noqa: D
 )
 
 
-@given(
-    moments, st.integers(1, MOST_PERIODS), st.sampled_from(["hour", "day", "week", "month"]), st.sampled_from([5, 9])
-)
+@given(moments, st.integers(1, MAX_PERIODS), st.sampled_from(["hour", "day", "week", "month"]), st.sampled_from([5, 9]))
 @examples(300)
 def test_ticks_are_few_and_in_their_order(first: datetime, number: int, unit: Any, most: int) -> None:
     """Within the time that is drawn, at most so many; of a time that is not short there are at least two."""
@@ -193,10 +191,10 @@ def test_the_latest_periods_end_with_the_last(first: datetime, number: int, unit
     start: date = first.replace(day=1) if unit == "hour" else first.date().replace(day=1)
     start = start.replace(year=min(start.year, 9000))
     last = start + timedelta(hours=number) if unit == "hour" else start + timedelta(days=number)
-    every = Periods.of(unit, start, last)
+    every = Periods.covering(unit, start, last)
     latest = every.latest()
 
-    assert latest.number == min(every.number, MOST_PERIODS)
+    assert latest.number == min(every.number, MAX_PERIODS)
     assert latest.place(last) == latest.number - 1
     assert latest.place(start) == latest.number - every.number
 

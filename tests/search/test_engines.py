@@ -40,7 +40,7 @@ def test_each_engine_serves_where_it_should(searched: Searched, request: pytest.
     name = request.node.callspec.params["migrated"]
     status = search_index.status(searched.store.engine)
 
-    assert status.engine == searched.engine == searched.store.check().search
+    assert status.engine == searched.engine == searched.store.health().search
     assert ("locale" in status.reason) == (name == "postgresql-c")
     assert (status.size is None) == name.endswith("without")
 
@@ -196,7 +196,7 @@ def test_hits_have_one_shape(searched: Searched) -> None:
     (hit,) = searched.store.search_messages('"a quick"')
 
     assert (hit.key, hit.seq, hit.role) == ("plain", 2, "user")
-    assert hit.snippet.marked("<", ">") == "<a quick> QUICK quick fox"
+    assert hit.snippet.highlight("<", ">") == "<a quick> QUICK quick fox"
 
 
 def test_filters_of_messages(searched: Searched) -> None:
@@ -244,7 +244,7 @@ def check_snippet(engine: str, query: str, content: str, snippet: Snippet) -> No
     for start, end in snippet.matches:
         cut_off = snippet.text[end:] == "\u2026"
         assert cut_off or finds(snippet.text[start:end]), (query, snippet)
-    without_marks = snippet.marked("", "", escape=str.upper)
+    without_marks = snippet.highlight("", "", escape=str.upper)
     assert without_marks == "".join(map(str.upper, _split(snippet)))
 
 
@@ -350,7 +350,7 @@ def test_many_and_few_matches(searched: Searched) -> None:
 @pytest.mark.parametrize("most_tested", [20_000, 500], ids=["tested", "asked of the index"])
 def test_old_messages_of_long_sessions(searched: Searched, monkeypatch: pytest.MonkeyPatch, most_tested: int) -> None:
     """Of a frequent word a session is found by its oldest message too, however much came behind that."""
-    monkeypatch.setattr(search, "_MOST_TESTED", most_tested)
+    monkeypatch.setattr(search, "_MAX_RECHECKED", most_tested)
     others = ["nothing"] * (search_statements.NEWEST + 30)
     sessions = {
         "long, with it": ["common", *others],

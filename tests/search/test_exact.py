@@ -208,7 +208,7 @@ def test_rebuild_mends_what_passed_the_triggers_by(store: SessionStore) -> None:
     ]
     for change in changes:
         with store.engine.begin() as db:
-            for statement in (*fts5.leave(), change, *fts5.keep()):
+            for statement in (*fts5.drop_triggers(), change, *fts5.create_triggers()):
                 db.exec_driver_sql(statement)
         with pytest.raises(DatabaseError, match="malformed"):
             check_integrity(store.engine)

@@ -51,7 +51,7 @@ def serves(bind: Any, **options: Any) -> str:
 def who_serves(store: SessionStore) -> str:
     """Who serves a store's words, by what it finds: only LIKE finds a piece of a word."""
     # It looks at once; a search on PostgreSQL within a second.
-    engine = store.check().search
+    engine = store.health().search
     assert [hit.seq for hit in store.search_messages("hello", key="ann")] == [1]
     pieces = store.search_messages("ell")
     assert engine == ("like" if pieces else FULL_TEXT[store.engine.dialect.name])
@@ -206,7 +206,7 @@ def test_a_schema_of_postgresql(engine: Engine) -> None:
         search_index.create(db, schema="Chat")
         assert db.scalar(text("SHOW search_path")) == "pg_catalog"
     assert set(objects(engine)) == names
-    assert (who_serves(store), store.check().search) == ("full text", "tsvector")
+    assert (who_serves(store), store.health().search) == ("full text", "tsvector")
     search_index.drop(engine)
     assert (serves(engine, schema="Chat"), serves(engine)) == ("tsvector", "like")
     translated = engine.execution_options(schema_translate_map={None: "Chat"})

@@ -148,7 +148,7 @@ def test_one_that_was_broken_off_is_mended(engine: Engine, mend: Work, concurren
     with broken_off(engine) as reason:
         assert "is being made" in reason
         with engine.connect() as db:
-            found = tsvector.find(db, None)
+            found = tsvector.find_index(db, None)
             assert found is not None
             assert not found.is_valid
         status = search_index.status(engine)

@@ -30,8 +30,8 @@ def lines(number: int, start: int = 0) -> io.BytesIO:
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionStore]:
     """A store on SQLite for which an import is soon a long one."""
-    monkeypatch.setattr("session_store.transfer.bulk_load.LONG_LOAD", MANY)
-    monkeypatch.setattr("session_store.transfer.bulk_load.BATCH_LINES", MANY)
+    monkeypatch.setattr("session_store.transfer.bulk_load.MANY_MESSAGES", MANY)
+    monkeypatch.setattr("session_store.transfer.bulk_load.LINE_BATCH_SIZE", MANY)
     with SessionStore.open(tmp_path / "sessions.db") as store:
         yield store
 
@@ -41,7 +41,7 @@ def is_exact(store: SessionStore) -> bool:
     with store.engine.begin() as db:
         db.exec_driver_sql(fts5.INTEGRITY_CHECK)
     found = len(store.search_messages("and", limit=10_000))
-    return store.check().search == fts5.ENGINE and found == len(store.history("k"))
+    return store.health().search == fts5.ENGINE and found == len(store.history("k"))
 
 
 def test_the_index_is_suspended_and_made_anew(store: SessionStore) -> None:
@@ -69,7 +69,7 @@ def test_an_import_that_fails_makes_it_anew_too(store: SessionStore) -> None:
     """What was committed before the failure is found."""
 
     def fail(_size: int) -> None:
-        if search_index.is_suspended(store.engine):
+        if search_index.is_disabled(store.engine):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -95,8 +95,8 @@ def test_an_import_that_is_killed_is_completed_by_the_next(tmp_path: Path) -> No
         process.kill()
 
     with SessionStore(path) as store:
-        assert store.check().search == "like"
+        assert store.health().search == "like"
         import_jsonl(store, [lines(100)])
 
-        assert store.check().search == "fts5"
+        assert store.health().search == "fts5"
         assert len(store.search_messages("and", limit=number)) == len(store.history("k")) >= 50_000

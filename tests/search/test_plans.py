@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, text
 
 from session_store import ChatMessage, SessionQuery, SessionStore
-from session_store.search.candidates import FEW
+from session_store.search.candidates import LOOKUP_LIMIT
 from session_store.testing import Clock
 
 SESSIONS = 800
@@ -76,7 +76,7 @@ def filled(store: SessionStore, clock: Clock) -> SessionStore:
     analyze = "ANALYZE" if store.engine.dialect.name == "sqlite" else "VACUUM ANALYZE"
     with store.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as db:
         db.execute(text(analyze))
-    assert len(store.search_messages("common", limit=10_000)) > FEW
+    assert len(store.search_messages("common", limit=10_000)) > LOOKUP_LIMIT
     return store
 
 

@@ -91,7 +91,7 @@ def test_it_can_be_switched_off(
     engine: Engine, value: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Then the revision is there and the index is not, a warning says why and what to run, and LIKE serves."""
-    monkeypatch.setenv(search_index.SWITCH, value)
+    monkeypatch.setenv(search_index.ENV_VAR, value)
     migrations.upgrade(engine)
     (record,) = caplog.records
 
@@ -103,16 +103,16 @@ def test_it_can_be_switched_off(
     assert migrations.check(engine) == []
     store = SessionStore(engine)
     store.append("ann", HELLO)
-    assert (store.check().search, found(engine, "ell")) == ("like", [1])
+    assert (store.health().search, found(engine, "ell")) == ("like", [1])
     migrations.upgrade(engine)
     search_index.create(engine)
-    assert (store.check().search, found(engine, "ell")) == (FULL_TEXT[engine.dialect.name], [])
+    assert (store.health().search, found(engine, "ell")) == (FULL_TEXT[engine.dialect.name], [])
 
 
 @pytest.mark.parametrize("value", ["", "on", "1"])
 def test_any_other_value_leaves_it_on(engine: Engine, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As an empty variable does, which a composed service sets where nobody has said anything."""
-    monkeypatch.setenv(search_index.SWITCH, value)
+    monkeypatch.setenv(search_index.ENV_VAR, value)
     migrations.upgrade(engine)
 
     assert has_index(engine)
@@ -147,7 +147,7 @@ def test_the_command_it_names(
     empty_database: Database, before: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Typed as it is said, the command makes the index."""
-    monkeypatch.setenv(search_index.SWITCH, "off")
+    monkeypatch.setenv(search_index.ENV_VAR, "off")
     migrations.upgrade(before)
     (said,) = caplog.messages
     program, *arguments = said.partition("until it is made: ")[2].partition(", or")[0].split()
@@ -182,7 +182,7 @@ def test_offline(empty_database: Database, engine: Engine, schema: str | None, m
         assert "session_store_messages_search" in migrations.sql("postgresql", schema=schema)
         return
     script = migrations.sql(empty_database.name, schema=schema)
-    monkeypatch.setenv(search_index.SWITCH, "off")
+    monkeypatch.setenv(search_index.ENV_VAR, "off")
     assert "session_store_messages_search" not in migrations.sql(empty_database.name, schema=schema)
     if empty_database.name == "sqlite":
         with sqlite3.connect(str(empty_database.url.database)) as connection:
@@ -194,7 +194,7 @@ def test_offline(empty_database: Database, engine: Engine, schema: str | None, m
     store = SessionStore(engine, schema=schema)
     store.append_many("ann", [HELLO, ChatMessage.assistant("/etc/passwd 6e35d56a")])
 
-    assert store.check()[:2] == (revisions.HEAD, FULL_TEXT[empty_database.name])
+    assert store.health()[:2] == (revisions.HEAD, FULL_TEXT[empty_database.name])
     assert [hit.seq for hit in store.search_messages("МИР OR passwd")] == [2, 1]
     assert store.search_messages("asswd") == []
     assert migrations.check(engine, schema=schema) == []

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Text, column, insert, text
 
 from session_store.models.models import MESSAGES, SESSIONS
 from session_store.search import fts5
-from session_store.search.tokens import fold, has_no_spaces, is_usual, spans, variants, words
+from session_store.search.tokens import fold, has_no_spaces, is_portable, spans, variants, words
 from session_store.search.tsvector import as_words
 from tests.conftest import examples
 from tests.search import search_reference
@@ -69,7 +69,7 @@ full_text = pytest.mark.parametrize("migrated", ["fts5", "tsvector"], indirect=T
 @full_text
 def test_usual_characters(searched: Searched) -> None:
     """An index parts and folds each usual character as we do, wherever it stands."""
-    contents = [IN_CONTEXT.format(char) for char in STORED if is_usual(char)]
+    contents = [IN_CONTEXT.format(char) for char in STORED if is_portable(char)]
     found = tokens(searched, contents)
 
     assert len(contents) > 40_000

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from session_store import ChatMessage, IdempotencyConflict, NewMessage, SessionStore
 from session_store.models.models import MESSAGES, SESSIONS, STATES
 from session_store.testing import Clock
-from session_store.transfer import BrokenLine, Imported, SkippedSession, export_jsonl, import_jsonl
+from session_store.transfer import BrokenLine, ImportResult, SkippedSession, export_jsonl, import_jsonl
 
 KEYS: Final = ["a", "b", "Ann", "é", "\U0001f600", 'said "b", twice\r\n', "\x1a\x01\x02\x03", "{\u2028}"]
 HARD: Final = [
@@ -118,7 +118,7 @@ def lines_of(data: bytes) -> list[Any]:
 
 def imported(
     store: SessionStore, *files: bytes, dry_run: bool = False
-) -> tuple[Imported, list[BrokenLine], list[SkippedSession]]:
+) -> tuple[ImportResult, list[BrokenLine], list[SkippedSession]]:
     """Import files with these contents."""
     broken: list[BrokenLine] = []
     skipped: list[SkippedSession] = []

@@ -220,7 +220,7 @@ def test_a_trial_says_what_is_then_done(
     clock.advance(60)
     store.append("b", ChatMessage.user("since"))
     newer = exported(store).splitlines()
-    monkeypatch.setattr(bulk_load, "BATCH_LINES", 5)
+    monkeypatch.setattr(bulk_load, "LINE_BATCH_SIZE", 5)
     emptied(other)
 
     @examples(12)

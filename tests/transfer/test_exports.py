@@ -22,7 +22,7 @@ from session_store import (
 )
 from session_store.repositories import bulk_copy
 from session_store.testing import Clock
-from session_store.transfer import Exported, export_csv, export_jsonl, export_parquet
+from session_store.transfer import ExportResult, export_csv, export_jsonl, export_parquet
 from tests.conftest import Database, examples
 from tests.transfer.stories import Happening, emptied, exported, happen, lines_of, stories
 
@@ -87,10 +87,10 @@ def test_what_was_exported_is_told(store: SessionStore, clock: Clock, export: An
     fill(store, clock)
     told: list[SessionMetadata] = []
 
-    assert export(store, io.BytesIO(), on_session=told.append) == Exported(8, 8, "s7")
+    assert export(store, io.BytesIO(), on_session=told.append) == ExportResult(8, 8, "s7")
     assert told == [store.get_session_metadata(f"s{number}") for number in range(8)]
-    assert export(store, io.BytesIO(), after="s5", state="running") == Exported(2, 2, "s7")
-    assert export(store, io.BytesIO(), after="s7") == Exported(0, 0, None)
+    assert export(store, io.BytesIO(), after="s5", state="running") == ExportResult(2, 2, "s7")
+    assert export(store, io.BytesIO(), after="s7") == ExportResult(0, 0, None)
 
 
 def test_it_is_the_same_by_any_pages(store: SessionStore, clock: Clock) -> None:
@@ -214,7 +214,7 @@ def test_a_path_may_be_of_any_kind(store: SessionStore, clock: Clock, tmp_path: 
     path.parent.mkdir()
     contents = set()
     for out in (path, str(path)):
-        assert export(store, out) == Exported(8, 8, "s7")
+        assert export(store, out) == ExportResult(8, 8, "s7")
         contents.add(path.read_bytes())
 
     assert len(contents) == 1

@@ -20,7 +20,7 @@ from sqlalchemy import event
 from session_store import SessionStore
 from session_store.transfer import bulk_load, import_jsonl
 
-bulk_load.BATCH_LINES = 30
+bulk_load.LINE_BATCH_SIZE = 30
 left = int(sys.argv[3])
 
 def count(*_):

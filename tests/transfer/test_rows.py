@@ -178,8 +178,8 @@ def test_a_csv_file_is_in_utf8_with_a_header(store: SessionStore) -> None:
 
 def test_groups_of_rows_are_written_as_they_come(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """By their number or by their size, and none is lost."""
-    monkeypatch.setattr(parquet_export, "_ROWS_IN_A_GROUP", 3)
-    monkeypatch.setattr(parquet_export, "_CHARACTERS_IN_A_GROUP", 1000)
+    monkeypatch.setattr(parquet_export, "ROW_GROUP_SIZE", 3)
+    monkeypatch.setattr(parquet_export, "ROW_GROUP_MAX_CHARS", 1000)
     store.append_many("a", [ChatMessage.user("x" * (2000 if n == 4 else n)) for n in range(9)])
     file = io.BytesIO()
     export_parquet(store, file)

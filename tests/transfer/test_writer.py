@@ -10,8 +10,8 @@ from sqlalchemy import event
 
 from session_store import ChatMessage, SessionStore
 from session_store.transfer import SkippedSession, bulk_load
-from session_store.transfer.bulk_load import Load
-from session_store.transfer.session_importer import MessageCopy, SessionCopy, StateEntry, Writer
+from session_store.transfer.bulk_load import BulkLoad
+from session_store.transfer.session_importer import ImportedMessage, ImportedSession, SessionImporter, StateEntry
 from tests.transfer.stories import everything
 
 pytestmark = pytest.mark.once
@@ -22,37 +22,39 @@ SECOND = timedelta(seconds=1)
 OTHER = "message 2 is another one there"
 TAKEN = "message 7 has the idempotency key of an earlier one"
 
-Session = tuple[SessionCopy, Any, Any]
+Session = tuple[ImportedSession, Any, Any]
 
 
-def head(key: str = "a", **given: Any) -> SessionCopy:
+def head(key: str = "a", **given: Any) -> ImportedSession:
     """A session with nothing in it."""
-    return SessionCopy(key, None, None, {}, BEGUN, BEGUN)._replace(**given)
+    return ImportedSession(key, None, None, {}, BEGUN, BEGUN)._replace(**given)
 
 
-def message(seq: int, content: str | None = None, **given: Any) -> MessageCopy:
+def message(seq: int, content: str | None = None, **given: Any) -> ImportedMessage:
     """A message that no other number gives."""
     said = ChatMessage.user(f"message {seq}" if content is None else content, {"n": [seq, 1.5, None]})
-    return MessageCopy(seq, BEGUN + seq * SECOND, None, None, said)._replace(**given)
+    return ImportedMessage(seq, BEGUN + seq * SECOND, None, None, said)._replace(**given)
 
 
-def several(*seqs: int) -> list[MessageCopy]:
+def several(*seqs: int) -> list[ImportedMessage]:
     """Messages of these numbers."""
     return list(map(message, seqs))
 
 
-def write(store: SessionStore, *sessions: Session, dry_run: bool = False) -> tuple[Writer, list[SkippedSession]]:
+def write(
+    store: SessionStore, *sessions: Session, dry_run: bool = False
+) -> tuple[SessionImporter, list[SkippedSession]]:
     """Write sessions."""
     skipped: list[SkippedSession] = []
-    with Load(store, dry_run=dry_run) as load:
-        writer = Writer(load, skipped.append)
+    with BulkLoad(store, dry_run=dry_run) as load:
+        writer = SessionImporter(load, skipped.append)
         for session in sessions:
             writer.add(*session)
         writer.flush()
     return writer, skipped
 
 
-def figures(writer: Writer) -> tuple[int, int, int, set[str]]:
+def figures(writer: SessionImporter) -> tuple[int, int, int, set[str]]:
     """What a writer counted."""
     return writer.added, writer.already_there, writer.skipped, writer.keys
 
@@ -132,7 +134,7 @@ def test_a_session_that_is_there_keeps_what_it_has(store: SessionStore) -> None:
     ids=["content", "role", "payload", "no payload", "removed", "removed last", "idempotency key", "its own key"],
 )  # fmt: skip
 def test_a_session_that_differs_is_skipped_as_a_whole(
-    store: SessionStore, messages: list[MessageCopy], equal: int, reason: str
+    store: SessionStore, messages: list[ImportedMessage], equal: int, reason: str
 ) -> None:
     """Nothing of it is added, it is told once and why, and the others are taken."""
     there = [message(1), message(2), message(4, idempotency_key="once")]
@@ -201,7 +203,7 @@ def test_fewer_messages_than_counted_are_a_beginning(store: SessionStore) -> Non
 
 def test_small_sessions_share_a_transaction(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as fit; none is parted."""
-    monkeypatch.setattr(bulk_load, "BATCH_LINES", 10)
+    monkeypatch.setattr(bulk_load, "LINE_BATCH_SIZE", 10)
     begun: list[int] = []
     event.listen(store.engine, "commit", lambda _: begun.append(1))
     sizes = [3, 3, 3, 5, 1, 0, 0, 9, 2]
@@ -213,7 +215,7 @@ def test_small_sessions_share_a_transaction(store: SessionStore, monkeypatch: py
 
 def test_an_end_of_a_transaction_by_bytes(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long messages are committed before there are many."""
-    monkeypatch.setattr(bulk_load, "BATCH_BYTES", 1000)
+    monkeypatch.setattr(bulk_load, "BATCH_MAX_BYTES", 1000)
     begun: list[int] = []
     event.listen(store.engine, "commit", lambda _: begun.append(1))
     write(store, (head(), [], [message(n, "x" * 600) for n in range(1, 7)]))
@@ -225,7 +227,7 @@ class Broken(Exception):
     """What reads the source has failed."""
 
 
-def failing(messages: list[MessageCopy], after: int) -> Iterator[MessageCopy]:
+def failing(messages: list[ImportedMessage], after: int) -> Iterator[ImportedMessage]:
     """Messages of a source that cannot be read to its end."""
     yield from messages[:after]
     raise Broken
@@ -233,7 +235,7 @@ def failing(messages: list[MessageCopy], after: int) -> Iterator[MessageCopy]:
 
 def test_a_long_session_comes_in_parts_each_a_beginning(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it ends, what is there is whole as far as it goes; again completes it, as if nothing had happened."""
-    monkeypatch.setattr(bulk_load, "BATCH_LINES", 4)
+    monkeypatch.setattr(bulk_load, "LINE_BATCH_SIZE", 4)
     states = [StateEntry(n, "running", f"t{n}", BEGUN + n * SECOND) for n in (2, 3, 5, 8, 9)]
     states.append(StateEntry(10, "idle", None, BEGUN + 10 * SECOND))
     messages = several(1, 2, 5, 6, 7, 8, 11, 12, 13)
@@ -265,8 +267,8 @@ def test_a_long_session_comes_in_parts_each_a_beginning(store: SessionStore, mon
 
 def test_a_source_that_fails_keeps_what_came_before(store: SessionStore) -> None:
     """The session being read is not there, and what its reader raised comes out."""
-    with Load(store) as load:
-        writer = Writer(load)
+    with BulkLoad(store) as load:
+        writer = SessionImporter(load)
         writer.add(head("0"), [], several(1))
         with pytest.raises(Broken):
             writer.add(head(), [], failing(several(1, 2), 1))
@@ -277,9 +279,9 @@ def test_a_source_that_fails_keeps_what_came_before(store: SessionStore) -> None
 
 def test_two_at_once(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each message is there once, whoever came first; neither waits for the other for ever."""
-    monkeypatch.setattr(bulk_load, "BATCH_LINES", 20)
+    monkeypatch.setattr(bulk_load, "LINE_BATCH_SIZE", 20)
     sessions = [(head(f"k{n}"), [StateEntry(1, "running", "t", BEGUN)], several(*range(1, 8))) for n in range(12)]
-    done: list[Writer] = []
+    done: list[SessionImporter] = []
     threads = [
         threading.Thread(target=lambda order=order: done.append(write(store, *order)[0]))
         for order in (sessions, sessions[::-1], sessions[6:] + sessions[:6])
@@ -306,8 +308,8 @@ def test_beside_a_writer_of_the_same_session(store: SessionStore) -> None:
 
 def test_a_trial_writes_nothing(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its figures are those of what is then done, though a session comes twice and in parts."""
-    monkeypatch.setattr(bulk_load, "BATCH_LINES", 4)
-    monkeypatch.setattr(bulk_load, "LONG_LOAD", 4)
+    monkeypatch.setattr(bulk_load, "LINE_BATCH_SIZE", 4)
+    monkeypatch.setattr(bulk_load, "MANY_MESSAGES", 4)
     write(store, (head("b"), [], several(1)))
     before = everything(store)
     sessions: list[Session] = [
@@ -319,7 +321,7 @@ def test_a_trial_writes_nothing(store: SessionStore, monkeypatch: pytest.MonkeyP
 
     trial = write(store, *sessions, dry_run=True)
     assert everything(store) == before
-    assert store.check().search in {"fts5", "tsvector"}
+    assert store.health().search in {"fts5", "tsvector"}
     done = write(store, *sessions)
     assert (figures(trial[0]), trial[1]) == (figures(done[0]), done[1]) == ((13, 11, 1, {"a", "c"}), [
         ("b", "message 1 is another one there")

@@ -73,7 +73,7 @@ async def misunderstood(_request: Request, error: RequestValidationError) -> JSO
 @app.get("/health")
 async def health() -> HealthOut:
     """Say that the store can serve; 503 with the reason where it cannot."""
-    found = await store.check()
+    found = await store.health()
     return HealthOut(status="ok", schema_revision=found.schema, search=found.search, latency=found.latency)
 
 

@@ -45,7 +45,7 @@ def failed(error: HTTPException) -> tuple[dict[str, str | None], int]:
 @tickets.get("/health")
 def health() -> dict[str, Any]:
     """Say that the store can serve; 503 with the reason where it cannot."""
-    return {"status": "ok", **_store().check()._asdict()}
+    return {"status": "ok", **_store().health()._asdict()}
 
 
 @tickets.post("/tickets")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from session_store.interface.errors import clipped
-from session_store.maintenance.doctor.findings import Finding, Severity, counted
+from session_store.interface.errors import truncate
+from session_store.maintenance.doctor.findings import Finding, Severity, pluralize
 from session_store.models.models import MESSAGES, STATES
 from session_store.repositories import consistency
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from session_store.maintenance.doctor.context import Examination
+    from session_store.maintenance.doctor.context import CheckContext
 
 _MEANING: Final = {
     "message_count": (Severity.ERROR, "counts other messages than there are", "lists show a wrong number"),
@@ -36,26 +36,29 @@ _ORPHANS: Final = {
 }
 
 
-def check_heads(asked: Examination) -> Iterator[Finding]:
+def check_session_rows(context: CheckContext) -> Iterator[Finding]:
     """Compare what each head says with its logs."""
-    row = asked.db.execute(consistency.COUNT_WRONG_HEADS).one()._mapping
+    row = context.db.execute(consistency.COUNT_WRONG_HEADS).one()._mapping
     for name, (severity, what, meaning) in _MEANING.items():
         number = row[name]
         if number:
-            message = f"{counted(number, 'session')} whose head {what}, {clipped(row[f'{name}_of'])} for one: {meaning}"
-            yield Finding(f"heads.{name}", severity, message, number, "sessions", asked.command("mend", "heads"))
+            message = (
+                f"{pluralize(number, 'session')} whose head {what}, {truncate(row[f'{name}_of'])} for one: {meaning}"
+            )
+            yield Finding(f"heads.{name}", severity, message, number, "sessions", context.command("repair", "heads"))
     number = row["sessions"]
-    message = f"{counted(number, 'session')} compared with what their logs say"
+    message = f"{pluralize(number, 'session')} compared with what their logs say"
     yield Finding("heads.compared", Severity.INFO, message, number, "sessions")
 
 
-def check_orphans(asked: Examination) -> Iterator[Finding]:
+def check_orphans(context: CheckContext) -> Iterator[Finding]:
     """Look for messages and states of sessions that are not there."""
     for log, (name, what, meaning) in _ORPHANS.items():
-        number, sessions, key = asked.db.execute(consistency.COUNT_ORPHANS[log]).one()
+        number, sessions, key = context.db.execute(consistency.COUNT_ORPHANS[log]).one()
         if number:
             message = (
-                f"{counted(number, what)} of {counted(sessions, 'session')} without a head, {clipped(key)} for one: "
+                f"{pluralize(number, what)} of {pluralize(sessions, 'session')} without a head, "
+                f"{truncate(key)} for one: "
                 f"{meaning}"
             )
-            yield Finding(name, Severity.ERROR, message, number, f"{what}s", asked.command("mend", "orphans"))
+            yield Finding(name, Severity.ERROR, message, number, f"{what}s", context.command("repair", "orphans"))

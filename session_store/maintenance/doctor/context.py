@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from session_store.maintenance.doctor.findings import PROGRAM, typed
+from session_store.maintenance.doctor.findings import PROGRAM, shell_command
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
+class CheckContext:
     """What every check is given: a connection to read from, and what was asked."""
 
     db: Connection
@@ -24,7 +24,7 @@ class Examination:
     stuck_secs: float
     quick: bool
     """Whether to leave out what reads every row."""
-    is_hosts: bool
+    is_external: bool
     """Whether the connection is one as the host has them, so that its settings are the host's too."""
 
     @property
@@ -35,7 +35,7 @@ class Examination:
     def command(self, *words: str) -> str:
         """Return a command of ours, for the schema that was asked for; the environment names the database."""
         schema = () if self.schema is None else ("--schema", self.schema)
-        return typed(PROGRAM, *words, *schema)
+        return shell_command(PROGRAM, *words, *schema)
 
     def psql(self, *statements: str) -> str:
         """Return a command for PostgreSQL's own client; as whom, and with which password, is the operator's."""
@@ -45,4 +45,4 @@ class Examination:
         host = url.host or (hosts if isinstance(hosts, str) else None)
         options = {"--host": host, "--port": url.port, "--dbname": url.database}
         known = (str(word) for name, value in options.items() if value for word in (name, value))
-        return typed("psql", *known, *(word for sql in statements for word in ("-c", sql)))
+        return shell_command("psql", *known, *(word for sql in statements for word in ("-c", sql)))

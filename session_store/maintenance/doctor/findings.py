@@ -12,8 +12,8 @@ PROGRAM: Final = "session-store"
 
 _UNITS: Final = ("bytes", "kB", "MB", "GB", "TB")
 _AGES: Final = ((86_400, "d"), (3_600, "h"), (60, "m"))
-_NOT_SHOWN: Final = re.compile(r"[^ -~]")
-_NOT_AS_IT_IS: Final = re.compile(r"[^ -~]|['\\]")
+_UNPRINTABLE: Final = re.compile(r"[^ -~]")
+_NEEDS_QUOTING: Final = re.compile(r"[^ -~]|['\\]")
 
 
 class Severity(IntEnum):
@@ -27,7 +27,7 @@ class Severity(IntEnum):
 class Finding(NamedTuple):
     """One thing that was found.
 
-    ``check`` is its name, which stays the same; ``message`` says in one line what it is and what it means. ``figure``
+    ``check`` is its name, which stays the same; ``message`` says in one line what it is and what it means. ``value``
     is the number or word it is about, ``unit`` of what (``"sessions"``, ``"bytes"``, ``"seconds"``). ``command`` mends
     it, as typed in a shell; None where there is nothing to mend, or no command does.
     """
@@ -35,28 +35,28 @@ class Finding(NamedTuple):
     check: str
     severity: Severity
     message: str
-    figure: float | str | None = None
+    value: float | str | None = None
     unit: str | None = None
     command: str | None = None
 
 
-def typed(*words: str) -> str:
+def shell_command(*words: str) -> str:
     """Return words as they are typed in a shell, in characters that do nothing to a terminal."""
-    return " ".join(map(_quoted, words))
+    return " ".join(map(_quote, words))
 
 
-def in_ascii(text: str) -> str:
+def escape_ascii(text: str) -> str:
     """Return a text with everything but plain ASCII written out."""
-    return _NOT_SHOWN.sub(lambda match: ascii(match[0])[1:-1], text)
+    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
-def size_in_words(size: float) -> str:
+def format_size(size: float) -> str:
     """Return a number of bytes as people write it."""
     power = min(int(math.log10(max(size, 1))) // 3, len(_UNITS) - 1)
     return f"{size:,.0f} bytes" if power == 0 else f"{size / 1000**power:.1f} {_UNITS[power]}"
 
 
-def age_in_words(seconds: float) -> str:
+def format_age(seconds: float) -> str:
     """Return a duration as people write it, and as a command takes it: in its largest whole unit."""
     for length, unit in _AGES:
         if seconds >= length and seconds % length == 0:
@@ -65,7 +65,7 @@ def age_in_words(seconds: float) -> str:
     return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
 
 
-def about_in_words(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a duration that was measured, of which nobody needs more than two digits."""
     for length, unit in (*_AGES, (1, "s")):
         if seconds >= length:
@@ -74,17 +74,17 @@ def about_in_words(seconds: float) -> str:
     return f"{seconds:.2f} s"
 
 
-def counted(number: int, what: str, many: str | None = None) -> str:
+def pluralize(number: int, what: str, many: str | None = None) -> str:
     """Return a number and what is counted, in the form that goes with it."""
     return f"{number:,} {what if number == 1 else many or what + 's'}"
 
 
-def _quoted(word: str) -> str:
-    if not _NOT_SHOWN.search(word):
+def _quote(word: str) -> str:
+    if not _UNPRINTABLE.search(word):
         return shlex.quote(word)
     # As POSIX has it since 2024, and bash, zsh and ksh for longer.
-    return f"$'{_NOT_AS_IT_IS.sub(_escaped, word)}'"
+    return f"$'{_NEEDS_QUOTING.sub(_escape, word)}'"
 
 
-def _escaped(match: re.Match[str]) -> str:
+def _escape(match: re.Match[str]) -> str:
     return "".join(f"\\{byte:03o}" for byte in match[0].encode("utf-8", "surrogatepass"))

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sqlalchemy import Text, bindparam, text
 
 from session_store.database import schemas
-from session_store.interface.errors import clipped
-from session_store.maintenance.doctor.findings import Finding, Severity, about_in_words, counted, size_in_words
+from session_store.interface.errors import truncate
+from session_store.maintenance.doctor.findings import Finding, Severity, format_duration, format_size, pluralize
 from session_store.models.models import METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from session_store.maintenance.doctor.context import Examination
+    from session_store.maintenance.doctor.context import CheckContext
 
 LONG_SECS: Final = 600.0
 """A transaction that is open for longer has been forgotten, or is an export that others pay for."""
 
-_MOST_DEAD: Final = 10_000
-_MOST_DEAD_SHARE: Final = 0.2
+MAX_DEAD_ROWS: Final = 10_000
+MAX_DEAD_SHARE: Final = 0.2
 
 _SETTINGS: Final = {
     "fsync": "a crash of the machine may damage every table",
@@ -28,19 +28,19 @@ _SETTINGS: Final = {
     "synchronous_commit": "a crash loses what was acknowledged just before",
     "autovacuum": "what is deleted or updated piles up",
 }
-_ASK_SETTINGS: Final = text("""
+_SELECT_SETTINGS: Final = text("""
     SELECT name, setting, source FROM pg_settings
     WHERE name IN ('autovacuum', 'fsync', 'full_page_writes', 'synchronous_commit') ORDER BY name
 """)
-_ASK_SERVER: Final = text("""
+_SELECT_SERVER: Final = text("""
     SELECT current_setting('server_encoding') AS encoding, current_setting('server_version') AS version,
         pg_is_in_recovery() AS is_standby,
         has_function_privilege('pg_ls_waldir()', 'execute') AND NOT pg_is_in_recovery() AS may_see_wal
 """)
-_ASK_NAMES: Final = text("SELECT quote_ident(current_database()) AS base, quote_ident(session_user) AS role")
-_ASK_WAL: Final = text("SELECT CAST(coalesce(sum(size), 0) AS bigint) FROM pg_ls_waldir()")
+_SELECT_NAMES: Final = text("SELECT quote_ident(current_database()) AS base, quote_ident(session_user) AS role")
+_SELECT_WAL: Final = text("SELECT CAST(coalesce(sum(size), 0) AS bigint) FROM pg_ls_waldir()")
 
-_ASK_TRANSACTIONS: Final = text("""
+_SELECT_TRANSACTIONS: Final = text("""
     SELECT pid, state LIKE 'idle in transaction%' AS is_idle,
         backend_xmin IS NOT NULL OR backend_xid IS NOT NULL AS holds,
         CAST(extract(epoch FROM clock_timestamp() - xact_start) AS double precision) AS seconds
@@ -49,19 +49,19 @@ _ASK_TRANSACTIONS: Final = text("""
         AND backend_type IN ('client backend', 'walsender')
     ORDER BY xact_start
 """)
-_ASK_HIDDEN: Final = text("""
+_SELECT_HIDDEN: Final = text("""
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND query = '<insufficient privilege>'
 """)
-_ASK_PREPARED: Final = text("""
+_SELECT_PREPARED: Final = text("""
     SELECT gid, CAST(extract(epoch FROM clock_timestamp() - prepared) AS double precision) AS seconds
     FROM pg_prepared_xacts WHERE database = current_database() ORDER BY prepared
 """)
-_ASK_SLOTS: Final = text("""
+_SELECT_SLOTS: Final = text("""
     SELECT slot_name, age(xmin) AS transactions FROM pg_replication_slots
     WHERE NOT active AND xmin IS NOT NULL ORDER BY age(xmin) DESC
 """)
-_ASK_DEAD: Final = text("""
+_SELECT_DEAD_ROWS: Final = text("""
     SELECT n_dead_tup, n_live_tup,
         coalesce(greatest(last_vacuum, last_autovacuum) > clock_timestamp() - interval '5 minutes', false)
     FROM pg_stat_user_tables WHERE relid = to_regclass(:table)
@@ -79,11 +79,11 @@ _IDLE: Final = _Kind("transactions.idle", "is idle in", "it keeps its locks and 
 _LONG: Final = _Kind("transactions.long", "is at work in", "it may keep locks that others wait for")
 
 
-def check_server(asked: Examination) -> Iterator[Finding]:
+def check_server(context: CheckContext) -> Iterator[Finding]:
     """Look at what a PostgreSQL server promises."""
-    if asked.on_sqlite:
+    if context.on_sqlite:
         return
-    server = asked.db.execute(_ASK_SERVER).one()
+    server = context.db.execute(_SELECT_SERVER).one()
     kind = "a standby, which can only be read" if server.is_standby else "the one that is written to"
     yield Finding("server.version", Severity.INFO, f"PostgreSQL {server.version}, {kind}", server.version)
     if server.encoding == "UTF8":
@@ -91,95 +91,97 @@ def check_server(asked: Examination) -> Iterator[Finding]:
     else:
         message = f"the database is in {server.encoding}, not in UTF8: it refuses other text; make one that is"
         yield Finding("server.encoding", Severity.WARNING, message, server.encoding)
-    for name, setting, source in asked.db.execute(_ASK_SETTINGS):
+    for name, setting, source in context.db.execute(_SELECT_SETTINGS):
         if setting == "off":
             message = f"{name} is off ({source}): {_SETTINGS[name]}"
-            yield Finding(f"server.{name}", Severity.WARNING, message, setting, None, _turning_on(asked, name, source))
+            yield Finding(
+                f"server.{name}", Severity.WARNING, message, setting, None, _enable_command(context, name, source)
+            )
     if server.may_see_wal:
-        size = asked.db.execute(_ASK_WAL).scalar_one()
-        yield Finding("server.wal", Severity.INFO, f"the write-ahead log takes {size_in_words(size)}", size, "bytes")
+        size = context.db.execute(_SELECT_WAL).scalar_one()
+        yield Finding("server.wal", Severity.INFO, f"the write-ahead log takes {format_size(size)}", size, "bytes")
 
 
-def _turning_on(asked: Examination, name: str, source: str) -> str | None:
+def _enable_command(context: CheckContext, name: str, source: str) -> str | None:
     if source in {"database", "user", "database user"}:
-        of_whom = asked.db.execute(_ASK_NAMES).one()
+        of_whom = context.db.execute(_SELECT_NAMES).one()
         whose = {
             "database": f"DATABASE {of_whom.base}",
             "user": f"ROLE {of_whom.role}",
             "database user": f"ROLE {of_whom.role} IN DATABASE {of_whom.base}",
         }
-        return asked.psql(f"ALTER {whose[source]} RESET {name}")
+        return context.psql(f"ALTER {whose[source]} RESET {name}")
     if source in {"session", "client"}:
         return None  # whoever opened the connection said so
-    return asked.psql(f"ALTER SYSTEM SET {name} = on", "SELECT pg_reload_conf()")
+    return context.psql(f"ALTER SYSTEM SET {name} = on", "SELECT pg_reload_conf()")
 
 
-def check_transactions(asked: Examination) -> Iterator[Finding]:
+def check_transactions(context: CheckContext) -> Iterator[Finding]:
     """Look for transactions that somebody has left open, which keeps PostgreSQL from removing what was deleted."""
-    if asked.on_sqlite:
+    if context.on_sqlite:
         return
-    longest = min(asked.stuck_secs, LONG_SECS)
+    longest = min(context.stuck_secs, LONG_SECS)
     of_kind: dict[_Kind, list[Any]] = {}
-    for row in asked.db.execute(_ASK_TRANSACTIONS):
+    for row in context.db.execute(_SELECT_TRANSACTIONS):
         if row.seconds > longest:
             of_kind.setdefault(_HOLDS if row.holds else _IDLE if row.is_idle else _LONG, []).append(row)
     for (check, what, meaning), rows in of_kind.items():
         oldest = rows[0]
-        others = f", and {counted(len(rows) - 1, 'other')}" if len(rows) > 1 else ""
+        others = f", and {pluralize(len(rows) - 1, 'other')}" if len(rows) > 1 else ""
         doing = ", idle" if oldest.is_idle and what != "is idle in" else ""
         message = (
-            f"process {oldest.pid}{others} {what} a transaction that began {about_in_words(oldest.seconds)} ago"
+            f"process {oldest.pid}{others} {what} a transaction that began {format_duration(oldest.seconds)} ago"
             f"{doing}: {meaning}"
         )
-        command = asked.psql(*(f"SELECT pg_terminate_backend({row.pid})" for row in rows))
+        command = context.psql(*(f"SELECT pg_terminate_backend({row.pid})" for row in rows))
         yield Finding(check, Severity.WARNING, message, round(oldest.seconds, 3), "seconds", command)
-    hidden = asked.db.execute(_ASK_HIDDEN).scalar_one()
+    hidden = context.db.execute(_SELECT_HIDDEN).scalar_one()
     if hidden:
-        message = f"{counted(hidden, 'connection')} of other roles hidden from this one: one in pg_monitor sees them"
+        message = f"{pluralize(hidden, 'connection')} of other roles hidden from this one: one in pg_monitor sees them"
         yield Finding("transactions.hidden", Severity.INFO, message, hidden, "connections")
-    yield from _prepared(asked, longest)
-    yield from _slots(asked)
+    yield from _prepared(context, longest)
+    yield from _slots(context)
 
 
-def _prepared(asked: Examination, longest: float) -> Iterator[Finding]:
-    old = [row for row in asked.db.execute(_ASK_PREPARED) if row.seconds > longest]
+def _prepared(context: CheckContext, longest: float) -> Iterator[Finding]:
+    old = [row for row in context.db.execute(_SELECT_PREPARED) if row.seconds > longest]
     if old:
         message = (
-            f"{counted(len(old), 'prepared transaction')}, {clipped(old[0].gid)} since "
-            f"{about_in_words(old[0].seconds)}: its locks stay, and no vacuum removes what was deleted since"
+            f"{pluralize(len(old), 'prepared transaction')}, {truncate(old[0].gid)} since "
+            f"{format_duration(old[0].seconds)}: its locks stay, and no vacuum removes what was deleted since"
         )
-        command = asked.psql(*(f"ROLLBACK PREPARED {_literal(row.gid)}" for row in old))
+        command = context.psql(*(f"ROLLBACK PREPARED {_literal(row.gid)}" for row in old))
         yield Finding("transactions.prepared", Severity.WARNING, message, len(old), "transactions", command)
 
 
-def _slots(asked: Examination) -> Iterator[Finding]:
-    slots = asked.db.execute(_ASK_SLOTS).all()
+def _slots(context: CheckContext) -> Iterator[Finding]:
+    slots = context.db.execute(_SELECT_SLOTS).all()
     if slots:
         message = (
-            f"{counted(len(slots), 'replication slot')} that nobody uses, {clipped(slots[0].slot_name)} for "
-            f"{counted(slots[0].transactions, 'transaction')}: no vacuum removes what was deleted since"
+            f"{pluralize(len(slots), 'replication slot')} that nobody uses, {truncate(slots[0].slot_name)} for "
+            f"{pluralize(slots[0].transactions, 'transaction')}: no vacuum removes what was deleted since"
         )
-        command = asked.psql(*(f"SELECT pg_drop_replication_slot({_literal(row.slot_name)})" for row in slots))
+        command = context.psql(*(f"SELECT pg_drop_replication_slot({_literal(row.slot_name)})" for row in slots))
         yield Finding("transactions.slots", Severity.WARNING, message, len(slots), "slots", command)
 
 
-def check_dead_rows(asked: Examination) -> Iterator[Finding]:
+def check_dead_rows(context: CheckContext) -> Iterator[Finding]:
     """Count what was deleted or replaced and still takes room."""
-    if asked.on_sqlite:
+    if context.on_sqlite:
         return
     for table in METADATA.tables:
-        name = schemas.qualified(table, asked.schema)
-        row = asked.db.execute(_ASK_DEAD, {"table": name}).one_or_none()
+        name = schemas.qualified_name(table, context.schema)
+        row = context.db.execute(_SELECT_DEAD_ROWS, {"table": name}).one_or_none()
         if row is None:
             continue
         dead, live, is_recent = row
-        message = f"{table} has {counted(dead, 'dead row')} beside {counted(live, 'living one')}"
+        message = f"{table} has {pluralize(dead, 'dead row')} beside {pluralize(live, 'living one')}"
         # One that has just been vacuumed is busy, or somebody holds a snapshot, which is told by itself.
-        if is_recent or dead < _MOST_DEAD or dead < _MOST_DEAD_SHARE * live:
+        if is_recent or dead < MAX_DEAD_ROWS or dead < MAX_DEAD_SHARE * live:
             yield Finding("server.dead_rows", Severity.INFO, message, dead, "rows")
         else:
             message += ": autovacuum is behind, and reads go through all of them"
-            yield Finding("server.dead_rows", Severity.WARNING, message, dead, "rows", asked.command("vacuum"))
+            yield Finding("server.dead_rows", Severity.WARNING, message, dead, "rows", context.command("vacuum"))
 
 
 def _literal(value: str) -> str:

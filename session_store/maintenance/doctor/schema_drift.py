@@ -15,7 +15,7 @@ from session_store.models.models import METADATA, SESSIONS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from session_store.maintenance.doctor.context import Examination
+    from session_store.maintenance.doctor.context import CheckContext
 
 _DIFFERS: Final = {
     "missing": (Severity.ERROR, ": calls that need it fail, and only a backup has it"),
@@ -27,54 +27,56 @@ _DIFFERS: Final = {
 """What a difference means that no command mends."""
 
 
-def no_tables(asked: Examination) -> Finding:
+def no_tables(context: CheckContext) -> Finding:
     """Say that there is nothing to look at, or only a part of it."""
-    where = "" if asked.schema is None else f" in the schema {asked.schema!a}"
-    left = [name for name in METADATA.tables if inspect(asked.db).has_table(name, asked.schema)]
+    where = "" if context.schema is None else f" in the schema {context.schema!a}"
+    left = [name for name in METADATA.tables if inspect(context.db).has_table(name, context.schema)]
     if left:
         # Not one for `upgrade`, which would find nothing to do.
         message = f"{' and '.join(left)} are there{where} without {SESSIONS.name}: calls fail, and only a backup has it"
         return Finding("schema.tables", Severity.ERROR, message)
     message = f"there are no tables of session_store{where}"
-    return Finding("schema.tables", Severity.ERROR, message, command=asked.command("upgrade"))
+    return Finding("schema.tables", Severity.ERROR, message, command=context.command("upgrade"))
 
 
-def check_schema(asked: Examination) -> Iterator[Finding]:
+def check_schema(context: CheckContext) -> Iterator[Finding]:
     """Compare the tables with those this package needs."""
-    revision = revisions.current(asked.db)
-    yield _told(asked, revision)
+    revision = revisions.current(context.db)
+    yield _describe_revision(context, revision)
     if revision is not None and revision != revisions.HEAD:
         # What an older one does not have, and a newer one has otherwise, is not missing.
         return
-    mend = asked.command("mend", "schema")
+    repair = context.command("repair", "schema")
     restorable = set()
-    references = [str(reference.name) for reference in missing_objects.missing_references(asked.db, asked.schema)]
+    references = [str(reference.name) for reference in missing_objects.missing_references(context.db, context.schema)]
     for kind, names, meaning in (
-        ("index", missing_objects.missing_indexes(asked.db, asked.schema), "what it served reads the whole table"),
-        ("view", missing_objects.missing_views(asked.db, asked.schema), "queries and reports that read it fail"),
+        ("index", missing_objects.missing_indexes(context.db, context.schema), "what it served reads the whole table"),
+        ("view", missing_objects.missing_views(context.db, context.schema), "queries and reports that read it fail"),
         ("reference", references, "a session that SQL deletes leaves its entries behind"),
     ):
         for name in names:
             restorable.add(name)
-            yield Finding(f"schema.{kind}", Severity.WARNING, f"{kind} {name} is missing: {meaning}", name, kind, mend)
-    with schemas.search_path(asked.db, asked.schema):
-        others = differences(asked.db)
+            yield Finding(
+                f"schema.{kind}", Severity.WARNING, f"{kind} {name} is missing: {meaning}", name, kind, repair
+            )
+    with schemas.use_schema(context.db, context.schema):
+        others = differences(context.db)
     for difference in others:
         if difference.name not in restorable:
-            severity, meaning = _DIFFERS["fk" if difference.kind == "fk" else difference.how]
-            message = f"{difference.in_words}{meaning}"
+            severity, meaning = _DIFFERS["fk" if difference.kind == "fk" else difference.change]
+            message = f"{difference.description}{meaning}"
             yield Finding("schema.difference", severity, message, difference.name, difference.kind)
 
 
-def _told(asked: Examination, revision: str | None) -> Finding:
+def _describe_revision(context: CheckContext, revision: str | None) -> Finding:
     needed = f"this package needs {revisions.HEAD}"
     if revision is None:
-        if revisions.is_unrecorded(asked.db):
+        if revisions.is_unrecorded(context.db):
             return Finding(
                 "schema.version_table",
                 Severity.ERROR,
                 "no version table says which revision the tables have: the next upgrade cannot tell what to do",
-                command=asked.command("mend", "schema"),
+                command=context.command("repair", "schema"),
             )
         return Finding(
             "schema.revision",
@@ -83,7 +85,7 @@ def _told(asked: Examination, revision: str | None) -> Finding:
         )
     if revision < revisions.HEAD:
         message = f"the revision is {revision}, {needed}: some calls fail"
-        return Finding("schema.revision", Severity.ERROR, message, revision, command=asked.command("upgrade"))
+        return Finding("schema.revision", Severity.ERROR, message, revision, command=context.command("upgrade"))
     if revision > revisions.HEAD:
         return Finding(
             "schema.revision",
@@ -92,5 +94,5 @@ def _told(asked: Examination, revision: str | None) -> Finding:
             revision,
             command="pip install --upgrade session-store",
         )
-    table = revisions.version_table(asked.db)
+    table = revisions.version_table(context.db)
     return Finding("schema.revision", Severity.INFO, f"the revision is {revision}, by {table!a}", revision)

@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from session_store.database import storage
-from session_store.maintenance.doctor.findings import Finding, Severity, size_in_words
+from session_store.maintenance.doctor.findings import Finding, Severity, format_size
 from session_store.models.models import METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from session_store.maintenance.doctor.context import Examination
+    from session_store.maintenance.doctor.context import CheckContext
 
 
-def check_sizes(asked: Examination) -> Iterator[Finding]:
+def check_sizes(context: CheckContext) -> Iterator[Finding]:
     """Say what all of it takes, and where that can be told each table with its indexes."""
-    total = storage.size(asked.db, METADATA.tables, asked.schema)
-    of_what = "the file and its log take" if asked.on_sqlite else "the three tables and their indexes take"
-    yield Finding("sizes.total", Severity.INFO, f"{of_what} {size_in_words(total)}", total, "bytes")
-    if asked.quick and asked.on_sqlite:
+    total = storage.total_size(context.db, METADATA.tables, context.schema)
+    of_what = "the file and its log take" if context.on_sqlite else "the three tables and their indexes take"
+    yield Finding("sizes.total", Severity.INFO, f"{of_what} {format_size(total)}", total, "bytes")
+    if context.quick and context.on_sqlite:
         return
-    for table, size in storage.sizes(asked.db, METADATA.tables, asked.schema).items():
-        message = f"{table} takes {size_in_words(size)} with its indexes"
+    for table, size in storage.table_sizes(context.db, METADATA.tables, context.schema).items():
+        message = f"{table} takes {format_size(size)} with its indexes"
         yield Finding(f"sizes.{table.removeprefix('session_store_')}", Severity.INFO, message, size, "bytes")

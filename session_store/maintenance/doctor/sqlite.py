@@ -8,90 +8,90 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from session_store.database import storage
-from session_store.database.engines import JOURNAL_SIZE_LIMIT, Unchanging
-from session_store.maintenance.doctor.findings import Finding, Severity, size_in_words
+from session_store.database.engines import JOURNAL_SIZE_LIMIT, ImmutableConnection
+from session_store.maintenance.doctor.findings import Finding, Severity, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Connection
 
-    from session_store.maintenance.doctor.context import Examination
+    from session_store.maintenance.doctor.context import CheckContext
 
-_OF_A_CONNECTION: Final = {
+_CONNECTION_PRAGMAS: Final = {
     "foreign_keys": "a session deleted by SQL leaves its messages behind",
     "busy_timeout": "who meets another writer fails at once",
     "synchronous": "a loss of power may damage the file",
 }
 """What each means if it is 0."""
-_IN_THE_HOSTS_CODE: Final = "session_store.configure_sqlite(engine) sets it"
-_MOST_FREE_BYTES: Final = 16 * 1024 * 1024
-_MOST_FREE_SHARE: Final = 0.25
-_LEAST_ROOM: Final = 100_000_000
+_CONFIGURE_IN_CODE: Final = "session_store.configure_sqlite(engine) sets it"
+_MAX_FREE_BYTES: Final = 16 * 1024 * 1024
+_MAX_FREE_SHARE: Final = 0.25
+_MIN_DISK_SPACE: Final = 100_000_000
 _LOCKS: Final = Path("/proc/locks")
 _READING: Final = range(123, 128)
 """The bytes of the log's index that readers lock: https://www.sqlite.org/walformat.html#wal_locks"""
 
 
-def check_file(asked: Examination) -> Iterator[Finding]:
+def check_file(context: CheckContext) -> Iterator[Finding]:
     """Look at the file of a SQLite database, and at its log."""
-    if not asked.on_sqlite:
+    if not context.on_sqlite:
         return
-    yield _journal_mode(asked)
-    if asked.is_hosts:
-        yield from _connection(asked.db)
-    yield _free_pages(asked)
-    file = storage.file_of(asked.db)
+    yield _journal_mode(context)
+    if context.is_external:
+        yield from _connection(context.db)
+    yield _free_pages(context)
+    file = storage.database_file(context.db)
     if file is None:
         return
-    yield _log(asked, Path(f"{file}-wal"))
+    yield _check_wal(context, Path(f"{file}-wal"))
     yield _disk(file)
 
 
-def _journal_mode(asked: Examination) -> Finding:
+def _journal_mode(context: CheckContext) -> Finding:
     check = "sqlite.journal_mode"
-    is_unchanging = "immutable=" in str(asked.db.engine.url)
-    if is_unchanging or isinstance(asked.db.connection.driver_connection, Unchanging):
+    is_unchanging = "immutable=" in str(context.db.engine.url)
+    if is_unchanging or isinstance(context.db.connection.driver_connection, ImmutableConnection):
         return Finding(check, Severity.INFO, "nobody can write here, so nothing is known of how the file is written")
-    mode = str(asked.db.exec_driver_sql("PRAGMA journal_mode").scalar_one())
-    if storage.has_log(asked.db):
+    mode = str(context.db.exec_driver_sql("PRAGMA journal_mode").scalar_one())
+    if storage.uses_wal(context.db):
         return Finding(check, Severity.INFO, f"the journal mode is {mode}", mode)
     message = f"the journal mode is {mode}, not wal: readers and the writer wait for each other"
-    return Finding(check, Severity.WARNING, message, mode, command=asked.command("mend", "pragmas"))
+    return Finding(check, Severity.WARNING, message, mode, command=context.command("repair", "pragmas"))
 
 
 def _connection(db: Connection) -> Iterator[Finding]:
-    for pragma, meaning in _OF_A_CONNECTION.items():
-        value = storage.pragma(db, pragma)
+    for pragma, meaning in _CONNECTION_PRAGMAS.items():
+        value = storage.read_pragma(db, pragma)
         check = f"sqlite.{pragma}"
         if value:
             yield Finding(check, Severity.INFO, f"{pragma} is {value} on this connection", value)
         else:
-            message = f"{pragma} is {value} on this connection: {meaning}; {_IN_THE_HOSTS_CODE}"
+            message = f"{pragma} is {value} on this connection: {meaning}; {_CONFIGURE_IN_CODE}"
             yield Finding(check, Severity.WARNING, message, value)
 
 
-def _free_pages(asked: Examination) -> Finding:
+def _free_pages(context: CheckContext) -> Finding:
     pages, free, size, cuts = (
-        storage.pragma(asked.db, name) for name in ("page_count", "freelist_count", "page_size", "auto_vacuum")
+        storage.read_pragma(context.db, name) for name in ("page_count", "freelist_count", "page_size", "auto_vacuum")
     )
     check, figure, unit = "sqlite.free_pages", free * size, "bytes"
-    message = f"{size_in_words(figure)} of {size_in_words(pages * size)} in the file are free"
-    if figure < _MOST_FREE_BYTES or free < _MOST_FREE_SHARE * pages:
+    message = f"{format_size(figure)} of {format_size(pages * size)} in the file are free"
+    if figure < _MAX_FREE_BYTES or free < _MAX_FREE_SHARE * pages:
         return Finding(check, Severity.INFO, message, figure, unit)
-    command = asked.command("vacuum", *([] if cuts else ["--full"]))
+    command = context.command("vacuum", *([] if cuts else ["--full"]))
     return Finding(check, Severity.WARNING, f"{message}: nobody else can use them", figure, unit, command)
 
 
-def _log(asked: Examination, log: Path) -> Finding:
+def _check_wal(context: CheckContext, log: Path) -> Finding:
     size = log.stat().st_size if log.exists() else 0
-    check, message = "sqlite.log", f"the write-ahead log takes {size_in_words(size)}"
+    check, message = "sqlite.log", f"the write-ahead log takes {format_size(size)}"
     if size <= JOURNAL_SIZE_LIMIT:
         return Finding(check, Severity.INFO, message, size, "bytes")
     readers = sorted(_readers(log) - {os.getpid()})
     of_whom = f", now {', '.join(f'process {reader}' for reader in readers)}" if readers else ""
     message += f" and every read goes through it: a reader that does not end keeps it from being emptied{of_whom}"
-    return Finding(check, Severity.WARNING, message, size, "bytes", asked.command("vacuum"))
+    return Finding(check, Severity.WARNING, message, size, "bytes", context.command("vacuum"))
 
 
 def _readers(log: Path) -> set[int]:
@@ -116,8 +116,8 @@ def _readers(log: Path) -> set[int]:
 
 def _disk(file: str) -> Finding:
     free = shutil.disk_usage(Path(file).resolve().parent).free
-    message = f"the disk of the file has room for {size_in_words(free)}"
-    if free >= _LEAST_ROOM:
+    message = f"the disk of the file has room for {format_size(free)}"
+    if free >= _MIN_DISK_SPACE:
         return Finding("sqlite.disk", Severity.INFO, message, free, "bytes")
     message += ": when it is full every write fails; nothing that was acknowledged is lost"
     return Finding("sqlite.disk", Severity.WARNING, message, free, "bytes")

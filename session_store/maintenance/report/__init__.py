@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from session_store.analytics.filters import period_of
+from session_store.analytics.filters import period_start
 from session_store.analytics.views import MESSAGES_V1
-from session_store.database.connections import reading
+from session_store.database.connections import read_snapshot
 from session_store.interface.errors import InvalidQuery, StoreError
 from session_store.maintenance.report import data, rendering
-from session_store.models.validation import identifier, moment, not_a
+from session_store.models.validation import aware_datetime, identifier, type_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,11 +62,11 @@ def page(  # noqa: PLR0913 - no other names than these
         StoreUnavailable: The database cannot be reached.
     """
     if not isinstance(title, str):
-        raise InvalidQuery(not_a(title, "title", "a str"))
-    period_of(MESSAGES_V1.c.created_at, None, tz)
-    about = data.About(
-        since=None if since is None else moment(since, "since"),
-        until=None if until is None else moment(until, "until"),
+        raise InvalidQuery(type_error(title, "title", "a str"))
+    period_start(MESSAGES_V1.c.created_at, None, tz)
+    about = data.ReportOptions(
+        since=None if since is None else aware_datetime(since, "since"),
+        until=None if until is None else aware_datetime(until, "until"),
         tz=tz,
         owner=None if owner is None else identifier(owner, "owner"),
         prices=prices,
@@ -74,12 +74,12 @@ def page(  # noqa: PLR0913 - no other names than these
     if about.since is not None and about.until is not None and about.since >= about.until:
         problem = f"since must be before until: {about.since.isoformat()} is not before {about.until.isoformat()}"
         raise InvalidQuery(problem)
-    made = datetime.now(UTC) if made_at is None else moment(made_at, "made_at")
+    made = datetime.now(UTC) if made_at is None else aware_datetime(made_at, "made_at")
     _require("jinja2", "Jinja2")
     _require("vl_convert", "vl-convert-python")
-    with reading(bind, schema) as db:
+    with read_snapshot(bind, schema) as db:
         found = data.read(db, about)
-    return rendering.rendered(found, about, title, made)
+    return rendering.render(found, about, title, made)
 
 
 def _require(module: str, library: str) -> None:

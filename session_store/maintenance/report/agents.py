@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from session_store.maintenance.report import axes, formatting
 from session_store.maintenance.report.charts import Series
-from session_store.maintenance.report.data import COLOURS
+from session_store.maintenance.report.data import COLORS
 from session_store.maintenance.report.view_models import (
-    NOTHING,
+    NO_DATA,
     Section,
     Table,
     cost,
     count,
     duration,
-    foreign,
     name,
     ranking,
     share,
+    stored_text,
 )
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from session_store.analytics import Price
-    from session_store.maintenance.report.data import Figures
+    from session_store.maintenance.report.data import ReportData
     from session_store.maintenance.report.timeline import Timeline
 
 _NO_TURNS: Final = "No turn has ended: nobody set the state of a session to running, and then to another one."
 
 
-def turns(found: Figures, over: Timeline) -> Section:
+def turns_section(found: ReportData, over: Timeline) -> Section:
     """Tell how long turns take."""
     rows = found.turns
     if not found.all_turns.ended:
@@ -51,7 +51,7 @@ def turns(found: Figures, over: Timeline) -> Section:
     return Section("turns", "Turns", f"Half of them ended {_within(found.all_turns)}.", [chart])
 
 
-def responses(found: Figures, over: Timeline) -> Section:
+def responses_section(found: ReportData, over: Timeline) -> Section:
     """Tell how long users wait."""
     rows = found.responses
     if not rows:
@@ -70,12 +70,12 @@ def responses(found: Figures, over: Timeline) -> Section:
     return Section("responses", "Response times", f"Half of them {_within(found.all_responses)}.", [chart])
 
 
-def errors(found: Figures, over: Timeline) -> Section:
+def errors_section(found: ReportData, over: Timeline) -> Section:
     """Tell how many turns fail."""
     rows, every = found.turns, found.all_turns
     if not every.ended:
         return Section("errors", "Errors", _NO_TURNS, [])
-    ended = f"the {formatting.count(every.ended)} turns that ended"
+    ended = f"the {formatting.format_count(every.ended)} turns that ended"
     if not every.errors:
         return Section("errors", "Errors", f"None of {ended} failed.", [])
     table = over.table(
@@ -89,38 +89,40 @@ def errors(found: Figures, over: Timeline) -> Section:
     failed = [Series("failed", "bad", over.values(rows, attrgetter("errors")))]
     rate = [Series("rate", "bad", over.values(rows, attrgetter("error_rate")))]
     drawn = [
-        over.bars("Turns that failed", failed, axes.counted, table),
-        over.bars("Share of those that ended", rate, axes.shared, table),
+        over.bars("Turns that failed", failed, axes.count_scale, table),
+        over.bars("Share of those that ended", rate, axes.share_scale, table),
     ]
-    return Section("errors", "Errors", f"{formatting.count(every.errors)} of {ended} did so in state error.", drawn)
+    return Section(
+        "errors", "Errors", f"{formatting.format_count(every.errors)} of {ended} did so in state error.", drawn
+    )
 
 
-def tokens(found: Figures, over: Timeline, prices: Mapping[str, Price] | None) -> Section:
+def tokens_section(found: ReportData, over: Timeline, prices: Mapping[str, Price] | None) -> Section:
     """Tell which models took and gave how many tokens."""
     models = found.models
     if not models.rows:
         return Section("tokens", "Tokens", "No payload says how many tokens were used.", [])
-    names = [_model(row) for row in models.rows[:COLOURS]]
-    colours = [f"series-{number}" for number in range(1, COLOURS + 1)][: len(names)]
+    names = [_model(row) for row in models.rows[:COLORS]]
+    colours = [f"series-{number}" for number in range(1, COLORS + 1)][: len(names)]
     if models.names > len(names):
-        names.append(formatting.number(models.names - len(names), "other"))
+        names.append(formatting.pluralize(models.names - len(names), "other"))
         colours.append("series-other")
     series = [
-        Series(model, colour, over.values([row for row in found.tokens if row.place == place], _tokens_of))
+        Series(model, colour, over.values([row for row in found.tokens if row.place == place], _token_cells))
         for place, (model, colour) in enumerate(zip(names, colours, strict=True))
     ]
-    over_time = over.bars("Tokens, taken and given", series, axes.counted, over.table_of(series, found.tokens))
-    rows = [(_model(row), _tokens_of(row), formatting.short(_tokens_of(row))) for row in models.rows]
+    over_time = over.bars("Tokens, taken and given", series, axes.count_scale, over.table_of(series, found.tokens))
+    rows = [(_model(row), _token_cells(row), formatting.format_short(_token_cells(row))) for row in models.rows]
     by_model = ranking("Tokens by model", rows, "series-1", _table_of_models(found, prices), models)
-    says = f"{formatting.number(models.amount, 'token')} of {formatting.number(models.names, 'model')}."
+    says = f"{formatting.pluralize(models.amount, 'token')} of {formatting.pluralize(models.names, 'model')}."
     return Section("tokens", "Tokens", says, [over_time, by_model])
 
 
-def _table_of_models(found: Figures, prices: Mapping[str, Price] | None) -> Table:
+def _table_of_models(found: ReportData, prices: Mapping[str, Price] | None) -> Table:
     models = found.models
     rows = [
         [
-            name("not named") if row.model is None else foreign(row.model),
+            name("not named") if row.model is None else stored_text(row.model),
             *map(count, (row.messages, row.input_tokens, row.output_tokens)),
             *([] if prices is None else [cost(row.cost)]),
         ]
@@ -129,38 +131,39 @@ def _table_of_models(found: Figures, prices: Mapping[str, Price] | None) -> Tabl
     others = models.names - len(rows)
     if others:
         left = [_sum(found.tokens, which) - _sum(models.rows, which) for which in ("input_tokens", "output_tokens")]
-        costs = [] if prices is None else [NOTHING]
-        rows.append([name(formatting.number(others, "other")), NOTHING, *map(count, left), *costs])
+        costs = [] if prices is None else [NO_DATA]
+        rows.append([name(formatting.pluralize(others, "other")), NO_DATA, *map(count, left), *costs])
     columns = ["model", "messages", "tokens in", "tokens out", *([] if prices is None else ["cost"])]
     return Table(columns, rows)
 
 
-def tools(found: Figures) -> Section:
+def tools_section(found: ReportData) -> Section:
     """Tell which tools are called."""
     called = found.tools
     if not called.rows:
         return Section("tools", "Tools", "No tool was called.", [])
-    rows = [[foreign(row.name), count(row.calls), count(row.sessions)] for row in called.rows]
+    rows = [[stored_text(row.name), count(row.calls), count(row.sessions)] for row in called.rows]
     others = called.names - len(rows)
     if others:
         rows.append(
-            [name(formatting.number(others, "other")), count(called.amount - _sum(called.rows, "calls")), NOTHING]
+            [name(formatting.pluralize(others, "other")), count(called.amount - _sum(called.rows, "calls")), NO_DATA]
         )
-    drawn = [(formatting.legible(row.name), row.calls, formatting.count(row.calls)) for row in called.rows]
+    drawn = [(formatting.escape_text(row.name), row.calls, formatting.format_count(row.calls)) for row in called.rows]
     chart = ranking("Calls by tool", drawn, "series-3", Table(["tool", "calls", "sessions"], rows), called)
-    says = f"{formatting.number(called.amount, 'call')} of {formatting.number(called.names, 'tool')}."
+    says = f"{formatting.pluralize(called.amount, 'call')} of {formatting.pluralize(called.names, 'tool')}."
     return Section("tools", "Tools", says, [chart])
 
 
 def _within(row: Row[Any]) -> str:
-    return f"within {formatting.duration(row.median_seconds)}, 95 of 100 within {formatting.duration(row.p95_seconds)}"
+    median, p95 = formatting.format_duration(row.median_seconds), formatting.format_duration(row.p95_seconds)
+    return f"within {median}, 95 of 100 within {p95}"
 
 
 def _model(row: Row[Any]) -> str:
-    return "not named" if row.model is None else formatting.legible(row.model)
+    return "not named" if row.model is None else formatting.escape_text(row.model)
 
 
-def _tokens_of(row: Row[Any]) -> int:
+def _token_cells(row: Row[Any]) -> int:
     return int(row.input_tokens + row.output_tokens)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from session_store.database.time_functions import Unit
 
-MOST_PERIODS: Final = 240
+MAX_PERIODS: Final = 240
 """More would be thinner than a line, and the page too long."""
 
 _DURATIONS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
@@ -52,24 +52,24 @@ class Scale(NamedTuple):
     start: float = 0
 
 
-def counted(most: float) -> Scale:
+def count_scale(most: float) -> Scale:
     """Return the scale of a number of things."""
     # Not 5,000 beside 10 k.
-    say = formatting.short if most < formatting.SHORT_FROM else formatting.shortened
+    say = formatting.format_short if most < formatting.SHORT_FROM else formatting.shortened
     return _scale(most, max(1, _step(most)), say)
 
 
-def sized(most: float) -> Scale:
+def size_scale(most: float) -> Scale:
     """Return the scale of bytes."""
-    return _scale(most, max(1, _step(most)), formatting.size)
+    return _scale(most, max(1, _step(most)), formatting.format_size)
 
 
-def shared(most: float) -> Scale:
+def share_scale(most: float) -> Scale:
     """Return the scale of a part of one."""
     return _scale(most, min(0.25, max(0.001, _step(most))), lambda part: f"{part * 100:.3g}%")
 
 
-def lasting(seconds: Sequence[float], usual: float) -> Scale:
+def duration_scale(seconds: Sequence[float], usual: float) -> Scale:
     """Return the scale of seconds: where a few are so long that the usual ones would be nothing, each step is tenfold.
 
     Args:
@@ -84,14 +84,14 @@ def lasting(seconds: Sequence[float], usual: float) -> Scale:
     else:
         days = 86_400 * _step(most / 86_400)
         step = next((float(step) for step in _DURATIONS if most <= step * _INTERVALS), days)
-    return _scale(most, step, formatting.duration)
+    return _scale(most, step, formatting.format_duration)
 
 
 def _tenfold(least: float, most: float) -> Scale:
     first = max(0, bisect_right(_TENFOLD, least) - 1)
     last = min(bisect_left(_TENFOLD, most), len(_TENFOLD) - 1)
     return Scale(
-        _TENFOLD[last], {step: formatting.duration(step) for step in _TENFOLD[first : last + 1]}, _TENFOLD[first]
+        _TENFOLD[last], {step: formatting.format_duration(step) for step in _TENFOLD[first : last + 1]}, _TENFOLD[first]
     )
 
 
@@ -116,19 +116,19 @@ class Periods(NamedTuple):
     number: int
 
     @classmethod
-    def of(cls, unit: Unit, first: date, last: date) -> Periods:
+    def covering(cls, unit: Unit, first: date, last: date) -> Periods:
         """Return those from the first one to the last."""
         return cls(unit, first, cls(unit, first, 0).place(last) + 1)
 
     def latest(self) -> Periods:
         """Return the last of them, if they are more than can be drawn."""
-        left_out = self.number - MOST_PERIODS
+        left_out = self.number - MAX_PERIODS
         if left_out <= 0:
             return self
         if self.unit == "month":
             year, month = divmod(_months(self.first) + left_out, _MONTHS_OF_A_YEAR)
-            return Periods(self.unit, date(year, month + 1, 1), MOST_PERIODS)
-        return Periods(self.unit, self.first + left_out * _LENGTHS[self.unit], MOST_PERIODS)
+            return Periods(self.unit, date(year, month + 1, 1), MAX_PERIODS)
+        return Periods(self.unit, self.first + left_out * _LENGTHS[self.unit], MAX_PERIODS)
 
     def place(self, when: date) -> int:
         """Return which period this is, the first one being 0."""

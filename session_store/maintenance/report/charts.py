@@ -24,7 +24,7 @@ _TICKS: Final = {_WIDE: 9, _NARROW: 5}
 _ROW: Final = 36
 _BAR: Final = {"type": "bar", "height": 9, "yOffset": 9}
 _WORDS: Final[dict[str, Any]] = {"type": "text", "dy": -6, "baseline": "middle", "fontSize": 14}
-_ROOM_OF_A_NUMBER: Final = 80
+_NUMBER_WIDTH: Final = 80
 _NARROWEST_WITH_GAPS: Final = 5.0
 """A bar of fewer pixels touches the next one."""
 _GAP: Final = 0.12
@@ -57,17 +57,17 @@ class Series(NamedTuple):
     """What one colour stands for, and its value in each period that has one."""
 
     name: str
-    colour: str
+    color: str
     values: dict[int, float]
 
 
 class Bar(NamedTuple):
-    """A name, a number, and what that says; ``colour`` is a variable of the page."""
+    """A name, a number, and what that says; ``color`` is a variable of the page."""
 
     name: str
     amount: float
     says: str
-    colour: str
+    color: str
 
 
 class Svg(NamedTuple):
@@ -102,7 +102,7 @@ def bars(series: Sequence[Series], periods: Periods, scale: Scale) -> Svg | None
                 "x2": {"field": "end"},
                 "y": _y(scale),
                 "y2": {"field": "low"},
-                "color": _colours(series),
+                "color": _color_scale(series),
             },
         }
 
@@ -127,7 +127,7 @@ def lines(series: Sequence[Series], periods: Periods, scale: Scale) -> Svg | Non
         # A value between two gaps would be a line of no length.
         dots = {} if width / periods.number >= _NARROWEST_WITH_GAPS else {"transform": [{"filter": "datum.alone"}]}
         return {
-            "encoding": {"x": _x("x", periods, width), "y": _y(scale), "color": _colours(series)},
+            "encoding": {"x": _x("x", periods, width), "y": _y(scale), "color": _color_scale(series)},
             "layer": [
                 {"mark": {"type": "line", "strokeWidth": 2, "interpolate": "monotone"}},
                 {"mark": {"type": "point", "size": 22, "filled": True, "opacity": 1}, **dots},
@@ -144,17 +144,17 @@ def ranking(bars: Sequence[Bar]) -> Svg:
 
     def drawn(width: int) -> str:
         # Not cut off by what draws: it would cut through characters beyond the first 65,536, and fail.
-        room = (width - _ROOM_OF_A_NUMBER) / _WORDS["fontSize"]
+        room = (width - _NUMBER_WIDTH) / _WORDS["fontSize"]
         rows = [
             {
                 **bar._asdict(),
                 "place": place,
-                "name": formatting.fitting(bar.name, room),
-                "colour": f"var(--{bar.colour})",
+                "name": formatting.truncate_to_width(bar.name, room),
+                "colour": f"var(--{bar.color})",
             }
             for place, bar in enumerate(bars)
         ]
-        return _drawn(
+        return _render(
             {
                 "data": {"values": rows},
                 "width": width,
@@ -190,7 +190,7 @@ def _over_time(rows: list[dict[str, Any]], marks: Callable[[int], dict[str, Any]
         return None
 
     def drawn(width: int) -> str:
-        return _drawn(
+        return _render(
             {
                 "data": {"values": rows},
                 "width": width,
@@ -229,13 +229,13 @@ def _labels(ticks: Mapping[float, str]) -> str:
     return f"{json.dumps(said)}[datum.value]"
 
 
-def _colours(series: Sequence[Series]) -> dict[str, Any]:
+def _color_scale(series: Sequence[Series]) -> dict[str, Any]:
     places = list(range(len(series)))
-    colours = [f"var(--{each.colour})" for each in series]
+    colours = [f"var(--{each.color})" for each in series]
     return {"field": "s", "type": "ordinal", "scale": {"domain": places, "range": colours}, "legend": None}
 
 
-def _drawn(chart: dict[str, Any]) -> str:
+def _render(chart: dict[str, Any]) -> str:
     import vl_convert  # noqa: PLC0415 - an extra
 
     spec = {"$schema": "https://vega.github.io/schema/vega-lite/v5.json", "config": _CONFIG, **chart}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TOP: Final = 20
 """How many tools, models and sessions are told apart; the others are together."""
 
-COLOURS: Final = 6
+COLORS: Final = 6
 """How many models are told apart in a chart."""
 
 _UNITS: Final[tuple[tuple[timedelta, Unit], ...]] = (
@@ -38,7 +38,7 @@ _UNITS: Final[tuple[tuple[timedelta, Unit], ...]] = (
 """Up to how long a time is parted by what; a longer one by months."""
 
 
-class About(NamedTuple):
+class ReportOptions(NamedTuple):
     """What was asked for, checked."""
 
     since: datetime | None
@@ -53,7 +53,7 @@ class About(NamedTuple):
         return {"since": self.since, "until": self.until, "owner": self.owner}
 
 
-class Top(NamedTuple):
+class TopValues(NamedTuple):
     """The rows with most; how many there are of others too, what they have together and what all of that costs."""
 
     rows: Sequence[Row[Any]]
@@ -62,7 +62,7 @@ class Top(NamedTuple):
     cost: float | None = None
 
 
-class Figures(NamedTuple):
+class ReportData(NamedTuple):
     """The rows of each select; those by period are of the unit, and ``all_`` what it says of everything."""
 
     unit: Unit
@@ -77,14 +77,14 @@ class Figures(NamedTuple):
     turns: Sequence[Row[Any]]
     all_responses: Row[Any]
     responses: Sequence[Row[Any]]
-    tools: Top
-    models: Top
+    tools: TopValues
+    models: TopValues
     tokens: Sequence[Row[Any]]
     busiest: Sequence[Row[Any]]
     storage: Sequence[Row[Any]]
 
 
-def read(db: Connection, about: About) -> Figures | None:
+def read(db: Connection, about: ReportOptions) -> ReportData | None:
     """Ask everything; None if nothing was said.
 
     Raises:
@@ -99,11 +99,11 @@ def read(db: Connection, about: About) -> Figures | None:
         return None
     by = unit_of(last_at - first_at)
     top_models = _top(db, models, "input_tokens", "output_tokens")
-    return Figures(
+    return ReportData(
         unit=by,
         first_at=first_at,
         last_at=last_at,
-        size=disk.size(db, METADATA.tables, schemas.of(db)),
+        size=disk.total_size(db, METADATA.tables, schemas.schema_of(db)),
         all_activity=db.execute(analytics.activity(None, **filters)).one(),
         activity=db.execute(analytics.activity(by, tz=tz, **filters)).all(),
         owners=db.execute(analytics.owners(by, tz=tz, **filters)).all(),
@@ -114,7 +114,7 @@ def read(db: Connection, about: About) -> Figures | None:
         responses=db.execute(analytics.response_times(by, tz=tz, **filters)).all(),
         tools=_top(db, analytics.tools(**filters), "calls"),
         models=top_models,
-        tokens=db.execute(_tokens(by, about, [row.model for row in top_models.rows[:COLOURS]])).all(),
+        tokens=db.execute(_tokens(by, about, [row.model for row in top_models.rows[:COLORS]])).all(),
         busiest=db.execute(analytics.busiest_sessions(TOP, **filters)).all(),
         storage=db.execute(analytics.storage(by, tz=tz, **filters)).all(),
     )
@@ -125,7 +125,7 @@ def unit_of(span: timedelta) -> Unit:
     return next((unit for longest, unit in _UNITS if span <= longest), "month")
 
 
-def _top(db: Connection, made: Select[Any], *amounts: str) -> Top:
+def _top(db: Connection, made: Select[Any], *amounts: str) -> TopValues:
     """Return the rows of a select that have most, by its first column where they have the same."""
     every = made.subquery()
     name, *_ = every.c
@@ -136,11 +136,11 @@ def _top(db: Connection, made: Select[Any], *amounts: str) -> Top:
     most = select(*every.c, *totals).order_by(amount.desc(), bytewise(name).nulls_last()).limit(TOP)
     rows = db.execute(most).all()
     if not rows:
-        return Top([], 0, 0)
-    return Top(rows, rows[0].all_names, rows[0].all_amounts, getattr(rows[0], "all_costs", None))
+        return TopValues([], 0, 0)
+    return TopValues(rows, rows[0].all_names, rows[0].all_amounts, getattr(rows[0], "all_costs", None))
 
 
-def _tokens(by: Unit, about: About, models: Sequence[str | None]) -> Select[Any]:
+def _tokens(by: Unit, about: ReportOptions, models: Sequence[str | None]) -> Select[Any]:
     """Select the tokens of each period by the place of the model among these; any other has the place behind them."""
     every = analytics.tokens(by, tz=about.tz, **about.filters).subquery()
     is_named = [every.c.model.is_(None) if model is None else every.c.model == model for model in models]

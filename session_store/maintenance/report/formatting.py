@@ -16,11 +16,11 @@ NONE: Final = "\N{EN DASH}"
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
-_STEERING: Final = re.compile(
+_CONTROL_CHARS: Final = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufff9-\uffff]"
 )
 """Among them all that XML cannot have: at one of those the library that draws ends the whole process."""
-_LONGEST: Final = 100
+_MAX_TEXT_LENGTH: Final = 100
 
 _THOUSAND: Final = 1000
 SHORT_FROM: Final = 10_000
@@ -30,7 +30,7 @@ _HOUR: Final = 3600
 _DAY: Final = 86_400
 
 
-def legible(text: str, longest: int = _LONGEST) -> str:
+def escape_text(text: str, max_length: int = _MAX_TEXT_LENGTH) -> str:
     r"""Return the text in one line, steering neither the page nor the reader's eye: an escape is ``\x1b``.
 
     Of a long one the beginning, of an empty one the quotation marks.
@@ -38,11 +38,11 @@ def legible(text: str, longest: int = _LONGEST) -> str:
     if text == "":
         return '""'
     # Each of its characters may become six.
-    written = _STEERING.sub(lambda match: match[0].encode("unicode_escape").decode(), text[: longest + 1])
-    return written if len(written) <= longest else f"{written[: longest - 1]}…"
+    written = _CONTROL_CHARS.sub(lambda match: match[0].encode("unicode_escape").decode(), text[: max_length + 1])
+    return written if len(written) <= max_length else f"{written[: max_length - 1]}…"
 
 
-def fitting(text: str, ems: float) -> str:
+def truncate_to_width(text: str, ems: float) -> str:
     """Return as much of a text as has room in a line of so many times the height of its letters, about."""
     width = 0.0
     for place, char in enumerate(text):
@@ -52,12 +52,12 @@ def fitting(text: str, ems: float) -> str:
     return text
 
 
-def count(number: int) -> str:
+def format_count(number: int) -> str:
     """Return a whole number with its thousands apart."""
     return f"{number:,}"
 
 
-def short(number: float) -> str:
+def format_short(number: float) -> str:
     """Return a number in at most three digits and a letter, or as it is while it is not long."""
     return f"{number:,.0f}" if number < SHORT_FROM else shortened(number)
 
@@ -67,7 +67,7 @@ def shortened(number: float) -> str:
     return _scaled(number, ("", " k", " M", " bn", " tn", " qn"))
 
 
-def size(number: float) -> str:
+def format_size(number: float) -> str:
     """Return a number of bytes in units of a thousand."""
     return _scaled(number, (" B", " kB", " MB", " GB", " TB", " PB", " EB"))
 
@@ -82,7 +82,7 @@ def _scaled(number: float, units: tuple[str, ...]) -> str:
     return f"{digits}{units[power]}"
 
 
-def share(part: float) -> str:
+def format_share(part: float) -> str:
     """Return a part of one in hundredths."""
     hundredths = part * 100
     # Some are not shown as none, nor nearly all as all.
@@ -90,7 +90,7 @@ def share(part: float) -> str:
     return f"{hundredths:.{digits}f}%"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a duration in its one or two largest units."""
     if seconds < 0.0005:  # noqa: PLR2004 - half a millisecond
         return "0 s"
@@ -111,43 +111,47 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
-def day(when: date) -> str:
+def format_day(when: date) -> str:
     """Return a date."""
     return f"{when.day} {MONTHS[when.month - 1]} {when.year}"
 
 
-def time(when: datetime) -> str:
+def format_time(when: datetime) -> str:
     """Return a time to the minute."""
-    return f"{day(when)}, {when:%H:%M}"
+    return f"{format_day(when)}, {when:%H:%M}"
 
 
-def period(when: date | datetime, unit: Unit) -> str:
+def format_period(when: date | datetime, unit: Unit) -> str:
     """Return which hour, day, week or month it is."""
     match unit:
         case "hour":
-            return f"{day(when)}, {when:%H:%M}"
+            return f"{format_day(when)}, {when:%H:%M}"
         case "day":
-            return f"{_WEEKDAYS[when.weekday()]} {day(when)}"
+            return f"{_WEEKDAYS[when.weekday()]} {format_day(when)}"
         case "week":
-            return f"week of {day(when)}"
+            return f"week of {format_day(when)}"
         case "month":
             return f"{MONTHS[when.month - 1]} {when.year}"
 
 
-def between(first: datetime, last: datetime) -> str:
+def format_span(first: datetime, last: datetime) -> str:
     """Return from when until when, both included, as briefly as it can be said."""
     if last - first < timedelta(days=3):
-        return time(first) if time(first) == time(last) else f"{time(first)} {NONE} {_rest(first, last)}"
+        return (
+            format_time(first)
+            if format_time(first) == format_time(last)
+            else f"{format_time(first)} {NONE} {_rest(first, last)}"
+        )
     same_year = first.year == last.year
-    start = f"{first.day} {MONTHS[first.month - 1]}" if same_year else day(first)
-    return f"{start} {NONE} {day(last)}"
+    start = f"{first.day} {MONTHS[first.month - 1]}" if same_year else format_day(first)
+    return f"{start} {NONE} {format_day(last)}"
 
 
 def _rest(first: datetime, last: datetime) -> str:
-    return f"{last:%H:%M}" if first.date() == last.date() else time(last)
+    return f"{last:%H:%M}" if first.date() == last.date() else format_time(last)
 
 
-def cost(amount: float) -> str:
+def format_cost(amount: float) -> str:
     """Return an amount of money, without its currency, which nobody told."""
     return f"{amount:,.2f}" if amount >= 1 or amount == 0 else f"{amount:.4f}"
 
@@ -160,16 +164,16 @@ def local(when: datetime, zone: tzinfo) -> datetime:
         return when
 
 
-def number(amount: int, thing: str) -> str:
+def pluralize(amount: int, thing: str) -> str:
     """Return how many things there are, in words."""
-    return f"{count(amount)} {thing}" if amount == 1 else f"{count(amount)} {thing}s"
+    return f"{format_count(amount)} {thing}" if amount == 1 else f"{format_count(amount)} {thing}s"
 
 
-def asked(since: datetime | None, until: datetime | None, zone: tzinfo) -> str | None:
+def format_window(since: datetime | None, until: datetime | None, zone: tzinfo) -> str | None:
     """Return which time was asked for; None: any."""
     moments = (("since", since), ("before", until))
     return " and ".join(f"{word} {_moment(local(when, zone))}" for word, when in moments if when is not None) or None
 
 
 def _moment(when: datetime) -> str:
-    return time(when) if when.hour or when.minute else day(when)
+    return format_time(when) if when.hour or when.minute else format_day(when)

@@ -10,10 +10,10 @@ from session_store.maintenance.report import formatting, sections
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from session_store.maintenance.report.data import About, Figures
+    from session_store.maintenance.report.data import ReportData, ReportOptions
 
 
-def rendered(found: Figures | None, about: About, title: str, made_at: datetime) -> str:
+def render(data: ReportData | None, options: ReportOptions, title: str, made_at: datetime) -> str:
     """Return the page; without figures one that says so."""
     import jinja2  # noqa: PLC0415 - an extra
 
@@ -24,19 +24,19 @@ def rendered(found: Figures | None, about: About, title: str, made_at: datetime)
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    zone = time_functions.zone(about.tz)
+    zone = time_functions.zone_info(options.tz)
     made = formatting.local(made_at, zone)
-    parts: dict[str, Any] = {"left_out": None} if found is None else sections.of(found, about)
-    asked = formatting.asked(about.since, about.until, zone)
-    chosen = asked is not None or about.owner is not None
+    parts: dict[str, Any] = {"left_out": None} if data is None else sections.all_sections(data, options)
+    asked = formatting.format_window(options.since, options.until, zone)
+    chosen = asked is not None or options.owner is not None
     return environment.get_template("page.html.jinja").render(
-        title=formatting.legible(title),
+        title=formatting.escape_text(title),
         asked=asked,
         nothing="There is no message of this time and owner." if chosen else "There is no message in the store yet.",
-        owner=None if about.owner is None else formatting.legible(about.owner),
-        tz=about.tz,
-        made=formatting.time(made),
+        owner=None if options.owner is None else formatting.escape_text(options.owner),
+        tz=options.tz,
+        made=formatting.format_time(made),
         made_at=made_at.isoformat(),
-        found=found,
+        found=data,
         **parts,
     )

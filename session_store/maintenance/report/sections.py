@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 from session_store.database import time_functions
 from session_store.maintenance.report import agents, axes, charts, formatting
 from session_store.maintenance.report.charts import Bar, Series
-from session_store.maintenance.report.key_figures import keys
+from session_store.maintenance.report.key_figures import key_figures
 from session_store.maintenance.report.timeline import Timeline
 from session_store.maintenance.report.view_models import (
     Chart,
     Section,
     Table,
     count,
-    foreign,
     name,
     ranking,
     size,
+    stored_text,
     time,
 )
 
@@ -29,38 +29,38 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
 
-    from session_store.maintenance.report.data import About, Figures
+    from session_store.maintenance.report.data import ReportData, ReportOptions
 
 
-def of(found: Figures, about: About) -> dict[str, Any]:
+def all_sections(data: ReportData, options: ReportOptions) -> dict[str, Any]:
     """Return what the template needs of the figures."""
-    over, zone = Timeline.of(found), time_functions.zone(about.tz)
-    sections = list(_sections(found, about, over))
-    left_out = over.left_out and f"{formatting.number(over.left_out, found.unit)} at the beginning are not drawn."
+    over, zone = Timeline.build(data), time_functions.zone_info(options.tz)
+    sections = list(_sections(data, options, over))
+    left_out = over.left_out and f"{formatting.pluralize(over.left_out, data.unit)} at the beginning are not drawn."
     return {
-        "span": formatting.between(formatting.local(found.first_at, zone), formatting.local(found.last_at, zone)),
+        "span": formatting.format_span(formatting.local(data.first_at, zone), formatting.local(data.last_at, zone)),
         "left_out": left_out,
-        "keys": keys(found, about),
+        "keys": key_figures(data, options),
         "sections": [section for section in sections if section.charts],
         "missing": [section for section in sections if not section.charts],
     }
 
 
-def _sections(found: Figures, about: About, over: Timeline) -> Iterator[Section]:
-    yield activity(found, over)
+def _sections(found: ReportData, about: ReportOptions, over: Timeline) -> Iterator[Section]:
+    yield activity_section(found, over)
     if about.owner is None:
-        yield owners(found, over)
-    yield lengths(found)
-    yield agents.turns(found, over)
-    yield agents.responses(found, over)
-    yield agents.errors(found, over)
-    yield agents.tokens(found, over, about.prices)
-    yield agents.tools(found)
-    yield busiest(found, time_functions.zone(about.tz))
-    yield storage(found, over)
+        yield owners_section(found, over)
+    yield lengths_section(found)
+    yield agents.turns_section(found, over)
+    yield agents.responses_section(found, over)
+    yield agents.errors_section(found, over)
+    yield agents.tokens_section(found, over, about.prices)
+    yield agents.tools_section(found)
+    yield busiest_section(found, time_functions.zone_info(about.tz))
+    yield storage_section(found, over)
 
 
-def activity(found: Figures, over: Timeline) -> Section:
+def activity_section(found: ReportData, over: Timeline) -> Section:
     """Tell how much was said."""
     rows = found.activity
     messages = over.bars(
@@ -70,7 +70,7 @@ def activity(found: Figures, over: Timeline) -> Section:
             Series("assistants", "series-2", over.values(rows, attrgetter("assistant_messages"))),
             Series("others", "series-other", over.values(rows, _by_others)),
         ],
-        axes.counted,
+        axes.count_scale,
         over.table(
             rows,
             {
@@ -84,13 +84,13 @@ def activity(found: Figures, over: Timeline) -> Section:
     sessions = over.bars(
         "Sessions with a message",
         [Series("sessions", "series-4", over.values(rows, attrgetter("sessions")))],
-        axes.counted,
+        axes.count_scale,
         over.table(rows, {"sessions": lambda row: count(row.sessions), "their owners": lambda row: count(row.owners)}),
     )
     return Section("activity", "Activity", "How much was said, and in how many sessions.", [messages, sessions])
 
 
-def owners(found: Figures, over: Timeline) -> Section:
+def owners_section(found: ReportData, over: Timeline) -> Section:
     """Tell who came, and who came back."""
     rows = found.owners
     if not rows:
@@ -101,7 +101,7 @@ def owners(found: Figures, over: Timeline) -> Section:
             Series("been there before", "series-1", over.values(rows, attrgetter("returning_owners"))),
             Series("new", "series-2", over.values(rows, attrgetter("new_owners"))),
         ],
-        axes.counted,
+        axes.count_scale,
         over.table(
             rows,
             {
@@ -114,7 +114,7 @@ def owners(found: Figures, over: Timeline) -> Section:
     return Section("owners", "Owners", "Who came for the first time, and who came back.", [chart])
 
 
-def lengths(found: Figures) -> Section:
+def lengths_section(found: ReportData) -> Section:
     """Tell how many sessions are how long."""
     rows = found.lengths
     if not rows:
@@ -123,19 +123,19 @@ def lengths(found: Figures) -> Section:
         ["length", "sessions", "messages"],
         [[name(_step(row.at_least)), count(row.sessions), count(row.messages)] for row in rows],
     )
-    steps = [Bar(_step(row.at_least), row.sessions, formatting.count(row.sessions), "series-4") for row in rows]
+    steps = [Bar(_step(row.at_least), row.sessions, formatting.format_count(row.sessions), "series-4") for row in rows]
     chart = Chart("Sessions by how many messages they have now", charts.ranking(steps), [], table)
     return Section("lengths", "Length of sessions", "Of the sessions that began in this time.", [chart])
 
 
-def busiest(found: Figures, zone: tzinfo) -> Section:
+def busiest_section(found: ReportData, zone: tzinfo) -> Section:
     """Tell which sessions have the most messages."""
     rows = found.busiest
     table = Table(
         ["session", "name", "owner", "messages", "first", "last"],
         [
             [
-                *map(foreign, (row.session_key, row.name, row.owner)),
+                *map(stored_text, (row.session_key, row.name, row.owner)),
                 count(row.messages),
                 *(time(when, zone) for when in (row.first_at, row.last_at)),
             ]
@@ -143,13 +143,14 @@ def busiest(found: Figures, zone: tzinfo) -> Section:
         ],
     )
     drawn = [
-        (formatting.legible(row.name or row.session_key), row.messages, formatting.count(row.messages)) for row in rows
+        (formatting.escape_text(row.name or row.session_key), row.messages, formatting.format_count(row.messages))
+        for row in rows
     ]
     chart = ranking("Messages by session", drawn, "series-1", table)
     return Section("busiest", "Busiest sessions", "Those with the most messages in this time.", [chart])
 
 
-def storage(found: Figures, over: Timeline) -> Section:
+def storage_section(found: ReportData, over: Timeline) -> Section:
     """Tell what room the messages take."""
     rows, place = found.storage, over.periods.place
     written = over.bars(
@@ -158,7 +159,7 @@ def storage(found: Figures, over: Timeline) -> Section:
             Series("text", "series-1", over.values(rows, attrgetter("content_bytes"))),
             Series("payloads", "series-3", over.values(rows, attrgetter("payload_bytes"))),
         ],
-        axes.sized,
+        axes.size_scale,
         over.table(
             rows,
             {
@@ -173,18 +174,18 @@ def storage(found: Figures, over: Timeline) -> Section:
     _, *grown = accumulate(range(over.periods.number), lambda last, where: sums.get(where, last), initial=before)
     added_up = Chart(
         "All of them, added up",
-        charts.lines([Series("bytes", "series-1", dict(enumerate(grown)))], over.periods, axes.sized(grown[-1])),
+        charts.lines([Series("bytes", "series-1", dict(enumerate(grown)))], over.periods, axes.size_scale(grown[-1])),
         [],
         over.table(rows, {"added up": lambda row: size(grown[place(row.period)])}),
     )
-    says = f"The database takes {formatting.size(found.size)} on the disk, with its indexes."
+    says = f"The database takes {formatting.format_size(found.size)} on the disk, with its indexes."
     return Section("storage", "Storage", says, [written, added_up])
 
 
 def _step(at_least: int) -> str:
     if at_least < 2:  # noqa: PLR2004 - steps of one length each
-        return formatting.number(at_least, "message")
-    return f"{formatting.count(at_least)} {formatting.NONE} {formatting.count(2 * at_least - 1)}"
+        return formatting.pluralize(at_least, "message")
+    return f"{formatting.format_count(at_least)} {formatting.NONE} {formatting.format_count(2 * at_least - 1)}"
 
 
 def _by_others(row: Row[Any]) -> int:

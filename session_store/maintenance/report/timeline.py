@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from session_store.maintenance.report.axes import Scale
-    from session_store.maintenance.report.data import Figures
+    from session_store.maintenance.report.data import ReportData
 
     Rows = Sequence[Row[Any]]
 
@@ -28,11 +28,11 @@ class Timeline(NamedTuple):
     left_out: int
 
     @classmethod
-    def of(cls, found: Figures) -> Timeline:
+    def build(cls, found: ReportData) -> Timeline:
         """Return the one that has all that was found."""
         by_period = (found.activity, found.owners, found.turns, found.responses, found.tokens, found.storage)
         starts = [row.period for rows in by_period for row in rows]
-        every = Periods.of(found.unit, min(starts), max(starts))
+        every = Periods.covering(found.unit, min(starts), max(starts))
         periods = every.latest()
         return cls(periods, every.number - periods.number)
 
@@ -57,7 +57,7 @@ class Timeline(NamedTuple):
             Series("half of them within", "series-1", self.values(rows, lambda row: row.median_seconds)),
         ]
         seconds = [value for each in series for value in each.values.values()]
-        svg = charts.lines(series, self.periods, axes.lasting(seconds or [0], usual))
+        svg = charts.lines(series, self.periods, axes.duration_scale(seconds or [0], usual))
         return Chart(f"{title}, per {self.periods.unit}", svg, series, table)
 
     def table(self, rows: Rows, columns: Mapping[str, Callable[[Row[Any]], Cell]]) -> Table:

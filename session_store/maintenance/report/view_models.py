@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from session_store.database.time_functions import Unit
     from session_store.maintenance.report.charts import Series, Svg
-    from session_store.maintenance.report.data import Top
+    from session_store.maintenance.report.data import TopValues
 
 
 class Cell(NamedTuple):
@@ -49,11 +49,11 @@ class Section(NamedTuple):
 
     id: str
     title: str
-    says: str
+    description: str
     charts: Sequence[Chart]
 
 
-class Key(NamedTuple):
+class KeyFigure(NamedTuple):
     """A key figure, and what stands below it."""
 
     name: str
@@ -62,15 +62,15 @@ class Key(NamedTuple):
     exact: float | None = None
 
 
-DRAWN: Final = 10
+CHART_NOTE: Final = 10
 """How many names of a ranking have a bar of their own; the table has more."""
 
-NOTHING: Final = Cell(formatting.NONE)
+NO_DATA: Final = Cell(formatting.NONE)
 
 
 def period(when: date, unit: Unit) -> Cell:
     """Return a cell of an hour, a day, a week or a month."""
-    return Cell(formatting.period(when, unit), "time", when.isoformat())
+    return Cell(formatting.format_period(when, unit), "time", when.isoformat())
 
 
 def name(text: str) -> Cell:
@@ -78,43 +78,43 @@ def name(text: str) -> Cell:
     return Cell(text, "name")
 
 
-def foreign(text: str | None) -> Cell:
+def stored_text(text: str | None) -> Cell:
     """Return a cell of somebody's text."""
-    return Cell(formatting.NONE if text is None else formatting.legible(text), "foreign")
+    return Cell(formatting.NONE if text is None else formatting.escape_text(text), "foreign")
 
 
 def count(number: int) -> Cell:
     """Return a cell of a whole number."""
-    return Cell(formatting.count(number))
+    return Cell(formatting.format_count(number))
 
 
 def duration(seconds: float | None) -> Cell:
     """Return a cell of seconds."""
-    return NOTHING if seconds is None else Cell(formatting.duration(seconds), exact=seconds)
+    return NO_DATA if seconds is None else Cell(formatting.format_duration(seconds), exact=seconds)
 
 
 def share(part: float | None) -> Cell:
     """Return a cell of a part of one."""
-    return NOTHING if part is None else Cell(formatting.share(part), exact=part)
+    return NO_DATA if part is None else Cell(formatting.format_share(part), exact=part)
 
 
 def size(number: int) -> Cell:
     """Return a cell of bytes."""
-    return Cell(formatting.size(number), exact=number)
+    return Cell(formatting.format_size(number), exact=number)
 
 
 def cost(amount: float | None) -> Cell:
     """Return a cell of money."""
-    return NOTHING if amount is None else Cell(formatting.cost(amount), exact=amount)
+    return NO_DATA if amount is None else Cell(formatting.format_cost(amount), exact=amount)
 
 
 def time(when: datetime, zone: tzinfo) -> Cell:
     """Return a cell of a time."""
-    return Cell(formatting.time(formatting.local(when, zone)), "time", when.isoformat())
+    return Cell(formatting.format_time(formatting.local(when, zone)), "time", when.isoformat())
 
 
 def ranking(
-    title: str, rows: Sequence[tuple[str, int, str]], colour: str, table: Table, top: Top | None = None
+    title: str, rows: Sequence[tuple[str, int, str]], color: str, table: Table, top: TopValues | None = None
 ) -> Chart:
     """Return a chart of names, their numbers and what those say: of the first ones, and one bar for all others.
 
@@ -125,9 +125,11 @@ def ranking(
         table: The figures behind them.
         top: How many there are in all; None: these.
     """
-    bars = [charts.Bar(*row, colour) for row in rows[:DRAWN]]
+    bars = [charts.Bar(*row, color) for row in rows[:CHART_NOTE]]
     others = 0 if top is None else top.names - len(bars)
     if top is not None and others:
-        amount = top.amount - sum(number for _, number, _ in rows[:DRAWN])
-        bars.append(charts.Bar(formatting.number(others, "other"), amount, formatting.short(amount), "series-other"))
+        amount = top.amount - sum(number for _, number, _ in rows[:CHART_NOTE])
+        bars.append(
+            charts.Bar(formatting.pluralize(others, "other"), amount, formatting.format_short(amount), "series-other")
+        )
     return Chart(title, charts.ranking(bars), [], table)

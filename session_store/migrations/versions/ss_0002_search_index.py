@@ -20,9 +20,9 @@ depends_on = None
 def upgrade() -> None:
     """Make the index, if that is wanted, possible, and done in a moment."""
     context = op.get_context()
-    reason = search_index.reason_to_leave_out(None if context.as_sql else op.get_bind())
+    reason = search_index.skip_reason(None if context.as_sql else op.get_bind())
     if reason is not None:
-        search_index.tell_left_out(reason)
+        search_index.log_skipped(reason)
         return
     for statement in search_index.statements(context.dialect.name):
         op.execute(statement)

@@ -11,7 +11,7 @@ They come into one test module of the backend's, beside the fixture that makes i
     def store(clock):
         return MyBackend(clock=clock)
 
-An asynchronous backend is called through `session_store.testing.Blocking`.
+An asynchronous backend is called through `session_store.testing.SyncAdapter`.
 """
 
 import pytest

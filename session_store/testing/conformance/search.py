@@ -250,7 +250,7 @@ def test_a_hit_shows_where_it_is(store: SessionBackend, clock: Clock) -> None:
     assert hit.snippet.text.startswith("\u2026")
     assert hit.snippet.text.endswith("\u2026")
     assert hit.snippet.text.strip("\u2026") in f"{before}the Brown\n fox{after}"
-    assert "the [Brown\n fox] and" in hit.snippet.marked("[", "]")
+    assert "the [Brown\n fox] and" in hit.snippet.highlight("[", "]")
 
 
 def test_what_is_no_search_is_refused(store: SessionBackend, clock: Clock) -> None:

@@ -220,7 +220,7 @@ def test_delete_sessions_takes_all_of_an_owner(store: SessionBackend, batch_size
 
 def test_check_tells_what_serves(store: SessionBackend) -> None:
     """A healthy backend names what serves its searches, and took some time."""
-    health = store.check()
+    health = store.health()
 
     assert health.search
     assert 0 <= health.latency < 60

@@ -9,11 +9,11 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from session_store.interface.errors import InvalidKey, InvalidMessage, InvalidQuery, clipped
-from session_store.transfer.bulk_load import Load
+from session_store.interface.errors import InvalidKey, InvalidMessage, InvalidQuery, truncate
+from session_store.transfer.bulk_load import BulkLoad
 from session_store.transfer.line_reader import Lines
-from session_store.transfer.results import Imported, Mended, SkippedSession
-from session_store.transfer.session_importer import MessageCopy, SessionCopy, StateEntry, Writer
+from session_store.transfer.results import Adjusted, ImportResult, SkippedSession
+from session_store.transfer.session_importer import ImportedMessage, ImportedSession, SessionImporter, StateEntry
 from session_store.transfer.sources.sqlite_file import text, time
 
 if TYPE_CHECKING:
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
     from session_store.interface.values import ChatMessage
     from session_store.store.sync import SessionStore
     from session_store.transfer.results import BrokenLine
-    from session_store.transfer.sources.sqlite_file import Group
+    from session_store.transfer.sources.sqlite_file import SessionGroup
 
 T = TypeVar("T")
 
 
-class Session(NamedTuple):
+class ForeignSession(NamedTuple):
     """A session as the writer takes it."""
 
-    head: SessionCopy
+    head: ImportedSession
     states: Iterable[StateEntry]
-    messages: Iterable[MessageCopy]
+    messages: Iterable[ImportedMessage]
 
 
-class Kept(Protocol):
+class _KeptEntries(Protocol):
     """Returns what a session's row says in a column; None where that is nothing, or cannot be kept."""
 
     def __call__(self, column: str, check: Callable[[object, str], T]) -> T | None:
         """Return it; ``check`` takes what is there and the name of the column."""
 
 
-class Telling:
+class ForeignImporter:
     """An import on its way.
 
     Args:
@@ -56,18 +56,18 @@ class Telling:
         self,
         on_broken: Callable[[BrokenLine], object] | None,
         on_skipped: Callable[[SkippedSession], object] | None,
-        on_mended: Callable[[Mended], object] | None,
+        on_mended: Callable[[Adjusted], object] | None,
     ) -> None:
         self.lines = Lines(on_broken)
         self._on_skipped = on_skipped
         self._on_mended = on_mended
         self._skipped = self._mended = 0
 
-    def mend(self, file: str, line: int, reason: str) -> None:
+    def adjust(self, file: str, line: int, reason: str) -> None:
         """Tell of something that is imported otherwise than it was said."""
         self._mended += 1
         if self._on_mended is not None:
-            self._on_mended(Mended(file, line, reason))
+            self._on_mended(Adjusted(file, line, reason))
 
     def skip(self, key: str, reason: str) -> None:
         """Tell of a session that is not imported."""
@@ -78,10 +78,10 @@ class Telling:
     def sessions(
         self,
         path: Path,
-        groups: Iterable[Group],
+        groups: Iterable[SessionGroup],
         last_activity: str,
         said: Callable[[Mapping[str, Any]], ChatMessage],
-    ) -> Iterator[tuple[Session, Kept]]:
+    ) -> Iterator[tuple[ForeignSession, _KeptEntries]]:
         """Give the sessions of a SQLite file, with their times and messages and nothing else as yet.
 
         Args:
@@ -95,15 +95,15 @@ class Telling:
             try:
                 key = text(group.key, "its key")
             except InvalidMessage as error:
-                self.skip(clipped(group.key), str(error))
+                self.skip(truncate(group.key), str(error))
                 continue
             rows = map(dict, group.messages)
             first = next(rows, None)
             kept = partial(self._kept, file, group)
-            created_at = kept("created_at", time) or _time_of(first) or modified(path)
-            head = SessionCopy(key, None, None, {}, created_at, kept(last_activity, time) or created_at)
+            created_at = kept("created_at", time) or _time_of(first) or modified_at(path)
+            head = ImportedSession(key, None, None, {}, created_at, kept(last_activity, time) or created_at)
             rest = rows if first is None else chain([first], rows)
-            yield Session(head, (), self._messages(file, rest, created_at, said)), kept
+            yield ForeignSession(head, (), self._messages(file, rest, created_at, said)), kept
 
     def _messages(
         self,
@@ -111,7 +111,7 @@ class Telling:
         rows: Iterable[Mapping[str, Any]],
         created_at: datetime,
         said: Callable[[Mapping[str, Any]], ChatMessage],
-    ) -> Iterator[MessageCopy]:
+    ) -> Iterator[ImportedMessage]:
         """Give what rows say by number, without those that cannot be messages.
 
         One whose time is none gets that of the one before it, the first one that of its session: ``created_at``.
@@ -127,14 +127,14 @@ class Telling:
             try:
                 created_at = time(row.get("created_at"), "created_at")
             except InvalidMessage as error:
-                self.mend(file, row["id"], f"{error}; it gets the time before it, {created_at}")
+                self.adjust(file, row["id"], f"{error}; it gets the time before it, {created_at}")
             seq += 1
-            yield MessageCopy(seq, created_at, None, None, message)
+            yield ImportedMessage(seq, created_at, None, None, message)
 
-    def written(self, store: SessionStore, sessions: Iterable[Session], *, dry_run: bool) -> Imported:
+    def write_all(self, store: SessionStore, sessions: Iterable[ForeignSession], *, dry_run: bool) -> ImportResult:
         """Write sessions to a store and say what became of all."""
-        with Load(store, dry_run=dry_run) as load:
-            writer = Writer(load, self._on_skipped)
+        with BulkLoad(store, dry_run=dry_run) as load:
+            writer = SessionImporter(load, self._on_skipped)
             try:
                 for session in sessions:
                     writer.add(*session)
@@ -143,28 +143,28 @@ class Telling:
                 writer.flush()
                 raise
             writer.flush()
-        return Imported(
+        return ImportResult(
             lines=self.lines.read,
             added=writer.added,
             already_there=writer.already_there,
             broken=self.lines.broken,
             sessions=len(writer.keys),
             skipped=self._skipped + writer.skipped,
-            mended=self._mended,
+            adjusted=self._mended,
         )
 
-    def _kept(self, file: str, group: Group, column: str, check: Callable[[object, str], T]) -> T | None:
+    def _kept(self, file: str, group: SessionGroup, column: str, check: Callable[[object, str], T]) -> T | None:
         value = group.about.get(column)
         if value is None or value == "":
             return None
         try:
             return check(value, column)
         except (InvalidKey, InvalidMessage, InvalidQuery) as error:
-            self.mend(file, 0, f"session {clipped(group.key)} comes without it: {error}")
+            self.adjust(file, 0, f"session {truncate(group.key)} comes without it: {error}")
             return None
 
 
-def modified(path: Path) -> datetime:
+def modified_at(path: Path) -> datetime:
     """Return when a file was last changed; where that is after all time, now."""
     try:
         return datetime.fromtimestamp(path.stat().st_mtime, UTC)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from session_store.interface.errors import InvalidMessage
 from session_store.interface.values import ChatMessage
-from session_store.models.validation import chat_message, not_a
-from session_store.transfer.line_reader import decoded
+from session_store.models.validation import chat_message, type_error
+from session_store.transfer.line_reader import decode
 from session_store.transfer.sources import sqlite_file
-from session_store.transfer.sources.importer import Telling
+from session_store.transfer.sources.importer import ForeignImporter
 from session_store.transfer.sources.sqlite_file import text
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from session_store.store.sync import SessionStore
-    from session_store.transfer.results import BrokenLine, Imported, Mended, SkippedSession
+    from session_store.transfer.results import Adjusted, BrokenLine, ImportResult, SkippedSession
 
 SESSIONS: Final = "agent_sessions"
 MESSAGES: Final = "agent_messages"
@@ -49,8 +49,8 @@ def import_openai_agents(  # noqa: PLR0913 - each is an option of its own
     dry_run: bool = False,
     on_broken: Callable[[BrokenLine], object] | None = None,
     on_skipped: Callable[[SkippedSession], object] | None = None,
-    on_mended: Callable[[Mended], object] | None = None,
-) -> Imported:
+    on_adjusted: Callable[[Adjusted], object] | None = None,
+) -> ImportResult:
     """Copy the sessions of the OpenAI Agents SDK to a store, and say what became of them.
 
     Done again it adds what is new. Each session arrives whole, or, of more than 10,000 messages or 8 MB, in several
@@ -75,13 +75,13 @@ def import_openai_agents(  # noqa: PLR0913 - each is an option of its own
         Conflict: Its database gave way to other writers every time.
     """
     path = Path(file)
-    telling = Telling(on_broken, on_skipped, on_mended)
-    with sqlite_file.opened(path) as db:
+    telling = ForeignImporter(on_broken, on_skipped, on_adjusted)
+    with sqlite_file.open_readonly(path) as db:
         sqlite_file.require(db, path, messages_table, _NEEDED)
         sqlite_file.require(db, path, sessions_table, {_KEY})
         groups = sqlite_file.groups(db, sessions_table, messages_table, _KEY)
-        sessions = telling.sessions(path, groups, "updated_at", _said)
-        return telling.written(store, (session for session, _ in sessions), dry_run=dry_run)
+        sessions = telling.sessions(path, groups, "updated_at", _message_from_row)
+        return telling.write_all(store, (session for session, _ in sessions), dry_run=dry_run)
 
 
 def is_openai_agents(file: str | os.PathLike[str]) -> bool:
@@ -89,22 +89,22 @@ def is_openai_agents(file: str | os.PathLike[str]) -> bool:
     path = Path(file)
     if path.is_dir() or not sqlite_file.is_sqlite(path):
         return False
-    with sqlite_file.opened(path) as db:
+    with sqlite_file.open_readonly(path) as db:
         return sqlite_file.columns(db, MESSAGES) >= _NEEDED and _KEY in sqlite_file.columns(db, SESSIONS)
 
 
-def _said(row: Mapping[str, Any]) -> ChatMessage:
-    return message_of(decoded(text(row["message_data"], "message_data").encode()))
+def _message_from_row(row: Mapping[str, Any]) -> ChatMessage:
+    return to_message(decode(text(row["message_data"], "message_data").encode()))
 
 
-def message_of(item: Any) -> ChatMessage:
+def to_message(item: Any) -> ChatMessage:
     """Return the message that an item becomes.
 
     Raises:
         InvalidMessage: It cannot be one; the text is the reason.
     """
     if not isinstance(item, dict):
-        raise InvalidMessage(not_a(item, "an item", "a JSON object"))
+        raise InvalidMessage(type_error(item, "an item", "a JSON object"))
     if "__enc__" in item:
         problem = "is encrypted: the key to it is not here"
         raise InvalidMessage(problem)
@@ -113,7 +113,7 @@ def message_of(item: Any) -> ChatMessage:
         content = _text(item.get("content"))
     else:
         role = "assistant"
-        content = _joined(_text(item.get(field)) for field in _SAID)
+        content = _join_texts(_text(item.get(field)) for field in _SAID)
         if isinstance(kind, str) and kind.endswith("_output"):
             role = "tool"
             if isinstance(item.get("call_id"), str):
@@ -140,14 +140,14 @@ def _text(value: Any) -> str:
     """Return what can be read of a field: a text, or those of its parts."""
     parts = value if isinstance(value, list) else [value]
     texts = (part if isinstance(part, str) else _of_part(part) for part in parts)
-    return _joined(texts)
+    return _join_texts(texts)
 
 
 def _of_part(part: Any) -> str:
     if not isinstance(part, dict):
         return ""
-    return _joined(part[word] for word in _WORDS if isinstance(part.get(word), str))
+    return _join_texts(part[word] for word in _WORDS if isinstance(part.get(word), str))
 
 
-def _joined(texts: Iterable[str]) -> str:
+def _join_texts(texts: Iterable[str]) -> str:
     return "\n".join(text for text in texts if text)

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from session_store.interface.errors import InvalidMessage, InvalidQuery, StoreError, clipped
-from session_store.models.validation import moment
+from session_store.interface.errors import InvalidMessage, InvalidQuery, StoreError, truncate
+from session_store.models.validation import aware_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,14 +24,14 @@ _SQLITE: Final = b"SQLite format 3\0"
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 
 
-class NotText(NamedTuple):
+class InvalidText(NamedTuple):
     """What a column gives whose text is not UTF-8, and where that begins."""
 
     raw: bytes
-    at: int
+    column: int
 
 
-class Group(NamedTuple):
+class SessionGroup(NamedTuple):
     """What a SQLite file holds of one session: what its row says, if it has one, and its messages, oldest first."""
 
     key: object
@@ -46,7 +46,7 @@ def is_sqlite(path: Path) -> bool:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[sqlite3.Connection]:
+def open_readonly(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a SQLite file for reading and nothing else, with what is in the write-ahead log beside it.
 
     Where the index of the log is not there SQLite makes it, and leaves it and a log behind. Where it must not, for the
@@ -70,15 +70,15 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 def _connection(path: Path) -> sqlite3.Connection:
     address = f"{path.absolute().as_uri()}?mode=ro"
     try:
-        return _at_one_moment(address)
+        return _snapshot(address)
     except sqlite3.OperationalError as error:
         if path.with_name(f"{path.name}-wal").exists():
             problem = f"{error}; copy it, with the files beside it, to where you can write"
             raise sqlite3.OperationalError(problem) from error
-        return _at_one_moment(f"{address}&immutable=1")
+        return _snapshot(f"{address}&immutable=1")
 
 
-def _at_one_moment(address: str) -> sqlite3.Connection:
+def _snapshot(address: str) -> sqlite3.Connection:
     db = sqlite3.connect(address, uri=True, isolation_level=None)
     try:
         db.row_factory = sqlite3.Row
@@ -93,11 +93,11 @@ def _at_one_moment(address: str) -> sqlite3.Connection:
     return db
 
 
-def _text(raw: bytes) -> str | NotText:
+def _text(raw: bytes) -> str | InvalidText:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        return NotText(raw, error.start)
+        return InvalidText(raw, error.start)
 
 
 def columns(db: sqlite3.Connection, table: str) -> set[str]:
@@ -116,11 +116,11 @@ def require(db: sqlite3.Connection, path: Path, table: str, needed: set[str]) ->
     there = columns(db, table)
     if not needed <= there:
         missing = f"column {', '.join(sorted(needed - there))} in its table" if there else "table"
-        problem = f"{str(path)!r} has no {missing} {clipped(table)}"
+        problem = f"{str(path)!r} has no {missing} {truncate(table)}"
         raise InvalidQuery(problem)
 
 
-def groups(db: sqlite3.Connection, sessions: str | None, messages: str, key: str) -> Iterator[Group]:
+def groups(db: sqlite3.Connection, sessions: str | None, messages: str, key: str) -> Iterator[SessionGroup]:
     """Give session by session what is in two tables, by their keys; the messages of one before the next is asked for.
 
     Args:
@@ -136,12 +136,12 @@ def groups(db: sqlite3.Connection, sessions: str | None, messages: str, key: str
     said = groupby(db.execute(f"{_select('*', messages)} ORDER BY {key}, id"), key=lambda row: row[key])
     following = next(said, None)
     for (found,) in db.execute(f"{keys} ORDER BY {key}"):
-        row = None if about is None or isinstance(found, NotText) else db.execute(about, [found]).fetchone()
+        row = None if about is None or isinstance(found, InvalidText) else db.execute(about, [found]).fetchone()
         if following is not None and following[0] == found:
-            yield Group(found, dict(row or {}), following[1])
+            yield SessionGroup(found, dict(row or {}), following[1])
             following = next(said, None)
         else:
-            yield Group(found, dict(row or {}), iter(()))
+            yield SessionGroup(found, dict(row or {}), iter(()))
 
 
 def _select(what: str, table: str) -> str:
@@ -158,7 +158,7 @@ def text(value: object, what: str) -> str:
     match value:
         case str():
             return value
-        case NotText(raw, at):
+        case InvalidText(raw, at):
             problem = f"{what} is not UTF-8: byte {raw[at]:#04x} at {at + 1}"
         case None:
             problem = f"{what} is missing"
@@ -179,6 +179,6 @@ def time(value: object, what: str) -> datetime:
     except ValueError:
         found = None
     if found is None:
-        problem = f"{what} is not a time: {clipped(value)}"
+        problem = f"{what} is not a time: {truncate(value)}"
         raise InvalidMessage(problem)
-    return moment(found if found.tzinfo else found.replace(tzinfo=UTC), what, InvalidMessage)
+    return aware_datetime(found if found.tzinfo else found.replace(tzinfo=UTC), what, InvalidMessage)

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 from session_store.interface.errors import InvalidKey, InvalidMessage, InvalidQuery
 from session_store.interface.values import IDLE, ChatMessage
-from session_store.models.validation import chat_message, identifier, not_a, session_name, state_word
-from session_store.transfer.line_reader import Lines, decoded
-from session_store.transfer.session_importer import MessageCopy, SessionCopy, StateEntry
+from session_store.models.validation import chat_message, identifier, session_name, state_word, type_error
+from session_store.transfer.line_reader import Lines, decode
+from session_store.transfer.session_importer import ImportedMessage, ImportedSession, StateEntry
 from session_store.transfer.sources import sqlite_file
-from session_store.transfer.sources.importer import Kept, Session, Telling, modified
+from session_store.transfer.sources.importer import ForeignImporter, ForeignSession, _KeptEntries, modified_at
 from session_store.transfer.sources.sqlite_file import text, time
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from session_store.store.sync import SessionStore
-    from session_store.transfer.results import BrokenLine, Imported, Mended, SkippedSession
+    from session_store.transfer.results import Adjusted, BrokenLine, ImportResult, SkippedSession
 
 DATABASE: Final = "sessions.db"
 
@@ -57,8 +57,8 @@ def import_zeroclaw(  # noqa: PLR0913 - each is told of something else
     dry_run: bool = False,
     on_broken: Callable[[BrokenLine], object] | None = None,
     on_skipped: Callable[[SkippedSession], object] | None = None,
-    on_mended: Callable[[Mended], object] | None = None,
-) -> Imported:
+    on_adjusted: Callable[[Adjusted], object] | None = None,
+) -> ImportResult:
     """Copy the sessions of zeroclaw to a store, and say what became of them; done again it adds what is new.
 
     Each session arrives whole, or, of more than 10,000 messages or 8 MB, in several parts, each a beginning of it.
@@ -80,13 +80,13 @@ def import_zeroclaw(  # noqa: PLR0913 - each is told of something else
         Conflict: Its database gave way to other writers every time.
     """
     found = _find(Path(place))
-    telling = Telling(on_broken, on_skipped, on_mended)
+    telling = ForeignImporter(on_broken, on_skipped, on_adjusted)
     if found.database is None:
-        return telling.written(store, _of_files(found, None, telling), dry_run=dry_run)
-    with sqlite_file.opened(found.database) as db:
+        return telling.write_all(store, _from_files(found, None, telling), dry_run=dry_run)
+    with sqlite_file.open_readonly(found.database) as db:
         sqlite_file.require(db, found.database, _MESSAGES, _NEEDED)
-        sessions = chain(_of_database(db, found.database, telling), _of_files(found, db, telling))
-        return telling.written(store, sessions, dry_run=dry_run)
+        sessions = chain(_from_database(db, found.database, telling), _from_files(found, db, telling))
+        return telling.write_all(store, sessions, dry_run=dry_run)
 
 
 def is_zeroclaw(place: str | os.PathLike[str]) -> bool:
@@ -101,7 +101,7 @@ def is_zeroclaw(place: str | os.PathLike[str]) -> bool:
             return folder is not None
         return all(_has_its_lines(file) for file in folder.glob(f"*{_FILE}") if file.is_file())
     if sqlite_file.is_sqlite(path):
-        with sqlite_file.opened(path) as db:
+        with sqlite_file.open_readonly(path) as db:
             return sqlite_file.columns(db, _MESSAGES) >= _NEEDED
     return path.suffix == _FILE and path.absolute().parent.name == _FOLDER and _has_its_lines(path)
 
@@ -174,12 +174,12 @@ def _folder(path: Path) -> Path | None:
     return path if its_own else None
 
 
-def _of_database(db: sqlite3.Connection, path: Path, telling: Telling) -> Iterator[Session]:
+def _from_database(db: sqlite3.Connection, path: Path, telling: ForeignImporter) -> Iterator[ForeignSession]:
     metadata = _METADATA if sqlite_file.columns(db, _METADATA) else None
     groups = sqlite_file.groups(db, metadata, _MESSAGES, "session_key")
-    for (head, _, messages), kept in telling.sessions(path, groups, "last_activity", _said):
+    for (head, _, messages), kept in telling.sessions(path, groups, "last_activity", _message_from_row):
         sender = kept("sender_id", text)
-        owner = None if sender is None else kept("sender_id", _identifier)
+        owner = None if sender is None else kept("sender_id", _convert_identifier)
         attributes = {label: kept(column, text) for column, label in _LABELS.items()}
         # Too long for an owner, for example.
         attributes["sender"] = sender if owner is None else None
@@ -188,21 +188,23 @@ def _of_database(db: sqlite3.Connection, path: Path, telling: Telling) -> Iterat
             owner=owner,
             attributes={label: value for label, value in attributes.items() if value is not None},
         )
-        yield Session(described, _states(head, kept), messages)
+        yield ForeignSession(described, _states(head, kept), messages)
 
 
-def _states(head: SessionCopy, kept: Kept) -> list[StateEntry]:
+def _states(head: ImportedSession, kept: _KeptEntries) -> list[StateEntry]:
     state = kept("state", lambda value, what: state_word(text(value, what))) or IDLE
     if state == IDLE:
         return []
-    return [StateEntry(1, state, kept("turn_id", _identifier), kept("turn_started_at", time) or head.last_activity)]
+    return [
+        StateEntry(1, state, kept("turn_id", _convert_identifier), kept("turn_started_at", time) or head.last_activity)
+    ]
 
 
-def _identifier(value: object, what: str) -> str:
+def _convert_identifier(value: object, what: str) -> str:
     return identifier(text(value, what), what)
 
 
-def _of_files(found: _Found, db: sqlite3.Connection | None, telling: Telling) -> Iterator[Session]:
+def _from_files(found: _Found, db: sqlite3.Connection | None, telling: ForeignImporter) -> Iterator[ForeignSession]:
     for key, path in found.files.items():
         try:
             identifier(key, "session_key")
@@ -213,34 +215,36 @@ def _of_files(found: _Found, db: sqlite3.Connection | None, telling: Telling) ->
         with source:
             in_database = None if db is None else _count(db, key)
             if in_database is not None:
-                telling.skip(key, _compared(path, source, in_database))
+                telling.skip(key, _compare_counts(path, source, in_database))
                 continue
-            at = modified(path)
-            yield Session(SessionCopy(key, None, None, {}, at, at), (), _of_lines(path, source, at, telling))
+            at = modified_at(path)
+            yield ForeignSession(
+                ImportedSession(key, None, None, {}, at, at), (), _from_lines(path, source, at, telling)
+            )
     for key, reason in found.passed_over:
         telling.skip(key, reason)
 
 
-def _of_lines(path: Path, source: BinaryIO, at: datetime, telling: Telling) -> Iterator[MessageCopy]:
+def _from_lines(path: Path, source: BinaryIO, at: datetime, telling: ForeignImporter) -> Iterator[ImportedMessage]:
     seq = 0
     for number, line in telling.lines.of(str(path), source):
         try:
-            message = _said(_fields(line))
+            message = _message_from_row(_fields(line))
         except InvalidMessage as error:
             telling.lines.tell(str(path), number, str(error))
             continue
         seq += 1
-        yield MessageCopy(seq, at, None, None, message)
+        yield ImportedMessage(seq, at, None, None, message)
 
 
 def _fields(line: bytes) -> dict[str, Any]:
-    fields = decoded(line)
+    fields = decode(line)
     if not isinstance(fields, dict):
-        raise InvalidMessage(not_a(fields, "a line", "a JSON object"))
+        raise InvalidMessage(type_error(fields, "a line", "a JSON object"))
     return {"role": None, "content": None} | fields
 
 
-def _said(row: Mapping[str, Any]) -> ChatMessage:
+def _message_from_row(row: Mapping[str, Any]) -> ChatMessage:
     message, _, _ = chat_message(ChatMessage(text(row["role"], "role"), text(row["content"], "content")))
     return message
 
@@ -254,9 +258,9 @@ def _count(db: sqlite3.Connection, key: str) -> int | None:
     return count if is_there or count else None
 
 
-def _compared(path: Path, source: BinaryIO, in_database: int) -> str:
+def _compare_counts(path: Path, source: BinaryIO, in_database: int) -> str:
     """Return why a file is skipped."""
-    in_file = sum(1 for _ in _of_lines(path, source, modified(path), Telling(None, None, None)))
+    in_file = sum(1 for _ in _from_lines(path, source, modified_at(path), ForeignImporter(None, None, None)))
     if in_file <= in_database:
         return f"{path} is passed over: {DATABASE} has this session"
     return (

@@ -1,7 +1,7 @@
 """A process of a host's that writes its row and our message in one transaction, and waits on the way if told to.
 
 Usage: writing.py fastapi_shop|flask_support KEY NUMBER between|uncommitted|through, where the application's
-package can be imported. ``between`` waits after the host's row, ``uncommitted`` after both; each says so first.
+package can be imported. ``format_span`` waits after the host's row, ``uncommitted`` after both; each says so first.
 """
 
 import asyncio
