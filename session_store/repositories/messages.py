@@ -60,21 +60,7 @@ class MessageRepository:
         created_at: datetime | None = None,
         idempotency_key: str | None = None,
     ) -> StoredMessage:
-        """Append one message, creating the session, and return it with its seq.
-
-        Args:
-            key: The session, 1 to 512 bytes of UTF-8.
-            message: What to append; its payload comes back as JSON has it.
-            created_at: When it was made, aware; None: now.
-            idempotency_key: If the session has a message under it, that one is returned and nothing is written.
-
-        Raises:
-            InvalidKey: The key or the idempotency key cannot be stored.
-            InvalidMessage: The message or its time cannot be stored.
-            IdempotencyConflict: Another message is there under the same idempotency key.
-
-        Source: ``SessionBackend::append`` of the interface this package implements.
-        """
+        """Append one message, creating the session, and return it with its seq."""
         key = identifier(key, "key")
         entry = _entry(message, created_at, idempotency_key, self._clock())
         values = {
@@ -97,16 +83,7 @@ class MessageRepository:
         return entry.stored()
 
     def append_many(self, key: str, messages: Iterable[ChatMessage | NewMessage]) -> Steps[list[StoredMessage]]:
-        """Append all the messages or none, creating the session, and return them with their seqs.
-
-        A message whose idempotency key is there already, or earlier in the same call, is not written; the first
-        one stands in its place in what is returned.
-
-        Raises:
-            InvalidKey: The key or an idempotency key cannot be stored.
-            InvalidMessage: A message or its time cannot be stored.
-            IdempotencyConflict: Another message is there under the same idempotency key.
-        """
+        """Append all the messages or none, creating the session, and return them with their seqs."""
         if isinstance(messages, ChatMessage | NewMessage | str) or not isinstance(messages, Iterable):
             problem = f"append_many takes an iterable of messages, not {type(messages).__name__}"
             raise InvalidMessage(problem)
@@ -122,17 +99,7 @@ class MessageRepository:
 
     @read_only
     def load(self, db: Connection, key: str, *, last: int | None = None) -> list[ChatMessage]:
-        """Return the messages of a session, oldest first; none for a session that is not there.
-
-        Args:
-            key: The session.
-            last: Only the newest so many, still oldest first.
-
-        Raises:
-            InvalidQuery: ``last`` is negative or no `int`.
-
-        Source: ``SessionBackend::load`` of the interface this package implements.
-        """
+        """Return the messages of a session, oldest first; none for a session that is not there."""
         values: dict[str, Any] = {"the_key": identifier(key, "key")}
         if last is None:
             return chat_messages(fetch(db, statements.LOAD, values))
@@ -149,17 +116,7 @@ class MessageRepository:
         before_seq: int | None = None,
         limit: int | None = None,
     ) -> list[StoredMessage]:
-        """Return a page of a session's messages with their seq and time, oldest first.
-
-        Args:
-            key: The session.
-            after_seq: Only messages with a higher seq.
-            before_seq: Only messages with a lower seq; the page is then the one just before it.
-            limit: At most so many.
-
-        Raises:
-            InvalidQuery: A number is negative or no `int`.
-        """
+        """Return a page of a session's messages with their seq and time, oldest first."""
         given = {
             "after_seq": optional_number(after_seq, "after_seq"),
             "before_seq": optional_number(before_seq, "before_seq"),
@@ -171,10 +128,7 @@ class MessageRepository:
         return [stored_message(row) for row in (rows if before_seq is None else reversed(rows))]
 
     def pop_last(self, db: Connection, key: str) -> StoredMessage | None:
-        """Remove the last message and return it; None if there was none.
-
-        Callers at the same time each get a different one. ``last_activity`` stays.
-        """
+        """Remove the last message and return it; None if there was none."""
         return self._take_last(db, key, None)
 
     @read_only
@@ -191,50 +145,15 @@ class MessageRepository:
         after: str | None = None,
         order: str = "recency",
     ) -> list[MessageHit]:
-        """Return the messages that have what a keyword asks for, each with the piece of it around the match.
-
-        Args:
-            keyword: As in ``search``; without a word in it every message is found.
-            key: Only messages of this session.
-            role: Only messages of this role.
-            since: Only messages made then or later; aware.
-            until: Only messages made before; aware.
-            limit: At most so many, 0 or more.
-            after: The ``cursor`` of a `MessageHit`: go on behind it, in the same order.
-            order: ``"recency"``: newest message first; ``"relevance"``: best match first. Both read all matches, and
-                on PostgreSQL relevance makes an index of each of them anew: some 20 us.
-
-        Raises:
-            InvalidQuery: An argument is not of its kind or out of its range.
-            InvalidKey: The key or the role cannot be one.
-        """
+        """Return the messages that have what a keyword asks for, each with the piece of it around the match."""
         return find_messages(db, keyword, MessageQuery(key, role, since, until, limit, after, order))
 
     def remove_last(self, db: Connection, key: str, *, seq: int | None = None) -> bool:
-        """Remove the last message and say whether there was one.
-
-        Args:
-            key: The session.
-            seq: Only if this is still the last message's seq.
-
-        Source: ``SessionBackend::remove_last`` of the interface this package implements.
-        """
+        """Remove the last message and say whether there was one."""
         return self._take_last(db, key, seq) is not None
 
     def update_last(self, db: Connection, key: str, message: ChatMessage, *, seq: int | None = None) -> bool:
-        """Put another message in the place of the last one and say whether there was one.
-
-        Its seq, time and idempotency key stay; ``last_activity`` moves.
-
-        Args:
-            key: The session.
-            message: What the last message becomes.
-            seq: Only if this is still the last message's seq; what streams an answer passes the one that
-                ``append`` returned.
-
-        Raises:
-            InvalidMessage: The message cannot be stored.
-        """
+        """Put another message in the place of the last one and say whether there was one."""
         message, content, payload = chat_message(message)
         now = self._clock()
         values = {
@@ -272,22 +191,7 @@ class MessageRepository:
         dry_run: bool = False,
         on_batch: Callable[[int], object] | None = None,
     ) -> Steps[int]:
-        """Remove the old messages of a session and return how many there were; its head stays, and its numbering.
-
-        With both limits a message goes if it is beyond the newest and old enough. Its idempotency key goes with it.
-        If this is interrupted, the oldest are gone: the same call again goes on.
-
-        Args:
-            key: The session.
-            keep_last: The newest so many stay, those that come meanwhile among them.
-            before: What was made then or later stays; aware.
-            batch_size: Messages removed per transaction, 1 to 10,000; small batches hold locks briefly.
-            dry_run: Count only.
-            on_batch: Called after each batch with how many it removed.
-
-        Raises:
-            InvalidQuery: An argument is out of its range, or there is no limit; nothing was removed.
-        """
+        """Remove the old messages of a session and return how many there were; its head stays, and its numbering."""
         values: dict[str, Any] = {"the_key": identifier(key, "key")}
         if keep_last is not None:
             values["keep_last"] = integer(keep_last, "keep_last")

@@ -58,12 +58,7 @@ class SessionRepository:
         owner: str | None = None,
         attributes: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Create a session without messages; False, and nothing changes, if it is there already.
-
-        Raises:
-            InvalidKey: The key or the owner cannot be stored.
-            InvalidQuery: The name is too long, or the attributes are no JSON object.
-        """
+        """Create a session without messages; False, and nothing changes, if it is there already."""
         given = {} if attributes is None else session_attributes(attributes)
         values = new_session_values(key, self._clock()) | {
             "name": _stored_name(name),
@@ -85,10 +80,7 @@ class SessionRepository:
 
     @read_only
     def list_sessions(self, db: Connection, query: SessionQuery | None = None) -> list[str]:
-        """Return the keys of the sessions asked for, newest activity first.
-
-        Source: ``SessionBackend::list_sessions`` of the interface this package implements.
-        """
+        """Return the keys of the sessions asked for, newest activity first."""
         query = _checked_query(query)
         if query.keyword is not None:
             return [session.key for session in find_sessions(db, query)]
@@ -96,11 +88,7 @@ class SessionRepository:
 
     @read_only
     def list_sessions_with_metadata(self, db: Connection, query: SessionQuery | None = None) -> list[SessionMetadata]:
-        """Return the sessions asked for without their messages, newest activity first; no message is read.
-
-        Raises:
-            InvalidQuery: A part of the query is not of its kind or out of its range.
-        """
+        """Return the sessions asked for without their messages, newest activity first; no message is read."""
         return find_sessions(db, _checked_query(query))
 
     @read_only
@@ -110,28 +98,14 @@ class SessionRepository:
 
     @read_only
     def search(self, db: Connection, query: SessionQuery) -> list[SessionMetadata]:
-        """Return the sessions with a message that has what the keyword asks for, newest activity first.
-
-        ``words`` that are all in one message, ``"a phrase"``, ``prefix*``, ``-without``, ``this OR that``. Any text
-        may be a keyword; without a word in it this is the list. Where there is no search index, and for scripts
-        written without spaces, words are found within longer ones too.
-
-        Raises:
-            InvalidQuery: A part of the query is not of its kind or out of its range.
-
-        Source: ``SessionBackend::search`` of the interface this package implements.
-        """
+        """Return the sessions with a message that has what the keyword asks for, newest activity first."""
         if query is None:
             raise InvalidQuery(type_error(query, "query", "a SessionQuery"))
         return find_sessions(db, _checked_query(query))
 
     @single_statement
     def set_session_name(self, db: Connection, key: str, name: str) -> None:
-        """Name a session, creating it; ``""`` takes the name away.
-
-        Raises:
-            InvalidQuery: The name is no `str` or longer than 1,024 characters.
-        """
+        """Name a session, creating it; ``""`` takes the name away."""
         db.execute(
             statements.SET_NAME, new_session_values(key, self._clock()) | {"name": _stored_name(session_name(name))}
         )
@@ -150,11 +124,7 @@ class SessionRepository:
         db.execute(statements.SET_OWNER, values)
 
     def set_session_attributes(self, db: Connection, key: str, attributes: Mapping[str, Any]) -> None:
-        """Set some of a session's attributes, creating it; the others stay, and None removes one.
-
-        Raises:
-            InvalidQuery: It is no mapping from `str` to JSON.
-        """
+        """Set some of a session's attributes, creating it; the others stay, and None removes one."""
         key = identifier(key, "key")
         changes = session_attributes(attributes)
         db.execute(statements.LOCK_OR_CREATE, new_session_values(key, self._clock()))
@@ -163,11 +133,7 @@ class SessionRepository:
         db.execute(statements.SET_ATTRIBUTES, {"the_key": key, "merged": merged})
 
     def delete_session(self, db: Connection, key: str) -> bool:
-        """Delete a session with its messages and states and say whether it was there.
-
-        Raises:
-            SessionInUse: A row of another table refers to it; nothing was deleted.
-        """
+        """Delete a session with its messages and states and say whether it was there."""
         key = identifier(key, "key")
         if db.execute(statements.LOCK, {"the_key": key}).one_or_none() is None:
             return False
@@ -183,21 +149,7 @@ class SessionRepository:
         dry_run: bool = False,
         on_batch: Callable[[int], object] | None = None,
     ) -> Steps[int]:
-        """Delete all sessions of an owner and return how many there were.
-
-        One that a row of another table refers to is kept. If this is interrupted, whole sessions are gone or there:
-        the same call again goes on.
-
-        Args:
-            owner: Whose sessions.
-            batch_size: Sessions deleted per transaction, 1 to 10,000; small batches hold locks briefly.
-            dry_run: Count only; what another table refers to is then counted too.
-            on_batch: Called after each batch with how many it removed.
-
-        Raises:
-            InvalidKey: The owner cannot be one.
-            InvalidQuery: The batch size is out of its range; nothing was deleted.
-        """
+        """Delete all sessions of an owner and return how many there were."""
         values = {"owner_is": identifier(owner, "owner")}
         if dry_run:
             return (yield from count_only(retention.count_heads(retention.OWNED_BY), values, batch_size, on_batch))
@@ -213,23 +165,7 @@ class SessionRepository:
         include_running: bool = False,
         on_batch: Callable[[int], object] | None = None,
     ) -> Steps[int]:
-        """Delete the sessions nobody has used for a while and say how many there were.
-
-        A session is kept if a message came or its state changed within the time given, if it is running, or if
-        a row of another table refers to it. One that is used while this runs is kept too.
-
-        Args:
-            ttl_hours: Age in hours, 0 or more; 0 means everything older than now.
-            batch_size: Sessions deleted per transaction, 1 to 10,000; small batches hold locks briefly.
-            dry_run: Count only; what another table refers to is then counted too.
-            include_running: Delete also those that are running.
-            on_batch: Called after each batch with how many it removed.
-
-        Raises:
-            InvalidQuery: An argument is out of its range; nothing was deleted.
-
-        Source: ``SessionBackend::cleanup_stale`` of the interface this package implements.
-        """
+        """Delete the sessions nobody has used for a while and say how many there were."""
         oldest = cutoff(self._clock(), ttl_hours, "ttl_hours", _SECS_PER_HOUR)
         values = {"cutoff": oldest, "minute": truncate_to_minute(oldest)}
         if dry_run:
@@ -240,21 +176,7 @@ class SessionRepository:
         return (yield from run_batches(delete, batch_size, on_batch, after=BEFORE_FIRST))
 
     def compact(self, db: Connection, key: str, *, within_secs: float = 2.0, dry_run: bool = False) -> Compaction:
-        """Remove doubled messages of a session and make its head agree with its logs.
-
-        A message is a double if it equals the last one kept in role, content, payload and turn and is at most
-        so much younger. One with an idempotency key is never removed.
-
-        Args:
-            key: The session.
-            within_secs: Age difference in seconds, 0 or more.
-            dry_run: Report only.
-
-        Raises:
-            InvalidQuery: ``within_secs`` is negative or no number.
-
-        Source: ``SessionBackend::compact`` of the interface this package implements.
-        """
+        """Remove doubled messages of a session and make its head agree with its logs."""
         epoch = self._clock()
         within = epoch - cutoff(epoch, within_secs, "within_secs", _SECOND)
         key = identifier(key, "key")
@@ -274,12 +196,7 @@ class SessionRepository:
 
     @read_only
     def health(self, db: Connection) -> Health:
-        """Say whether the store can serve, for a health endpoint.
-
-        Raises:
-            SchemaOutOfDate: The tables are missing or old.
-            StoreUnavailable: The database does not answer.
-        """
+        """Say whether the store can serve, for a health endpoint."""
         revision = revisions.require(db)
         asked = time.perf_counter()
         db.execute(statements.PING).close()

@@ -39,20 +39,7 @@ class StateRepository:
         *,
         if_turn: str | AnyTurn | None = ANY_TURN,
     ) -> bool:
-        """Set what a session is doing, creating it, and say whether it is doing that now.
-
-        Setting the same state and turn again changes nothing; ``idle`` clears the turn.
-
-        Args:
-            key: The session.
-            state: ``idle``, ``running``, ``error`` or the host's own word, 1 to 64 bytes.
-            turn_id: The run of the agent this is about.
-            if_turn: Only while this turn is current (None: while no turn is); else False, and nothing is
-                written. A turn named here is not begun: a session that is not there is not created for it.
-
-        Raises:
-            InvalidKey: The key, the state or a turn cannot be stored.
-        """
+        """Set what a session is doing, creating it, and say whether it is doing that now."""
         now = self._clock()
         key = identifier(key, "key")
         state = state_word(state)
@@ -101,27 +88,11 @@ class StateRepository:
 
     @read_only
     def list_stuck_sessions(self, db: Connection, threshold_secs: float) -> list[SessionMetadata]:
-        """Return the sessions that have been running for longer than this, the oldest turn first.
-
-        Raises:
-            InvalidQuery: The threshold is negative or no number.
-        """
+        """Return the sessions that have been running for longer than this, the oldest turn first."""
         return metadata_from(db, statements.LIST_STUCK, {"cutoff": self._cutoff(threshold_secs)})
 
     def recover_stuck(self, threshold_secs: float, *, to: str = "error") -> Steps[list[str]]:
-        """Move the sessions that have been running for longer than this to another state; return their keys.
-
-        Each in a transaction of its own, so that this never holds a session while it waits for another one. A turn
-        that ended meanwhile is left alone. A recovered session keeps the name of its turn, unless it goes to ``idle``.
-
-        Args:
-            threshold_secs: Age of the turn in seconds, 0 or more.
-            to: The state they get.
-
-        Raises:
-            InvalidQuery: The threshold is negative or no number, or the state is ``running``.
-            InvalidKey: The state cannot be stored.
-        """
+        """Move the sessions that have been running for longer than this to another state; return their keys."""
         to = state_word(to)
         if to == RUNNING:
             problem = "a stuck session is recovered to another state than 'running'"
@@ -143,20 +114,7 @@ class StateRepository:
         dry_run: bool = False,
         on_batch: Callable[[int], object] | None = None,
     ) -> Steps[int]:
-        """Remove from the log the states that had ended by a time and return how many there were.
-
-        What a session was doing then is still known, and what it is doing now. If this is interrupted, some are
-        gone: the same call again goes on.
-
-        Args:
-            before: The time from which on the log is kept; aware.
-            batch_size: Entries removed per transaction, 1 to 10,000; small batches hold locks briefly.
-            dry_run: Count only.
-            on_batch: Called after each batch with how many it removed.
-
-        Raises:
-            InvalidQuery: An argument is out of its range; nothing was removed.
-        """
+        """Remove from the log the states that had ended by a time and return how many there were."""
         values = {"before": aware_datetime(before, "before")}
         if dry_run:
             return (yield from count_only(retention.COUNT_FINISHED_STATES, values, batch_size, on_batch))
