@@ -21,11 +21,9 @@ from pytest_postgresql import factories
 from sqlalchemy import URL, Engine, NullPool, Pool, create_engine, event, make_url
 
 from session_store import AsyncSessionStore, SessionStore, migrations
-from session_store.testing import Clock, SyncAdapter
-from session_store.testing.conformance import clock
+from session_store.testing import Clock
 from tests.servers import Server, memory, start_postgresql
-
-__all__ = ["clock"]  # the fixture of the published suite, for all tests
+from tests.sync_adapter import SyncAdapter
 
 EXAMPLES = int(os.environ.get("SESSION_STORE_TEST_EXAMPLES", "0"))
 """How many examples Hypothesis makes of each property; 0: each as many as it says, and the same in every run."""
@@ -79,6 +77,12 @@ class Database:
     def __str__(self) -> str:
         """The URL as text, password and all."""
         return self.url.render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The time in the store: it stands still until a test moves it."""
+    return Clock()
 
 
 @pytest.fixture(scope="session")

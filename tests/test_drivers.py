@@ -24,9 +24,10 @@ from session_store import (
     StoreUnavailable,
     migrations,
 )
-from session_store.testing import Clock, SyncAdapter
+from session_store.testing import Clock
 from tests.conftest import Database
 from tests.hosts import async_host_engine, disagreements, host_engine
+from tests.sync_adapter import SyncAdapter
 
 KEY = "telegram_ann"
 HELLO = ChatMessage.user("Hello")

@@ -32,7 +32,7 @@ def calls(offered: type) -> list[str]:
 def blocking_words(annotation: object) -> str:
     """An annotation as text, in the words of the synchronous store and without private types."""
     words = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    return re.sub(r"\w+\.|Async|async_|\b_\w+ \| |Opening\[(\w+)\]", r"\1", words)
+    return re.sub(r"\w+\.|_?Async(?!Open)|async_|\b_\w+ \| |_AsyncOpen\[(\w+)\]", r"\1", words)
 
 
 def public_default(default: object) -> object:

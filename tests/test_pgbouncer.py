@@ -15,10 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from session_store import AsyncSessionStore, ChatMessage, NewMessage, SessionQuery, SessionStore, migrations
 from session_store.database import revisions
-from session_store.testing import Clock, SyncAdapter
+from session_store.testing import Clock
 from tests.conftest import Database
 from tests.hosts import ORDERS
 from tests.servers import PGBOUNCER, Server, start_pgbouncer
+from tests.sync_adapter import SyncAdapter
 from tests.test_drivers import use
 from tests.test_pools import assert_complete, work, work_on_a_loop
 

@@ -1,10 +1,8 @@
 """What the package brings for the tests of others, used as they use it: in a project of its own, in a new process."""
 
-import ast
 import asyncio
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 from textwrap import dedent
 
@@ -12,14 +10,12 @@ import pytest
 
 from session_store import AsyncSessionStore, SessionStore
 from session_store.database import revisions
-from session_store.testing import conformance
 
 pytestmark = pytest.mark.once
 
 pytest_plugins = ["pytester", "session_store.testing"]
 
 ROOT = Path(__file__).parent.parent
-TOPICS = [*Path(conformance.__file__).parent.glob("*.py")]
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +37,6 @@ def test_the_package_does_not_need_pytest() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert done.stdout == "False\n"
-
-
-# the fixtures
 
 
 def test_the_stores_are_migrated(session_store: SessionStore, async_session_store: AsyncSessionStore) -> None:
@@ -145,110 +138,3 @@ def test_a_blocking_host_needs_nothing_asynchronous(project: pytest.Pytester) ->
 
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.re_match_lines([r"E .*Error: .*(aiosqlite|greenlet)"])
-
-
-# the suite
-
-
-BACKEND = """
-    import asyncio
-
-    import pytest
-    from sqlalchemy import text
-
-    from session_store import AsyncSessionStore, SessionStore
-    from session_store.testing import Blocking
-    from session_store.testing.conformance import *
-
-    class Backend(SessionStore):
-        pass
-    {method}
-    @pytest.fixture
-    def store(clock):
-        with {store} as store:
-            yield store
-"""
-
-STORE = 'Backend.open("sqlite://", clock=clock)'
-ASYNC_STORE = 'asyncio.Runner() as runner, Blocking(AsyncSessionStore.open("sqlite://", clock=clock), runner.run)'
-
-
-def test_the_suite_is_whole() -> None:
-    """It offers every test of its topics, no name twice, the clock and nothing else."""
-    names = Counter(
-        node.name
-        for topic in TOPICS
-        for node in ast.walk(ast.parse(topic.read_text()))
-        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
-    )
-
-    assert Counter(conformance.__all__) == names + Counter(["clock"])
-
-
-@pytest.mark.parametrize("store", [STORE, pytest.param(ASYNC_STORE, marks=pytest.mark.long)], ids=["blocking", "async"])
-def test_a_right_backend_passes(project: pytest.Pytester, store: str) -> None:
-    """The store itself, in a module of somebody else's, is found to be right."""
-    project.makepyfile(BACKEND.format(method="", store=store))
-    outcomes = run(project).parseoutcomes()
-
-    assert outcomes.keys() == {"passed"}
-    assert outcomes["passed"] >= len(conformance.__all__) - 1
-
-
-WRONG = {
-    "test_a_message_is_loaded_as_it_was_said": """
-        def append(self, key, message, **options):
-            return super().append(key, message._replace(payload=None), **options)
-    """,
-    "test_the_same_message_again_is_the_first_one": """
-        def append(self, key, message, *, created_at=None, idempotency_key=None):
-            return super().append(key, message, created_at=created_at)
-    """,
-    "test_load_last_gives_the_newest_oldest_first": """
-        def load(self, key, *, last=None):
-            return super().load(key)[:last]
-    """,
-    "test_remove_last_only_if_it_still_is": """
-        def remove_last(self, key, *, seq=None):
-            last = self.get_session_metadata(key).last_seq
-            if seq is not None and seq != last:
-                return False
-            with self.engine.begin() as db:
-                db.execute(text("DELETE FROM session_store_messages WHERE seq = 1"))
-                db.execute(text("UPDATE session_store_sessions SET message_count = message_count - 1"))
-            return True
-    """,
-    "test_newest_activity_comes_first": """
-        def list_sessions(self, query=None):
-            return super().list_sessions(query)[::-1]
-    """,
-    "test_every_word_must_be_in_one_message": """
-        def search(self, query):
-            return self.list_sessions_with_metadata()
-    """,
-    "test_attributes_merge_at_the_top_level": """
-        def set_session_attributes(self, key, attributes):
-            self.create_session(key)
-            super().set_session_attributes(key, dict.fromkeys(self.get_session_metadata(key).attributes))
-            super().set_session_attributes(key, attributes)
-    """,
-    "test_if_turn_lets_only_its_own_turn_change": """
-        def set_session_state(self, key, state, turn_id=None, *, if_turn=None):
-            return super().set_session_state(key, state, turn_id)
-    """,
-    "test_cleanup_keeps_running_sessions": """
-        def cleanup_stale(self, ttl_hours, **options):
-            return super().cleanup_stale(ttl_hours, **options | {"include_running": True})
-    """,
-}
-"""Backends that are wrong in one method, by the test that finds it."""
-
-
-@pytest.mark.parametrize("test", WRONG)
-def test_a_wrong_backend_fails(project: pytest.Pytester, test: str) -> None:
-    """What a backend does wrong is found, and the values that differ are shown."""
-    project.makepyfile(test_backend=BACKEND.format(method=WRONG[test], store=STORE))
-    result = run(project, "-k", test)
-
-    assert result.parseoutcomes()["failed"] >= 1
-    result.stdout.fnmatch_lines(["E *assert *"])

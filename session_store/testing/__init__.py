@@ -1,18 +1,12 @@
-"""What to test with: a store in memory for a host's tests, and the suite that a backend runs against itself.
+"""pytest fixtures with a store in memory, and a clock that a test moves.
 
-A host whose topmost conftest.py says ``pytest_plugins = ["session_store.testing"]`` has the fixtures `session_store`
-and `async_session_store`. The suite is `session_store.testing.conformance`. Only here is pytest imported.
+An application whose topmost conftest.py has ``pytest_plugins = ["session_store.testing"]`` gets the fixtures
+`session_store` and `async_session_store`. No other module of the package imports pytest.
 
-PYTEST_DONT_REWRITE: a conftest.py may also import a name from here, and so before pytest looks for plugins.
+PYTEST_DONT_REWRITE: a conftest.py may import this module before pytest looks for plugins.
 """
 
-import pytest
+from session_store.testing.clock import Clock
+from session_store.testing.fixtures import async_session_store, session_store
 
-# Asked for here, where the suite is not imported yet: later it would have no effect.
-pytest.register_assert_rewrite("session_store.testing.conformance")
-
-from session_store.testing.clock import Clock  # noqa: E402
-from session_store.testing.fixtures import async_session_store, session_store  # noqa: E402
-from session_store.testing.sync_adapter import SyncAdapter  # noqa: E402
-
-__all__ = ["Clock", "SyncAdapter", "async_session_store", "session_store"]
+__all__ = ["Clock", "async_session_store", "session_store"]

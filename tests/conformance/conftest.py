@@ -18,10 +18,11 @@ from sqlalchemy import Connection, Engine, NullPool, event, orm, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from session_store import AsyncSessionStore, SessionStore, migrations
-from session_store.testing import Clock, SyncAdapter
+from session_store.testing import Clock
 from tests.conftest import Database
 from tests.hosts import ASYNC_DRIVERS, SYNC_DRIVERS, async_host_engine, host_engine
 from tests.servers import Server
+from tests.sync_adapter import SyncAdapter
 
 SCHEMA = "chat"
 

@@ -6,8 +6,8 @@ import pytest
 
 from session_store import Compaction, NewMessage, SessionStore
 from session_store.testing import Clock
-from session_store.testing.conformance.talk import HELLO, KEY, LONG_AGO, OTHER, counts, say
 from tests.conformance.conftest import Sql
+from tests.conformance.helpers import HELLO, KEY, LONG_AGO, OTHER, counts, say
 
 
 def rows(sql: Sql, key: str) -> list[int]:

@@ -7,8 +7,8 @@ import pytest
 
 from session_store import SessionStore
 from session_store.testing import Clock
-from session_store.testing.conformance.talk import HELLO, KEY, head, say
 from tests.conformance.conftest import Sql
+from tests.conformance.helpers import HELLO, KEY, head, say
 
 
 def as_time(stored: Any) -> datetime:

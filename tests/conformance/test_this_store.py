@@ -4,8 +4,8 @@ import pytest
 
 from session_store import ChatMessage, NewMessage, SessionStore
 from session_store.database import revisions
-from session_store.testing.conformance.search import found
-from session_store.testing.conformance.talk import KEY, counts
+from tests.conformance.helpers import KEY, counts
+from tests.conformance.test_search import found
 
 
 def test_any_number_of_keys_is_found(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:

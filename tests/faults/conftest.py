@@ -18,11 +18,11 @@ from rich.table import Table
 from sqlalchemy import URL
 
 from session_store import AsyncSessionStore, SessionStore, migrations
-from session_store.testing import SyncAdapter
 from tests.conftest import POSTGRESQL_VERSION, Database
 from tests.faults.fleet import Audit, Fleet, audit
 from tests.faults.racing import Field
 from tests.servers import DURABLE, OwnServer, start_postgresql
+from tests.sync_adapter import SyncAdapter
 
 Crew = TypeVar("Crew", bound=Fleet)
 

@@ -24,11 +24,11 @@ from sqlalchemy.util import await_only, greenlet_spawn
 from session_store import AsyncSessionStore, ChatMessage, SessionStore
 from session_store.database.driver_errors import sqlstate
 from session_store.store.arguments import utc_now
-from session_store.testing import SyncAdapter
 from tests.conftest import Database
 from tests.faults.fleet import PROCESSES, TASKS, Fleet, Notes, Told
 from tests.faults.writing import PAUSE_SECS, WORDS, token
 from tests.hosts import ASYNC_DRIVERS, SYNC_DRIVERS, begins_by_event
+from tests.sync_adapter import SyncAdapter
 
 Engines = Callable[..., Any]
 """Makes a host's engine of a `Database`, and of ``asynchronous``."""

@@ -34,7 +34,7 @@ from session_store import (
     models,
 )
 from session_store.store.operations import AsyncOperations, Operations
-from session_store.testing import Clock, SyncAdapter
+from session_store.testing import Clock
 from tests.conftest import Database
 from tests.fuzz.allowed import all_of, own_errors, plain
 from tests.fuzz.arguments import ARGUMENTS, is_query
@@ -42,6 +42,7 @@ from tests.fuzz.database import Tables, begin_with_sessions, tables_of
 from tests.fuzz.hostile import Stream, call_under_way
 from tests.fuzz.running import fuzz, table_row, timeout
 from tests.hosts import disagreements
+from tests.sync_adapter import SyncAdapter
 
 pytestmark = [timeout, pytest.mark.once]
 

@@ -12,7 +12,7 @@ from session_store.interface.errors import InvalidKey, InvalidQuery
 from session_store.interface.protocols import SessionBackend
 from session_store.interface.values import ChatMessage, SessionQuery
 from session_store.testing.clock import Clock
-from session_store.testing.conformance.talk import head, say
+from tests.conformance.helpers import head, say
 
 
 def found(store: SessionBackend, keyword: str | None) -> list[str]:

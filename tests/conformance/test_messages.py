@@ -5,7 +5,7 @@ import pytest
 from session_store.interface.protocols import SessionBackend
 from session_store.interface.values import ChatMessage, NewMessage
 from session_store.testing.clock import Clock
-from session_store.testing.conformance.talk import (
+from tests.conformance.helpers import (
     HELLO,
     KEY,
     LONG_AGO,

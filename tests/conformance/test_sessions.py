@@ -5,7 +5,7 @@ import pytest
 from session_store.interface.protocols import SessionBackend
 from session_store.interface.values import ChatMessage, SessionMetadata, SessionQuery
 from session_store.testing.clock import Clock
-from session_store.testing.conformance.talk import KEY, head, said, say
+from tests.conformance.helpers import KEY, head, said, say
 
 # create_session, session_exists, get_session_metadata
 

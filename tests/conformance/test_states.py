@@ -8,7 +8,7 @@ import pytest
 from session_store.interface.protocols import SessionBackend
 from session_store.interface.values import SessionState
 from session_store.testing.clock import Clock
-from session_store.testing.conformance.talk import HELLO, KEY, head, say
+from tests.conformance.helpers import HELLO, KEY, head, say
 
 
 def state(store: SessionBackend, key: str = KEY) -> SessionState:

@@ -9,7 +9,7 @@ from session_store.interface.errors import InvalidQuery
 from session_store.interface.protocols import SessionBackend
 from session_store.interface.values import ChatMessage, Compaction
 from session_store.testing.clock import Clock
-from session_store.testing.conformance.talk import HELLO, KEY, OTHER, counts, head, said, say, seqs
+from tests.conformance.helpers import HELLO, KEY, OTHER, counts, head, said, say, seqs
 
 HOUR = 3600
 

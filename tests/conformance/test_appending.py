@@ -10,7 +10,7 @@ from session_store.interface.errors import IdempotencyConflict
 from session_store.interface.protocols import SessionBackend
 from session_store.interface.values import ChatMessage, NewMessage, StoredMessage
 from session_store.testing.clock import Clock
-from session_store.testing.conformance.talk import HELLO, KEY, LONG_AGO, OTHER, counts, head, last_activity, said, say
+from tests.conformance.helpers import HELLO, KEY, LONG_AGO, OTHER, counts, head, last_activity, said, say
 
 
 def test_seq_counts_from_one(store: SessionBackend) -> None:
