@@ -109,7 +109,7 @@ def test_an_engine_s_durability_is_the_host_s(database: Database) -> None:
     """A choice that would not be followed is refused: a host's engine is left as it is."""
     engine = host_engine(database)
 
-    with pytest.raises(InvalidQuery, match="host's engine"):
+    with pytest.raises(InvalidQuery, match="application's engine"):
         SessionStore(engine, durability="relaxed")
     engine.dispose()
 

@@ -102,10 +102,10 @@ def test_a_csv_file_with_other_rows_is_left_alone() -> None:
 
 KILLED = """
 import os, sys, signal
-from session_store import SessionStore, exports
+from session_store import SessionStore, transfer
 
 with SessionStore(sys.argv[1]) as store:
-    export = getattr(exports, sys.argv[2])
+    export = getattr(transfer, sys.argv[2])
     export(store, sys.argv[3], on_session=lambda session: session.key == "k5" and os.kill(os.getpid(), signal.SIGKILL))
 """
 
