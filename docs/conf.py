@@ -8,6 +8,9 @@ import re
 import sys
 from pathlib import Path
 
+from pygments.lexers.special import TextLexer
+from sphinx.highlighting import lexers
+
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
@@ -44,6 +47,7 @@ napoleon_numpy_docstring = False
 default_role = "any"
 smartquotes_action = "D"  # a dash where a docstring has one; quotes as they are typed
 nitpicky = True
+nitpick_ignore = [("py:class", "session_store.interface.values.AnyTurn")]  # only a default: callers pass a turn or None
 
 html_theme = "furo"
 html_title = f"session_store {release}"
@@ -55,6 +59,7 @@ html_copy_source = False
 html_show_copyright = False
 html_show_search_summary = False  # it is fetched, which a browser refuses where the site is a folder
 html_theme_options = {"navigation_with_keys": True}
+lexers["mermaid"] = TextLexer()  # GitHub draws it, the site shows its text
 pygments_style = "tango"
 pygments_dark_style = "github-dark"
 copybutton_prompt_text = "$ "
