@@ -189,7 +189,7 @@ class Compaction(NamedTuple):
 
 
 class Health(NamedTuple):
-    """What `SessionStore.check` found.
+    """What `SessionStore.health` found.
 
     ``schema`` is the revision (None where a host keeps it in a version table of another name), ``search``
     the engine that serves, ``latency`` the seconds one round trip took.
