@@ -21,7 +21,6 @@ from session_store.repositories import MessageRepository, SessionRepository, Sta
 R = TypeVar("R")
 Repositories = Mapping[type[Any], Any]
 """One instance of each repository, by its class."""
-Operation = Callable[..., Steps[Any]]
 
 _MAX_PAGE_SIZE: Final = 10_000
 
@@ -77,8 +76,16 @@ class AsyncOperations(AsyncSessionBackend):
         return pages(after_seq)
 
 
-def _sync_method(repository: type[Any], operation: Operation) -> Callable[..., Any]:
-    def call(self: Operations, /, *args: Any, **kwargs: Any) -> Any:
+def _sync_method(repository: type[Any], operation: Callable[..., Any]) -> Callable[..., Any]:
+    if not inspect.isgeneratorfunction(operation):
+        access = access_of(operation)
+
+        def call(self: Operations, /, *args: Any, **kwargs: Any) -> Any:
+            return self._run(*_single_step(self._repositories[repository], operation, access, args, kwargs))
+
+        return call
+
+    def call_steps(self: Operations, /, *args: Any, **kwargs: Any) -> Any:
         schedule = _schedule(operation(self._repositories[repository], *args, **kwargs))
         result = None
         while True:
@@ -88,11 +95,19 @@ def _sync_method(repository: type[Any], operation: Operation) -> Callable[..., A
                 return end.value
             result = self._run(*item) if isinstance(item, Step) else self._yield_to_writers(item)
 
-    return call
+    return call_steps
 
 
-def _async_method(repository: type[Any], operation: Operation) -> Callable[..., Any]:
-    async def call(self: AsyncOperations, /, *args: Any, **kwargs: Any) -> Any:
+def _async_method(repository: type[Any], operation: Callable[..., Any]) -> Callable[..., Any]:
+    if not inspect.isgeneratorfunction(operation):
+        access = access_of(operation)
+
+        async def call(self: AsyncOperations, /, *args: Any, **kwargs: Any) -> Any:
+            return await self._run(*_single_step(self._repositories[repository], operation, access, args, kwargs))
+
+        return call
+
+    async def call_steps(self: AsyncOperations, /, *args: Any, **kwargs: Any) -> Any:
         schedule = _schedule(operation(self._repositories[repository], *args, **kwargs))
         result: Any = None
         while True:
@@ -102,7 +117,13 @@ def _async_method(repository: type[Any], operation: Operation) -> Callable[..., 
                 return end.value
             result = await (self._run(*item) if isinstance(item, Step) else self._yield_to_writers(item))
 
-    return call
+    return call_steps
+
+
+def _single_step(repository: Any, operation: Callable[..., R], access: Access, args: Any, kwargs: Any) -> Step:
+    """Return an operation that takes a connection as one step; its first argument may be a session's key."""
+    key = args[0] if args else kwargs.get("key")
+    return Step(lambda db: operation(repository, db, *args, **kwargs), access, key if isinstance(key, str) else None)
 
 
 def _schedule(steps: Steps[R]) -> Generator[Step | float, Any, R]:
@@ -122,24 +143,6 @@ def _schedule(steps: Steps[R]) -> Generator[Step | float, Any, R]:
             held_secs += time.monotonic() - begun
 
 
-def _as_steps(operation: Callable[..., Any]) -> Operation:
-    """Return an operation as a generator of steps; one that takes a connection is a single step."""
-    if inspect.isgeneratorfunction(operation):
-        return operation
-    access = access_of(operation)
-
-    def single_step(repository: Any, *args: Any, **kwargs: Any) -> Steps[Any]:
-        key = args[0] if args else kwargs.get("key")
-        work = functools.partial(_call, operation, repository, args, kwargs)
-        return (yield Step(work, access, key if isinstance(key, str) else None))
-
-    return single_step
-
-
-def _call(operation: Callable[..., R], repository: Any, args: Any, kwargs: Any, db: Any) -> R:
-    return operation(repository, db, *args, **kwargs)
-
-
 def _first_page(key: str, after_seq: int, batch: int) -> tuple[str, int, int]:
     return identifier(key, "key"), integer(after_seq, "after_seq"), integer(batch, "batch", 1, _MAX_PAGE_SIZE)
 
@@ -149,10 +152,9 @@ def _implement() -> None:
     for repository in (SessionRepository, MessageRepository, StateRepository):
         for name, operation in vars(repository).items():
             if not name.startswith("_"):
-                steps = _as_steps(operation)
                 sync, awaited = getattr(SessionBackend, name), getattr(AsyncSessionBackend, name)
-                setattr(Operations, name, functools.wraps(sync)(_sync_method(repository, steps)))
-                setattr(AsyncOperations, name, functools.wraps(awaited)(_async_method(repository, steps)))
+                setattr(Operations, name, functools.wraps(sync)(_sync_method(repository, operation)))
+                setattr(AsyncOperations, name, functools.wraps(awaited)(_async_method(repository, operation)))
                 getattr(AsyncOperations, name).__doc__ = sync.__doc__
 
 
