@@ -67,9 +67,9 @@ def hits(path: Path) -> Iterator[str]:
 def main(arguments: list[str]) -> int:
     """Print every hit in these paths, or in the whole project, and a count for each room."""
     rooms: Counter[str] = Counter()
-    paths = [Path(path).resolve() for path in arguments] or [
-        path for page in ("session_store/**/*.py", *PAGES) for path in sorted(ROOT.glob(page))
-    ]
+    everything = [path for page in ("session_store/**/*.py", *PAGES) for path in sorted(ROOT.glob(page))]
+    wanted = [Path(argument).resolve() for argument in arguments] or [ROOT]
+    paths = [path for path in everything if any(path.is_relative_to(place) for place in wanted)]
     for path in paths:
         for hit in hits(path):
             print(hit)

@@ -74,6 +74,16 @@ def test_docstrings_are_the_same(name: str) -> None:
     assert awaited.split("\n\n")[0] == said.split("\n\n")[0] if name in NOT_AWAITED else awaited == said
 
 
+@pytest.mark.parametrize("name", calls(SessionBackend))
+def test_the_awaited_half_has_the_same_summaries(name: str) -> None:
+    """An editor shows the first line of the docstring for both."""
+    docstring, summary = (
+        inspect.getdoc(getattr(backend, name)) or "" for backend in (SessionBackend, AsyncSessionBackend)
+    )
+
+    assert docstring.split("\n")[0] == summary
+
+
 @both
 def test_one_waits_and_the_other_is_awaited(sync: type, async_: type) -> None:
     """No call of the one is a coroutine; of the other all are but the few that do no I/O."""

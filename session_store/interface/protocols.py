@@ -25,12 +25,18 @@ from session_store.interface.values import (
 
 
 class _NotImplemented(NotImplementedError):
-    """A method of a protocol was called. By this name type checkers do not take the stores' methods for abstract."""
+    """A method of a protocol was called. The name is our own: type checkers treat `NotImplementedError` as abstract."""
 
 
 @runtime_checkable
 class SessionBackend(Protocol):
-    """What a store of conversations offers to code that blocks."""
+    """The calls of a store for code that blocks.
+
+    Every call is atomic: it returns after its changes are committed, or raises and changes nothing. A call that works
+    in batches commits each batch. All calls raise `StoreUnavailable` if the database cannot serve, `SchemaOutOfDate`
+    if the tables are missing or at another revision, and `Conflict` if the database kept rolling back the
+    transaction.
+    """
 
     def create_session(
         self,
@@ -40,52 +46,61 @@ class SessionBackend(Protocol):
         owner: str | None = None,
         attributes: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Create a session without messages; False, and nothing changes, if it is there already.
+        """Create a session without messages, and return True; return False and change nothing if the session exists.
 
         Raises:
             InvalidKey: The key or the owner cannot be stored.
-            InvalidQuery: The name is too long, or the attributes are no JSON object.
+            InvalidQuery: The name is longer than 1,024 characters, or the attributes are not a JSON object.
         """
         raise _NotImplemented
 
     def session_exists(self, key: str) -> bool:
-        """Say whether there is such a session."""
+        """Return whether the session exists."""
         raise _NotImplemented
 
     def get_session_metadata(self, key: str) -> SessionMetadata | None:
-        """Return a session without its messages; None if there is no such session."""
+        """Return a session without its messages, or None if the session does not exist."""
         raise _NotImplemented
 
     def list_sessions(self, query: SessionQuery | None = None) -> list[str]:
-        """Return the keys of the sessions asked for, newest activity first.
+        """Return the keys of the matching sessions, newest activity first.
 
-        Source: ``SessionBackend::list_sessions`` of the interface this package implements.
+        Raises:
+            InvalidQuery: A field of the query has the wrong type or is out of range.
+
+        Source: ``SessionBackend::list_sessions`` of the Rust interface that this package implements.
         """
         raise _NotImplemented
 
     def list_sessions_with_metadata(self, query: SessionQuery | None = None) -> list[SessionMetadata]:
-        """Return the sessions asked for without their messages, newest activity first; no message is read.
+        """Return the matching sessions without their messages, newest activity first.
+
+        The cost does not depend on the number of messages: none is read, unless the query has a keyword.
 
         Raises:
-            InvalidQuery: A part of the query is not of its kind or out of its range.
+            InvalidQuery: A field of the query has the wrong type or is out of range.
         """
         raise _NotImplemented
 
     def count_sessions(self, query: SessionQuery | None = None) -> int:
-        """Return how many sessions a query finds on all its pages: ``limit`` and ``after`` do not count."""
+        """Return the number of matching sessions on all pages; ``limit`` and ``after`` are ignored.
+
+        Raises:
+            InvalidQuery: A field of the query has the wrong type or is out of range.
+        """
         raise _NotImplemented
 
     def search(self, query: SessionQuery) -> list[SessionMetadata]:
-        """Return the sessions with a message that has what the keyword asks for, newest activity first.
+        """Return the sessions in which one message matches the keyword, newest activity first.
 
-        ``words`` that are all in one message, ``"a phrase"``, ``prefix*``, ``-without``, ``this OR that``. Any text
-        may be a keyword; without a word in it this is the list. Where there is no search index, and for scripts
-        written without spaces, words are found within longer ones too.
+        A keyword has ``words``, which must all be in the same message, ``"a phrase"``, ``prefix*``, ``-without`` and
+        ``this OR that``. Every string is a valid keyword; one without a word matches every session. Without a search
+        index, and in scripts written without spaces, a word also matches inside longer words.
 
         Raises:
-            InvalidQuery: A part of the query is not of its kind or out of its range.
+            InvalidQuery: A field of the query has the wrong type or is out of range.
 
-        Source: ``SessionBackend::search`` of the interface this package implements.
+        Source: ``SessionBackend::search`` of the Rust interface that this package implements.
         """
         raise _NotImplemented
 
@@ -101,54 +116,62 @@ class SessionBackend(Protocol):
         after: str | None = None,
         order: str = "recency",
     ) -> list[MessageHit]:
-        """Return the messages that have what a keyword asks for, each with the piece of it around the match.
+        """Return the messages that match a keyword, each with a snippet around the match.
 
         Args:
-            keyword: As in ``search``; without a word in it every message is found.
+            keyword: As in `search`; a keyword without a word matches every message.
             key: Only messages of this session.
-            role: Only messages of this role.
-            since: Only messages made then or later; aware.
-            until: Only messages made before; aware.
-            limit: At most so many, 0 or more.
-            after: The ``cursor`` of a `MessageHit`: go on behind it, in the same order.
-            order: ``"recency"``: newest message first; ``"relevance"``: best match first. Both read all matches, and
-                on PostgreSQL relevance makes an index of each of them anew: some 20 us.
+            role: Only messages with this role.
+            since: Only messages created at this time or later; timezone-aware.
+            until: Only messages created before this time; timezone-aware.
+            limit: Maximum number of messages, 0 or more.
+            after: The ``cursor`` of the last `MessageHit` of the previous page; needs the same ``order``.
+            order: ``"recency"`` (newest message first) or ``"relevance"`` (best match first). Both read all matches; on
+                PostgreSQL ``"relevance"`` also tokenizes each of them again, about 20 us per message.
 
         Raises:
-            InvalidQuery: An argument is not of its kind or out of its range.
-            InvalidKey: The key or the role cannot be one.
+            InvalidQuery: An argument has the wrong type or is out of range.
+            InvalidKey: The key or the role is not a valid identifier.
         """
         raise _NotImplemented
 
     def set_session_name(self, key: str, name: str) -> None:
-        """Name a session, creating it; ``""`` takes the name away.
+        """Set the name of a session, creating the session if needed; ``""`` removes the name.
 
         Raises:
-            InvalidQuery: The name is no `str` or longer than 1,024 characters.
+            InvalidKey: The key cannot be stored.
+            InvalidQuery: The name is not a `str` or is longer than 1,024 characters.
         """
         raise _NotImplemented
 
     def get_session_name(self, key: str) -> str | None:
-        """Return a session's name; None if it has none or there is no such session."""
+        """Return the name of a session, or None if it has no name or does not exist."""
         raise _NotImplemented
 
     def set_session_owner(self, key: str, owner: str | None) -> None:
-        """Say whose session it is, creating it; None: nobody's."""
+        """Set the owner of a session, creating the session if needed; None removes the owner.
+
+        Raises:
+            InvalidKey: The key or the owner cannot be stored.
+        """
         raise _NotImplemented
 
     def set_session_attributes(self, key: str, attributes: Mapping[str, Any]) -> None:
-        """Set some of a session's attributes, creating it; the others stay, and None removes one.
+        """Merge attributes into those of a session, creating the session if needed.
+
+        Attributes that are not named stay; a value of None removes the attribute.
 
         Raises:
-            InvalidQuery: It is no mapping from `str` to JSON.
+            InvalidKey: The key cannot be stored.
+            InvalidQuery: The attributes are not a mapping from `str` to JSON.
         """
         raise _NotImplemented
 
     def delete_session(self, key: str) -> bool:
-        """Delete a session with its messages and states and say whether it was there.
+        """Delete a session with its messages and states, and return whether it existed.
 
         Raises:
-            SessionInUse: A row of another table refers to it; nothing was deleted.
+            SessionInUse: A row of another table refers to the session; nothing was deleted.
         """
         raise _NotImplemented
 
@@ -160,20 +183,20 @@ class SessionBackend(Protocol):
         dry_run: bool = False,
         on_batch: Callable[[int], object] | None = None,
     ) -> int:
-        """Delete all sessions of an owner and return how many there were.
+        """Delete all sessions of an owner, and return the number of sessions deleted.
 
-        One that a row of another table refers to is kept. If this is interrupted, whole sessions are gone or there:
-        the same call again goes on.
+        A session that a row of another table refers to is kept. Each batch is a transaction: after an interruption each
+        session is either deleted or complete, and the same call continues.
 
         Args:
-            owner: Whose sessions.
-            batch_size: Sessions deleted per transaction, 1 to 10,000; small batches hold locks briefly.
-            dry_run: Count only; what another table refers to is then counted too.
-            on_batch: Called after each batch with how many it removed.
+            owner: The owner of the sessions.
+            batch_size: Sessions per transaction, 1 to 10,000; small batches hold locks briefly.
+            dry_run: Only count; the count includes sessions that another table refers to.
+            on_batch: Called after each batch with the number of sessions deleted in it.
 
         Raises:
-            InvalidKey: The owner cannot be one.
-            InvalidQuery: The batch size is out of its range; nothing was deleted.
+            InvalidKey: The owner is not a valid identifier.
+            InvalidQuery: The batch size is out of range; nothing was deleted.
         """
         raise _NotImplemented
 
@@ -186,48 +209,48 @@ class SessionBackend(Protocol):
         include_running: bool = False,
         on_batch: Callable[[int], object] | None = None,
     ) -> int:
-        """Delete the sessions nobody has used for a while and say how many there were.
+        """Delete the sessions that were not used for a time, and return the number of sessions deleted.
 
-        A session is kept if a message came or its state changed within the time given, if it is running, or if
-        a row of another table refers to it. One that is used while this runs is kept too.
+        A session is used when a message is appended or its state changes. A running session is kept, and so is one that
+        a row of another table refers to, or that is used during this call.
 
         Args:
-            ttl_hours: Age in hours, 0 or more; 0 means everything older than now.
-            batch_size: Sessions deleted per transaction, 1 to 10,000; small batches hold locks briefly.
-            dry_run: Count only; what another table refers to is then counted too.
-            include_running: Delete also those that are running.
-            on_batch: Called after each batch with how many it removed.
+            ttl_hours: Age in hours, 0 or more; 0 deletes everything that was last used before now.
+            batch_size: Sessions per transaction, 1 to 10,000; small batches hold locks briefly.
+            dry_run: Only count; the count includes sessions that another table refers to.
+            include_running: Also delete running sessions.
+            on_batch: Called after each batch with the number of sessions deleted in it.
 
         Raises:
-            InvalidQuery: An argument is out of its range; nothing was deleted.
+            InvalidQuery: An argument is out of range; nothing was deleted.
 
-        Source: ``SessionBackend::cleanup_stale`` of the interface this package implements.
+        Source: ``SessionBackend::cleanup_stale`` of the Rust interface that this package implements.
         """
         raise _NotImplemented
 
     def compact(self, key: str, *, within_secs: float = 2.0, dry_run: bool = False) -> Compaction:
-        """Remove doubled messages of a session and make its head agree with its logs.
+        """Delete duplicate messages of a session, and recompute the session row from its messages and states.
 
-        A message is a double if it equals the last one kept in role, content, payload and turn and is at most
-        so much younger. One with an idempotency key is never removed.
+        A message is a duplicate if it has the role, content, payload and turn of the message kept before it and was
+        created at most ``within_secs`` later. A message with an idempotency key is never deleted.
 
         Args:
             key: The session.
-            within_secs: Age difference in seconds, 0 or more.
-            dry_run: Report only.
+            within_secs: Maximum age difference in seconds, 0 or more.
+            dry_run: Only report what would change.
 
         Raises:
-            InvalidQuery: ``within_secs`` is negative or no number.
+            InvalidQuery: ``within_secs`` is negative or not a number.
 
-        Source: ``SessionBackend::compact`` of the interface this package implements.
+        Source: ``SessionBackend::compact`` of the Rust interface that this package implements.
         """
         raise _NotImplemented
 
     def health(self) -> Health:
-        """Say whether the store can serve, for a health endpoint.
+        """Return the revision, the search backend and the latency of the store, for a health endpoint.
 
         Raises:
-            SchemaOutOfDate: The tables are missing or old.
+            SchemaOutOfDate: The tables are missing or at another revision.
             StoreUnavailable: The database does not answer.
         """
         raise _NotImplemented
@@ -240,47 +263,48 @@ class SessionBackend(Protocol):
         created_at: datetime | None = None,
         idempotency_key: str | None = None,
     ) -> StoredMessage:
-        """Append one message, creating the session, and return it with its seq.
+        """Append one message, creating the session if needed, and return the message with its seq.
 
         Args:
             key: The session, 1 to 512 bytes of UTF-8.
-            message: What to append; its payload comes back as JSON has it.
-            created_at: When it was made, aware; None: now.
-            idempotency_key: If the session has a message under it, that one is returned and nothing is written.
+            message: The message; its payload is any JSON value.
+            created_at: When the message was created, timezone-aware; None: now.
+            idempotency_key: Makes a retry harmless: if the session has the same message under this key, that message is
+                returned and nothing is written.
 
         Raises:
             InvalidKey: The key or the idempotency key cannot be stored.
             InvalidMessage: The message or its time cannot be stored.
-            IdempotencyConflict: Another message is there under the same idempotency key.
+            IdempotencyConflict: The session has another message under the idempotency key.
 
-        Source: ``SessionBackend::append`` of the interface this package implements.
+        Source: ``SessionBackend::append`` of the Rust interface that this package implements.
         """
         raise _NotImplemented
 
     def append_many(self, key: str, messages: Iterable[ChatMessage | NewMessage]) -> list[StoredMessage]:
-        """Append all the messages or none, creating the session, and return them with their seqs.
+        """Append all messages or none, creating the session if needed, and return them with their seqs.
 
-        A message whose idempotency key is there already, or earlier in the same call, is not written; the first
-        one stands in its place in what is returned.
+        A message whose idempotency key is already in the session, or earlier in ``messages``, is not written again; the
+        stored message is returned in its place.
 
         Raises:
             InvalidKey: The key or an idempotency key cannot be stored.
             InvalidMessage: A message or its time cannot be stored.
-            IdempotencyConflict: Another message is there under the same idempotency key.
+            IdempotencyConflict: The session has another message under an idempotency key.
         """
         raise _NotImplemented
 
     def load(self, key: str, *, last: int | None = None) -> list[ChatMessage]:
-        """Return the messages of a session, oldest first; none for a session that is not there.
+        """Return the messages of a session, oldest first; an empty list if the session does not exist.
 
         Args:
             key: The session.
-            last: Only the newest so many, still oldest first.
+            last: Only this many of the newest messages, still oldest first.
 
         Raises:
-            InvalidQuery: ``last`` is negative or no `int`.
+            InvalidQuery: ``last`` is negative or not an `int`.
 
-        Source: ``SessionBackend::load`` of the interface this package implements.
+        Source: ``SessionBackend::load`` of the Rust interface that this package implements.
         """
         raise _NotImplemented
 
@@ -292,47 +316,47 @@ class SessionBackend(Protocol):
         before_seq: int | None = None,
         limit: int | None = None,
     ) -> list[StoredMessage]:
-        """Return a page of a session's messages with their seq and time, oldest first.
+        """Return a page of a session's messages with their seqs and times, oldest first.
 
         Args:
             key: The session.
             after_seq: Only messages with a higher seq.
-            before_seq: Only messages with a lower seq; the page is then the one just before it.
-            limit: At most so many.
+            before_seq: Only messages with a lower seq; the page then ends just before it.
+            limit: Maximum number of messages.
 
         Raises:
-            InvalidQuery: A number is negative or no `int`.
+            InvalidQuery: A number is negative or not an `int`.
         """
         raise _NotImplemented
 
     def remove_last(self, key: str, *, seq: int | None = None) -> bool:
-        """Remove the last message and say whether there was one.
+        """Delete the last message of a session, and return whether there was one.
 
         Args:
             key: The session.
-            seq: Only if this is still the last message's seq.
+            seq: Delete only if the last message still has this seq.
 
-        Source: ``SessionBackend::remove_last`` of the interface this package implements.
+        Source: ``SessionBackend::remove_last`` of the Rust interface that this package implements.
         """
         raise _NotImplemented
 
     def pop_last(self, key: str) -> StoredMessage | None:
-        """Remove the last message and return it; None if there was none.
+        """Delete the last message of a session and return it, or None if there is none.
 
-        Callers at the same time each get a different one. ``last_activity`` stays.
+        Concurrent callers each get a different message. ``last_activity`` does not change.
         """
         raise _NotImplemented
 
     def update_last(self, key: str, message: ChatMessage, *, seq: int | None = None) -> bool:
-        """Put another message in the place of the last one and say whether there was one.
+        """Replace the last message of a session, and return whether there was one.
 
-        Its seq, time and idempotency key stay; ``last_activity`` moves.
+        Its seq, time and idempotency key stay; ``last_activity`` becomes now.
 
         Args:
             key: The session.
-            message: What the last message becomes.
-            seq: Only if this is still the last message's seq; what streams an answer passes the one that
-                ``append`` returned.
+            message: The new role, content and payload.
+            seq: Replace only if the last message still has this seq. To stream an answer, pass the seq that `append`
+                returned.
 
         Raises:
             InvalidMessage: The message cannot be stored.
@@ -340,7 +364,7 @@ class SessionBackend(Protocol):
         raise _NotImplemented
 
     def clear_messages(self, key: str) -> int:
-        """Remove all messages of a session and say how many there were; its name and state stay."""
+        """Delete all messages of a session, and return their number; its name and state stay."""
         raise _NotImplemented
 
     def trim(  # noqa: PLR0913
@@ -353,37 +377,38 @@ class SessionBackend(Protocol):
         dry_run: bool = False,
         on_batch: Callable[[int], object] | None = None,
     ) -> int:
-        """Remove the old messages of a session and return how many there were; its head stays, and its numbering.
+        """Delete old messages of a session, and return their number; the session stays, and seqs are not reused.
 
-        With both limits a message goes if it is beyond the newest and old enough. Its idempotency key goes with it.
-        If this is interrupted, the oldest are gone: the same call again goes on.
+        With both limits, a message is deleted if it exceeds ``keep_last`` and is older than ``before``. Its idempotency
+        key is deleted with it. Each batch is a transaction and starts at the oldest message: after an interruption the
+        same call continues.
 
         Args:
             key: The session.
-            keep_last: The newest so many stay, those that come meanwhile among them.
-            before: What was made then or later stays; aware.
-            batch_size: Messages removed per transaction, 1 to 10,000; small batches hold locks briefly.
-            dry_run: Count only.
-            on_batch: Called after each batch with how many it removed.
+            keep_last: Number of newest messages to keep, including those appended during the call.
+            before: Only delete messages created before this time; timezone-aware.
+            batch_size: Messages per transaction, 1 to 10,000; small batches hold locks briefly.
+            dry_run: Only count.
+            on_batch: Called after each batch with the number of messages deleted in it.
 
         Raises:
-            InvalidQuery: An argument is out of its range, or there is no limit; nothing was removed.
+            InvalidQuery: An argument is out of range, or both limits are None; nothing was deleted.
         """
         raise _NotImplemented
 
     def set_session_state(
         self, key: str, state: str, turn_id: str | None = None, *, if_turn: str | AnyTurn | None = ANY_TURN
     ) -> bool:
-        """Set what a session is doing, creating it, and say whether it is doing that now.
+        """Set the state of a session, creating the session if needed, and return whether it has that state now.
 
-        Setting the same state and turn again changes nothing; ``idle`` clears the turn.
+        Setting the current state and turn again changes nothing; ``idle`` clears the turn.
 
         Args:
             key: The session.
-            state: ``idle``, ``running``, ``error`` or the host's own word, 1 to 64 bytes.
-            turn_id: The run of the agent this is about.
-            if_turn: Only while this turn is current (None: while no turn is); else False, and nothing is
-                written. A turn named here is not begun: a session that is not there is not created for it.
+            state: ``idle``, ``running``, ``error`` or a word of the application, 1 to 64 bytes.
+            turn_id: Identifies the run of the agent that the state belongs to.
+            if_turn: Only write if this turn is current (None: if no turn is current), else return False. With a turn, a
+                session that does not exist is not created.
 
         Raises:
             InvalidKey: The key, the state or a turn cannot be stored.
@@ -391,33 +416,36 @@ class SessionBackend(Protocol):
         raise _NotImplemented
 
     def get_session_state(self, key: str) -> SessionState | None:
-        """Return what a session is doing: ``idle`` if it was never told, None if there is no session."""
+        """Return the state of a session: ``idle`` if none was ever set, None if the session does not exist."""
         raise _NotImplemented
 
     def list_running_sessions(self) -> list[SessionMetadata]:
-        """Return the sessions in which an agent is at work, newest turn first."""
+        """Return the running sessions, newest turn first."""
         raise _NotImplemented
 
     def list_stuck_sessions(self, threshold_secs: float) -> list[SessionMetadata]:
-        """Return the sessions that have been running for longer than this, the oldest turn first.
+        """Return the sessions that have been running for longer than a threshold, oldest turn first.
+
+        Args:
+            threshold_secs: Age of the turn in seconds, 0 or more.
 
         Raises:
-            InvalidQuery: The threshold is negative or no number.
+            InvalidQuery: The threshold is negative or not a number.
         """
         raise _NotImplemented
 
     def recover_stuck(self, threshold_secs: float, *, to: str = "error") -> list[str]:
-        """Move the sessions that have been running for longer than this to another state; return their keys.
+        """Move the sessions that have been running for too long to another state, and return their keys.
 
-        Each in a transaction of its own, so that this never holds a session while it waits for another one. A turn
-        that ended meanwhile is left alone. A recovered session keeps the name of its turn, unless it goes to ``idle``.
+        Each session is moved in a transaction of its own, so no session is locked while the call waits for another. A
+        turn that ends during the call is not touched. A recovered session keeps its turn, unless it becomes ``idle``.
 
         Args:
             threshold_secs: Age of the turn in seconds, 0 or more.
-            to: The state they get.
+            to: The new state.
 
         Raises:
-            InvalidQuery: The threshold is negative or no number, or the state is ``running``.
+            InvalidQuery: The threshold is negative or not a number, or the state is ``running``.
             InvalidKey: The state cannot be stored.
         """
         raise _NotImplemented
@@ -430,38 +458,38 @@ class SessionBackend(Protocol):
         dry_run: bool = False,
         on_batch: Callable[[int], object] | None = None,
     ) -> int:
-        """Remove from the log the states that had ended by a time and return how many there were.
+        """Delete finished states from the state log, and return the number of entries deleted.
 
-        What a session was doing then is still known, and what it is doing now. If this is interrupted, some are
-        gone: the same call again goes on.
+        The state that was current at ``before``, and all later ones, stay. Each batch is a transaction: after an
+        interruption the same call continues.
 
         Args:
-            before: The time from which on the log is kept; aware.
-            batch_size: Entries removed per transaction, 1 to 10,000; small batches hold locks briefly.
-            dry_run: Count only.
-            on_batch: Called after each batch with how many it removed.
+            before: Delete entries that ended before this time; timezone-aware.
+            batch_size: Entries per transaction, 1 to 10,000; small batches hold locks briefly.
+            dry_run: Only count.
+            on_batch: Called after each batch with the number of entries deleted in it.
 
         Raises:
-            InvalidQuery: An argument is out of its range; nothing was removed.
+            InvalidQuery: An argument is out of range; nothing was deleted.
         """
         raise _NotImplemented
 
     def iter_history(self, key: str, *, after_seq: int = 0, batch: int = 1000) -> Iterator[StoredMessage]:
-        """Go through a session's messages, oldest first, in constant memory.
+        """Iterate over a session's messages, oldest first, in constant memory.
 
-        They are read by pages, and no connection is held between two.
+        Messages are read in pages; no connection is held between two pages.
 
         Args:
             key: The session.
             after_seq: Only messages with a higher seq.
-            batch: Messages in a page, 1 to 10,000.
+            batch: Messages per page, 1 to 10,000.
         """
         raise _NotImplemented
 
 
 @runtime_checkable
 class AsyncSessionBackend(Protocol):
-    """What a store of conversations offers on an event loop."""
+    """The calls of `SessionBackend`, to be awaited; the arguments, results and errors are the same."""
 
     async def create_session(
         self,
@@ -471,31 +499,31 @@ class AsyncSessionBackend(Protocol):
         owner: str | None = None,
         attributes: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Create a session without messages; False, and nothing changes, if it is there already."""
+        """Create a session without messages, and return True; return False and change nothing if the session exists."""
         raise _NotImplemented
 
     async def session_exists(self, key: str) -> bool:
-        """Say whether there is such a session."""
+        """Return whether the session exists."""
         raise _NotImplemented
 
     async def get_session_metadata(self, key: str) -> SessionMetadata | None:
-        """Return a session without its messages; None if there is no such session."""
+        """Return a session without its messages, or None if the session does not exist."""
         raise _NotImplemented
 
     async def list_sessions(self, query: SessionQuery | None = None) -> list[str]:
-        """Return the keys of the sessions asked for, newest activity first."""
+        """Return the keys of the matching sessions, newest activity first."""
         raise _NotImplemented
 
     async def list_sessions_with_metadata(self, query: SessionQuery | None = None) -> list[SessionMetadata]:
-        """Return the sessions asked for without their messages, newest activity first; no message is read."""
+        """Return the matching sessions without their messages, newest activity first."""
         raise _NotImplemented
 
     async def count_sessions(self, query: SessionQuery | None = None) -> int:
-        """Return how many sessions a query finds on all its pages: ``limit`` and ``after`` do not count."""
+        """Return the number of matching sessions on all pages; ``limit`` and ``after`` are ignored."""
         raise _NotImplemented
 
     async def search(self, query: SessionQuery) -> list[SessionMetadata]:
-        """Return the sessions with a message that has what the keyword asks for, newest activity first."""
+        """Return the sessions in which one message matches the keyword, newest activity first."""
         raise _NotImplemented
 
     async def search_messages(  # noqa: PLR0913
@@ -510,27 +538,27 @@ class AsyncSessionBackend(Protocol):
         after: str | None = None,
         order: str = "recency",
     ) -> list[MessageHit]:
-        """Return the messages that have what a keyword asks for, each with the piece of it around the match."""
+        """Return the messages that match a keyword, each with a snippet around the match."""
         raise _NotImplemented
 
     async def set_session_name(self, key: str, name: str) -> None:
-        """Name a session, creating it; ``""`` takes the name away."""
+        """Set the name of a session, creating the session if needed; ``""`` removes the name."""
         raise _NotImplemented
 
     async def get_session_name(self, key: str) -> str | None:
-        """Return a session's name; None if it has none or there is no such session."""
+        """Return the name of a session, or None if it has no name or does not exist."""
         raise _NotImplemented
 
     async def set_session_owner(self, key: str, owner: str | None) -> None:
-        """Say whose session it is, creating it; None: nobody's."""
+        """Set the owner of a session, creating the session if needed; None removes the owner."""
         raise _NotImplemented
 
     async def set_session_attributes(self, key: str, attributes: Mapping[str, Any]) -> None:
-        """Set some of a session's attributes, creating it; the others stay, and None removes one."""
+        """Merge attributes into those of a session, creating the session if needed."""
         raise _NotImplemented
 
     async def delete_session(self, key: str) -> bool:
-        """Delete a session with its messages and states and say whether it was there."""
+        """Delete a session with its messages and states, and return whether it existed."""
         raise _NotImplemented
 
     async def delete_sessions(
@@ -541,7 +569,7 @@ class AsyncSessionBackend(Protocol):
         dry_run: bool = False,
         on_batch: Callable[[int], object] | None = None,
     ) -> int:
-        """Delete all sessions of an owner and return how many there were."""
+        """Delete all sessions of an owner, and return the number of sessions deleted."""
         raise _NotImplemented
 
     async def cleanup_stale(
@@ -553,15 +581,15 @@ class AsyncSessionBackend(Protocol):
         include_running: bool = False,
         on_batch: Callable[[int], object] | None = None,
     ) -> int:
-        """Delete the sessions nobody has used for a while and say how many there were."""
+        """Delete the sessions that were not used for a time, and return the number of sessions deleted."""
         raise _NotImplemented
 
     async def compact(self, key: str, *, within_secs: float = 2.0, dry_run: bool = False) -> Compaction:
-        """Remove doubled messages of a session and make its head agree with its logs."""
+        """Delete duplicate messages of a session, and recompute the session row from its messages and states."""
         raise _NotImplemented
 
     async def health(self) -> Health:
-        """Say whether the store can serve, for a health endpoint."""
+        """Return the revision, the search backend and the latency of the store, for a health endpoint."""
         raise _NotImplemented
 
     async def append(
@@ -572,15 +600,15 @@ class AsyncSessionBackend(Protocol):
         created_at: datetime | None = None,
         idempotency_key: str | None = None,
     ) -> StoredMessage:
-        """Append one message, creating the session, and return it with its seq."""
+        """Append one message, creating the session if needed, and return the message with its seq."""
         raise _NotImplemented
 
     async def append_many(self, key: str, messages: Iterable[ChatMessage | NewMessage]) -> list[StoredMessage]:
-        """Append all the messages or none, creating the session, and return them with their seqs."""
+        """Append all messages or none, creating the session if needed, and return them with their seqs."""
         raise _NotImplemented
 
     async def load(self, key: str, *, last: int | None = None) -> list[ChatMessage]:
-        """Return the messages of a session, oldest first; none for a session that is not there."""
+        """Return the messages of a session, oldest first; an empty list if the session does not exist."""
         raise _NotImplemented
 
     async def history(
@@ -591,23 +619,23 @@ class AsyncSessionBackend(Protocol):
         before_seq: int | None = None,
         limit: int | None = None,
     ) -> list[StoredMessage]:
-        """Return a page of a session's messages with their seq and time, oldest first."""
+        """Return a page of a session's messages with their seqs and times, oldest first."""
         raise _NotImplemented
 
     async def remove_last(self, key: str, *, seq: int | None = None) -> bool:
-        """Remove the last message and say whether there was one."""
+        """Delete the last message of a session, and return whether there was one."""
         raise _NotImplemented
 
     async def pop_last(self, key: str) -> StoredMessage | None:
-        """Remove the last message and return it; None if there was none."""
+        """Delete the last message of a session and return it, or None if there is none."""
         raise _NotImplemented
 
     async def update_last(self, key: str, message: ChatMessage, *, seq: int | None = None) -> bool:
-        """Put another message in the place of the last one and say whether there was one."""
+        """Replace the last message of a session, and return whether there was one."""
         raise _NotImplemented
 
     async def clear_messages(self, key: str) -> int:
-        """Remove all messages of a session and say how many there were; its name and state stay."""
+        """Delete all messages of a session, and return their number; its name and state stay."""
         raise _NotImplemented
 
     async def trim(  # noqa: PLR0913
@@ -620,29 +648,29 @@ class AsyncSessionBackend(Protocol):
         dry_run: bool = False,
         on_batch: Callable[[int], object] | None = None,
     ) -> int:
-        """Remove the old messages of a session and return how many there were; its head stays, and its numbering."""
+        """Delete old messages of a session, and return their number; the session stays, and seqs are not reused."""
         raise _NotImplemented
 
     async def set_session_state(
         self, key: str, state: str, turn_id: str | None = None, *, if_turn: str | AnyTurn | None = ANY_TURN
     ) -> bool:
-        """Set what a session is doing, creating it, and say whether it is doing that now."""
+        """Set the state of a session, creating the session if needed, and return whether it has that state now."""
         raise _NotImplemented
 
     async def get_session_state(self, key: str) -> SessionState | None:
-        """Return what a session is doing: ``idle`` if it was never told, None if there is no session."""
+        """Return the state of a session: ``idle`` if none was ever set, None if the session does not exist."""
         raise _NotImplemented
 
     async def list_running_sessions(self) -> list[SessionMetadata]:
-        """Return the sessions in which an agent is at work, newest turn first."""
+        """Return the running sessions, newest turn first."""
         raise _NotImplemented
 
     async def list_stuck_sessions(self, threshold_secs: float) -> list[SessionMetadata]:
-        """Return the sessions that have been running for longer than this, the oldest turn first."""
+        """Return the sessions that have been running for longer than a threshold, oldest turn first."""
         raise _NotImplemented
 
     async def recover_stuck(self, threshold_secs: float, *, to: str = "error") -> list[str]:
-        """Move the sessions that have been running for longer than this to another state; return their keys."""
+        """Move the sessions that have been running for too long to another state, and return their keys."""
         raise _NotImplemented
 
     async def prune_states(
@@ -653,9 +681,9 @@ class AsyncSessionBackend(Protocol):
         dry_run: bool = False,
         on_batch: Callable[[int], object] | None = None,
     ) -> int:
-        """Remove from the log the states that had ended by a time and return how many there were."""
+        """Delete finished states from the state log, and return the number of entries deleted."""
         raise _NotImplemented
 
     def iter_history(self, key: str, *, after_seq: int = 0, batch: int = 1000) -> AsyncIterator[StoredMessage]:
-        """Go through a session's messages, oldest first, in constant memory."""
+        """Iterate over a session's messages, oldest first, in constant memory."""
         raise _NotImplemented

@@ -60,7 +60,7 @@ class MessageRepository:
         created_at: datetime | None = None,
         idempotency_key: str | None = None,
     ) -> StoredMessage:
-        """Append one message, creating the session, and return it with its seq."""
+        """Append one message, creating the session if needed, and return the message with its seq."""
         key = identifier(key, "key")
         entry = _entry(message, created_at, idempotency_key, self._clock())
         values = {
@@ -83,7 +83,7 @@ class MessageRepository:
         return entry.stored()
 
     def append_many(self, key: str, messages: Iterable[ChatMessage | NewMessage]) -> Steps[list[StoredMessage]]:
-        """Append all the messages or none, creating the session, and return them with their seqs."""
+        """Append all messages or none, creating the session if needed, and return them with their seqs."""
         if isinstance(messages, ChatMessage | NewMessage | str) or not isinstance(messages, Iterable):
             problem = f"append_many takes an iterable of messages, not {type(messages).__name__}"
             raise InvalidMessage(problem)
@@ -99,7 +99,7 @@ class MessageRepository:
 
     @read_only
     def load(self, db: Connection, key: str, *, last: int | None = None) -> list[ChatMessage]:
-        """Return the messages of a session, oldest first; none for a session that is not there."""
+        """Return the messages of a session, oldest first; an empty list if the session does not exist."""
         values: dict[str, Any] = {"the_key": identifier(key, "key")}
         if last is None:
             return chat_messages(fetch(db, statements.LOAD, values))
@@ -116,7 +116,7 @@ class MessageRepository:
         before_seq: int | None = None,
         limit: int | None = None,
     ) -> list[StoredMessage]:
-        """Return a page of a session's messages with their seq and time, oldest first."""
+        """Return a page of a session's messages with their seqs and times, oldest first."""
         given = {
             "after_seq": optional_number(after_seq, "after_seq"),
             "before_seq": optional_number(before_seq, "before_seq"),
@@ -128,7 +128,7 @@ class MessageRepository:
         return [stored_message(row) for row in (rows if before_seq is None else reversed(rows))]
 
     def pop_last(self, db: Connection, key: str) -> StoredMessage | None:
-        """Remove the last message and return it; None if there was none."""
+        """Delete the last message of a session and return it, or None if there is none."""
         return self._take_last(db, key, None)
 
     @read_only
@@ -145,15 +145,15 @@ class MessageRepository:
         after: str | None = None,
         order: str = "recency",
     ) -> list[MessageHit]:
-        """Return the messages that have what a keyword asks for, each with the piece of it around the match."""
+        """Return the messages that match a keyword, each with a snippet around the match."""
         return find_messages(db, keyword, MessageQuery(key, role, since, until, limit, after, order))
 
     def remove_last(self, db: Connection, key: str, *, seq: int | None = None) -> bool:
-        """Remove the last message and say whether there was one."""
+        """Delete the last message of a session, and return whether there was one."""
         return self._take_last(db, key, seq) is not None
 
     def update_last(self, db: Connection, key: str, message: ChatMessage, *, seq: int | None = None) -> bool:
-        """Put another message in the place of the last one and say whether there was one."""
+        """Replace the last message of a session, and return whether there was one."""
         message, content, payload = chat_message(message)
         now = self._clock()
         values = {
@@ -175,7 +175,7 @@ class MessageRepository:
         return db.execute(replace, values).one_or_none() is not None
 
     def clear_messages(self, db: Connection, key: str) -> int:
-        """Remove all messages of a session and say how many there were; its name and state stay."""
+        """Delete all messages of a session, and return their number; its name and state stay."""
         values = {"the_key": identifier(key, "key")}
         if db.execute(statements.CLEAR_COUNT, values).one_or_none() is None:
             return 0
@@ -191,7 +191,7 @@ class MessageRepository:
         dry_run: bool = False,
         on_batch: Callable[[int], object] | None = None,
     ) -> Steps[int]:
-        """Remove the old messages of a session and return how many there were; its head stays, and its numbering."""
+        """Delete old messages of a session, and return their number; the session stays, and seqs are not reused."""
         values: dict[str, Any] = {"the_key": identifier(key, "key")}
         if keep_last is not None:
             values["keep_last"] = integer(keep_last, "keep_last")

@@ -58,7 +58,7 @@ class SessionRepository:
         owner: str | None = None,
         attributes: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Create a session without messages; False, and nothing changes, if it is there already."""
+        """Create a session without messages, and return True; return False and change nothing if the session exists."""
         given = {} if attributes is None else session_attributes(attributes)
         values = new_session_values(key, self._clock()) | {
             "name": _stored_name(name),
@@ -69,18 +69,18 @@ class SessionRepository:
 
     @read_only
     def session_exists(self, db: Connection, key: str) -> bool:
-        """Say whether there is such a session."""
+        """Return whether the session exists."""
         return bool(fetch(db, statements.SESSION_EXISTS, {"the_key": identifier(key, "key")}))
 
     @read_only
     def get_session_metadata(self, db: Connection, key: str) -> SessionMetadata | None:
-        """Return a session without its messages; None if there is no such session."""
+        """Return a session without its messages, or None if the session does not exist."""
         found = metadata_from(db, statements.GET_METADATA, {"the_key": identifier(key, "key")})
         return found[0] if found else None
 
     @read_only
     def list_sessions(self, db: Connection, query: SessionQuery | None = None) -> list[str]:
-        """Return the keys of the sessions asked for, newest activity first."""
+        """Return the keys of the matching sessions, newest activity first."""
         query = _checked_query(query)
         if query.keyword is not None:
             return [session.key for session in find_sessions(db, query)]
@@ -88,43 +88,43 @@ class SessionRepository:
 
     @read_only
     def list_sessions_with_metadata(self, db: Connection, query: SessionQuery | None = None) -> list[SessionMetadata]:
-        """Return the sessions asked for without their messages, newest activity first; no message is read."""
+        """Return the matching sessions without their messages, newest activity first."""
         return find_sessions(db, _checked_query(query))
 
     @read_only
     def count_sessions(self, db: Connection, query: SessionQuery | None = None) -> int:
-        """Return how many sessions a query finds on all its pages: ``limit`` and ``after`` do not count."""
+        """Return the number of matching sessions on all pages; ``limit`` and ``after`` are ignored."""
         return count_sessions(db, _checked_query(query))
 
     @read_only
     def search(self, db: Connection, query: SessionQuery) -> list[SessionMetadata]:
-        """Return the sessions with a message that has what the keyword asks for, newest activity first."""
+        """Return the sessions in which one message matches the keyword, newest activity first."""
         if query is None:
             raise InvalidQuery(type_error(query, "query", "a SessionQuery"))
         return find_sessions(db, _checked_query(query))
 
     @single_statement
     def set_session_name(self, db: Connection, key: str, name: str) -> None:
-        """Name a session, creating it; ``""`` takes the name away."""
+        """Set the name of a session, creating the session if needed; ``""`` removes the name."""
         db.execute(
             statements.SET_NAME, new_session_values(key, self._clock()) | {"name": _stored_name(session_name(name))}
         )
 
     @read_only
     def get_session_name(self, db: Connection, key: str) -> str | None:
-        """Return a session's name; None if it has none or there is no such session."""
+        """Return the name of a session, or None if it has no name or does not exist."""
         rows = fetch(db, statements.GET_NAME, {"the_key": identifier(key, "key")})
         name = rows[0][0] if rows else None
         return None if name is None else unescape(name)
 
     @single_statement
     def set_session_owner(self, db: Connection, key: str, owner: str | None) -> None:
-        """Say whose session it is, creating it; None: nobody's."""
+        """Set the owner of a session, creating the session if needed; None removes the owner."""
         values = new_session_values(key, self._clock()) | {"owner": optional_identifier(owner, "owner")}
         db.execute(statements.SET_OWNER, values)
 
     def set_session_attributes(self, db: Connection, key: str, attributes: Mapping[str, Any]) -> None:
-        """Set some of a session's attributes, creating it; the others stay, and None removes one."""
+        """Merge attributes into those of a session, creating the session if needed."""
         key = identifier(key, "key")
         changes = session_attributes(attributes)
         db.execute(statements.LOCK_OR_CREATE, new_session_values(key, self._clock()))
@@ -133,7 +133,7 @@ class SessionRepository:
         db.execute(statements.SET_ATTRIBUTES, {"the_key": key, "merged": merged})
 
     def delete_session(self, db: Connection, key: str) -> bool:
-        """Delete a session with its messages and states and say whether it was there."""
+        """Delete a session with its messages and states, and return whether it existed."""
         key = identifier(key, "key")
         if db.execute(statements.LOCK, {"the_key": key}).one_or_none() is None:
             return False
@@ -149,7 +149,7 @@ class SessionRepository:
         dry_run: bool = False,
         on_batch: Callable[[int], object] | None = None,
     ) -> Steps[int]:
-        """Delete all sessions of an owner and return how many there were."""
+        """Delete all sessions of an owner, and return the number of sessions deleted."""
         values = {"owner_is": identifier(owner, "owner")}
         if dry_run:
             return (yield from count_only(retention.count_heads(retention.OWNED_BY), values, batch_size, on_batch))
@@ -165,7 +165,7 @@ class SessionRepository:
         include_running: bool = False,
         on_batch: Callable[[int], object] | None = None,
     ) -> Steps[int]:
-        """Delete the sessions nobody has used for a while and say how many there were."""
+        """Delete the sessions that were not used for a time, and return the number of sessions deleted."""
         oldest = cutoff(self._clock(), ttl_hours, "ttl_hours", _SECS_PER_HOUR)
         values = {"cutoff": oldest, "minute": truncate_to_minute(oldest)}
         if dry_run:
@@ -176,7 +176,7 @@ class SessionRepository:
         return (yield from run_batches(delete, batch_size, on_batch, after=BEFORE_FIRST))
 
     def compact(self, db: Connection, key: str, *, within_secs: float = 2.0, dry_run: bool = False) -> Compaction:
-        """Remove doubled messages of a session and make its head agree with its logs."""
+        """Delete duplicate messages of a session, and recompute the session row from its messages and states."""
         epoch = self._clock()
         within = epoch - cutoff(epoch, within_secs, "within_secs", _SECOND)
         key = identifier(key, "key")
@@ -196,7 +196,7 @@ class SessionRepository:
 
     @read_only
     def health(self, db: Connection) -> Health:
-        """Say whether the store can serve, for a health endpoint."""
+        """Return the revision, the search backend and the latency of the store, for a health endpoint."""
         revision = revisions.require(db)
         asked = time.perf_counter()
         db.execute(statements.PING).close()

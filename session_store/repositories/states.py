@@ -39,7 +39,7 @@ class StateRepository:
         *,
         if_turn: str | AnyTurn | None = ANY_TURN,
     ) -> bool:
-        """Set what a session is doing, creating it, and say whether it is doing that now."""
+        """Set the state of a session, creating the session if needed, and return whether it has that state now."""
         now = self._clock()
         key = identifier(key, "key")
         state = state_word(state)
@@ -74,7 +74,7 @@ class StateRepository:
 
     @read_only
     def get_session_state(self, db: Connection, key: str) -> SessionState | None:
-        """Return what a session is doing: ``idle`` if it was never told, None if there is no session."""
+        """Return the state of a session: ``idle`` if none was ever set, None if the session does not exist."""
         row = db.execute(statements.GET_STATE, {"the_key": identifier(key, "key")}).one_or_none()
         if row is None:
             return None
@@ -83,16 +83,16 @@ class StateRepository:
 
     @read_only
     def list_running_sessions(self, db: Connection) -> list[SessionMetadata]:
-        """Return the sessions in which an agent is at work, newest turn first."""
+        """Return the running sessions, newest turn first."""
         return metadata_from(db, statements.LIST_RUNNING)
 
     @read_only
     def list_stuck_sessions(self, db: Connection, threshold_secs: float) -> list[SessionMetadata]:
-        """Return the sessions that have been running for longer than this, the oldest turn first."""
+        """Return the sessions that have been running for longer than a threshold, oldest turn first."""
         return metadata_from(db, statements.LIST_STUCK, {"cutoff": self._cutoff(threshold_secs)})
 
     def recover_stuck(self, threshold_secs: float, *, to: str = "error") -> Steps[list[str]]:
-        """Move the sessions that have been running for longer than this to another state; return their keys."""
+        """Move the sessions that have been running for too long to another state, and return their keys."""
         to = state_word(to)
         if to == RUNNING:
             problem = "a stuck session is recovered to another state than 'running'"
@@ -114,7 +114,7 @@ class StateRepository:
         dry_run: bool = False,
         on_batch: Callable[[int], object] | None = None,
     ) -> Steps[int]:
-        """Remove from the log the states that had ended by a time and return how many there were."""
+        """Delete finished states from the state log, and return the number of entries deleted."""
         values = {"before": aware_datetime(before, "before")}
         if dry_run:
             return (yield from count_only(retention.COUNT_FINISHED_STATES, values, batch_size, on_batch))
