@@ -1,7 +1,7 @@
-"""What a repository says about its operations, for the stores that lend them a transaction.
+"""Marks on the operations of repositories that define which transaction they need.
 
-An operation is a method that takes an open connection and does SQL with it, and nothing else: no files, no
-network, no sleeping, because in the asynchronous store no ``await`` marks the spot.
+An operation takes an open connection and runs SQL on it, and nothing else: no files, no network, no sleep. The
+asynchronous store runs it in a greenlet, where other blocking code would block the event loop.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
 Work = Callable[[Connection], R]
-"""A function of the open transaction."""
+"""A function that runs in an open transaction."""
 
 
 class Access(Enum):
-    """What an operation needs of the transaction it is lent."""
+    """The transaction that an operation needs."""
 
     READ = "read"
-    """One SELECT: no transaction has to be begun for it."""
+    """One SELECT, which needs no explicit transaction."""
     SINGLE_STATEMENT = "at once"
-    """A write that is one statement where the database can say it in one, and then commits itself."""
+    """A write of one statement, where the database has one for it; the statement commits itself."""
     WRITE = "write"
-    """Several statements; if they write, the first one does."""
+    """Several statements; if any of them writes, the first one does."""
 
 
 class Step(NamedTuple):
-    """One of the works of a plan, the access it needs, and the session it is about if it is one."""
+    """One transaction of an operation: its work, its access, and the key of the session if it is about one."""
 
     work: Work[Any]
     access: Access = Access.WRITE
@@ -39,9 +39,9 @@ class Step(NamedTuple):
 
 
 Steps = Generator[Step, Any, R]
-"""Steps to run one after the other, each in a transaction of its own; each result is sent back in.
+"""Steps that run in order, each in a transaction of its own; the result of each is sent back into the generator.
 
-What comes before the first step runs once, outside of any transaction: there arguments are checked and used up.
+Code before the first ``yield`` runs once, outside any transaction: validate arguments and consume iterables there.
 """
 
 
@@ -56,7 +56,7 @@ def single_statement(operation: F) -> F:
 
 
 def access_of(operation: Callable[..., Any]) -> Access:
-    """Return how an operation was marked; an operation without a mark writes."""
+    """Return the mark of an operation; one without a mark writes."""
     access: Access = getattr(operation, "access", Access.WRITE)
     return access
 

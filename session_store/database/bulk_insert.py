@@ -1,7 +1,7 @@
-"""Many rows into a table at once.
+"""Insert many rows with one statement.
 
-As so many sets of parameters SQLAlchemy would prepare each row by itself, which takes as long as writing it. To
-PostgreSQL they travel as one text of JSON, to SQLite through the driver's own loop.
+SQLAlchemy prepares each parameter set of an executemany by itself, which takes as long as writing the row. Instead, the
+rows are sent to PostgreSQL as one JSON text, and to SQLite through the driver's ``executemany``.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _ROWS: Final = cast(bindparam("rows", type_=Text()), JSON)
 
 
 class BulkInsert(NamedTuple):
-    """An INSERT of many rows, each a sequence of values as they are stored: times as text, JSON as text."""
+    """An INSERT of many rows, each a sequence of stored values: times and JSON as text."""
 
     together: Insert
     each: str
-    """The INSERT of one row, in SQLite's own words."""
+    """The INSERT of one row, as SQLite's SQL."""
     names: Sequence[str]
 
     def run(self, db: Connection, rows: Sequence[Sequence[Any]]) -> int:
-        """Insert the rows and say how many have been."""
+        """Insert the rows, and return their number."""
         if not rows:
             return 0
         if db.dialect.name == "postgresql":
@@ -46,9 +46,9 @@ def bulk_insert(table: Table, names: Sequence[str], on_conflict: str = "") -> Bu
     """Return the INSERT of many rows into these columns of a table.
 
     Args:
-        table: Where to.
+        table: The table.
         names: The columns of a row.
-        on_conflict: What becomes of a row that is there already.
+        on_conflict: The ON CONFLICT clause, if any.
     """
     columns = [table.c[name] for name in names]
     rows = func.json_to_recordset(_ROWS).table_valued(*(column(it.name, _json_column(it)) for it in columns))

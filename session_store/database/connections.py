@@ -1,4 +1,4 @@
-"""What a caller hands over to be changed or looked at: a connection, an engine, a URL or the path of a SQLite file."""
+"""Resolve a `Bind` (connection, engine, URL or SQLite path) to a connection."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Bind = Engine | Connection | URL | str | os.PathLike[str]
 def resolve_engine(
     bind: Engine | URL | str | os.PathLike[str], *, create: bool = False, read_only: bool = False
 ) -> Iterator[Engine]:
-    """Give a host's engine, or one of our own that is closed at the end.
+    """Yield the application's engine, or an engine of our own that is closed at the end.
 
     Args:
-        bind: Where.
-        make: A SQLite file that is not there is made.
-        only_read: An engine of ours leaves everything as it is.
+        bind: An engine, a URL or the path of a SQLite file.
+        create: Create a SQLite file that does not exist.
+        read_only: An engine of our own changes nothing in the database.
     """
     if isinstance(bind, Engine):
         yield bind
@@ -46,13 +46,13 @@ def resolve_engine(
 
 @contextmanager
 def connect(bind: Bind, schema: str | None, *, create: bool = False, read_only: bool = False) -> Iterator[Connection]:
-    """Give a connection, and turn what the driver raises on it into our errors.
+    """Yield a connection, and translate errors of the driver.
 
     Args:
-        bind: Where; a connection is used as it is.
-        schema: The PostgreSQL schema that is asked for.
-        make: A SQLite file that is not there is made.
-        only_read: As in `resolve_engine`.
+        bind: The database; a connection is used as it is.
+        schema: The PostgreSQL schema of the tables.
+        create: Create a SQLite file that does not exist.
+        read_only: As in `resolve_engine`.
     """
     if not isinstance(bind, Connection | Engine):
         with resolve_engine(bind, create=create, read_only=read_only) as engine, connect(engine, schema) as db:
@@ -77,7 +77,7 @@ def connect(bind: Bind, schema: str | None, *, create: bool = False, read_only: 
 
 @contextmanager
 def migration_lock(db: Connection) -> Iterator[None]:
-    """Change tables or indexes while nobody else does: within the caller's transaction, or in one of its own."""
+    """Hold the migration lock: in the caller's transaction, or in a transaction of its own."""
     if db.in_transaction():
         transactions.lock_for_migration(db)
         with db.begin_nested():
@@ -94,9 +94,9 @@ def migration_lock(db: Connection) -> Iterator[None]:
 
 @contextmanager
 def read_snapshot(bind: Bind, schema: str | None) -> Iterator[Connection]:
-    """Give a connection on which our tables are found and, where a transaction is ours, all is as of one moment.
+    """Yield a connection to a database with our tables; if the transaction is our own, all reads see one snapshot.
 
-    Nothing is written and nothing changed: a database that can only be read will do.
+    Nothing is written: a read-only database is enough.
     """
     with connect(bind, schema, read_only=True) as db, rollback_on_exit(db):
         transactions.begin_reading(db)
@@ -106,7 +106,7 @@ def read_snapshot(bind: Bind, schema: str | None) -> Iterator[Connection]:
 
 @contextmanager
 def rollback_on_exit(db: Connection) -> Iterator[None]:
-    """Only look: a transaction that this begins is ended."""
+    """Roll back a transaction that was begun in the block."""
     ours = not db.in_transaction()
     try:
         yield

@@ -1,4 +1,4 @@
-"""What the errors of the drivers mean: by SQLSTATE on PostgreSQL, by result code on SQLite.
+"""Classify errors of the drivers: by SQLSTATE on PostgreSQL, by result code on SQLite.
 
 SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html
 Result codes: https://www.sqlite.org/rescode.html
@@ -16,22 +16,22 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
 class ErrorKind(Enum):
-    """What a driver's error means for the caller."""
+    """The meaning of a driver's error for the caller."""
 
     LOCKED = auto()
-    """Somebody else held the lock for longer than we wait."""
+    """Another transaction held the lock for longer than the timeout."""
     SERIALIZATION_FAILURE = auto()
-    """The transaction was ended in favour of another one; run it again."""
+    """The transaction was rolled back because of a concurrent one; run it again."""
     UNIQUE_VIOLATION = auto()
-    """A unique index refused a row."""
+    """A unique index rejected a row."""
     FOREIGN_KEY_VIOLATION = auto()
-    """A row of another table refers to the one that was to go."""
+    """A row of another table refers to the row to delete."""
     SCHEMA = auto()
-    """A table or a column is not there."""
+    """A table or a column does not exist."""
     UNAVAILABLE = auto()
     """The database cannot serve now."""
     OTHER = auto()
-    """Anything else: an error in this package, or in how it is used."""
+    """Anything else: an error in this package or in its use."""
 
 
 _BY_SQLSTATE: Final = {
@@ -79,9 +79,9 @@ _BY_PRIMARY_CODE: Final = {
 
 
 def driver_errors() -> tuple[type[Exception], ...]:
-    """Return what comes out of a call that reaches the database.
+    """Return the exceptions that a call to the database can raise.
 
-    Not all of it is wrapped by SQLAlchemy: while it connects, asyncpg lets its own errors through on SQLAlchemy 2.0.
+    SQLAlchemy does not wrap all of them: on 2.0, asyncpg raises its own errors while it connects.
     """
     asyncpg: Any = sys.modules.get("asyncpg")
     unwrapped = () if asyncpg is None else (asyncpg.PostgresError, asyncpg.InterfaceError)
@@ -89,7 +89,7 @@ def driver_errors() -> tuple[type[Exception], ...]:
 
 
 def classify(error: BaseException) -> ErrorKind:
-    """Return what one of `driver_errors` means."""
+    """Classify one of `driver_errors`."""
     told = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(told, sqlite3.Error):
         return _sqlite(told, getattr(told, "sqlite_errorcode", None))
@@ -97,17 +97,17 @@ def classify(error: BaseException) -> ErrorKind:
 
 
 def sqlstate(error: BaseException | None) -> str | None:
-    """Return the SQLSTATE of a driver's error, however the driver calls it."""
+    """Return the SQLSTATE of a driver's error; drivers name it differently."""
     return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
 
 
 def is_permission_denied(error: BaseException) -> bool:
-    """Whether it is the role that has no right to this."""
+    """Return whether the role lacks a privilege."""
     return sqlstate(error.orig if isinstance(error, DBAPIError) else error) == _INSUFFICIENT_PRIVILEGE
 
 
 def violates(error: DBAPIError, constraint: str, column: str) -> bool:
-    """Whether it was this unique index that refused a row; SQLite names its columns, and no values."""
+    """Return whether this unique index rejected a row; SQLite names the columns, but no values."""
     if isinstance(error.orig, sqlite3.Error):
         return column in str(error.orig)
     told = getattr(error.orig, "diag", None) or getattr(error.orig, "__cause__", None)
@@ -115,18 +115,18 @@ def violates(error: DBAPIError, constraint: str, column: str) -> bool:
 
 
 def _sqlite(error: sqlite3.Error, code: int | None) -> ErrorKind:
-    # Errors the module raises by itself have no code: a closed database, most of all.
+    # Errors of the sqlite3 module itself have no code, such as that of a closed database.
     if code is None:
         return ErrorKind.UNAVAILABLE
     if code == sqlite3.SQLITE_CONSTRAINT_TRIGGER and "FOREIGN KEY" in str(error):
-        # RESTRICT is a trigger to SQLite; a host's own triggers have other words.
+        # SQLite implements RESTRICT as a trigger; triggers of the application have other messages.
         return ErrorKind.FOREIGN_KEY_VIOLATION
     return _BY_EXTENDED_CODE.get(code) or _BY_PRIMARY_CODE.get(code & 0xFF, ErrorKind.OTHER)
 
 
 def _postgresql(error: BaseException, state: str | None) -> ErrorKind:
     if state is None:
-        # Where a connection is gone, or never came to be, there is no server to tell a SQLSTATE.
+        # Without a connection there is no server to send a SQLSTATE.
         return ErrorKind.OTHER if isinstance(error, _SERVER_ERRORS) else ErrorKind.UNAVAILABLE
     if state[:2] in _UNAVAILABLE_CLASSES and state not in _BY_SQLSTATE:
         return ErrorKind.UNAVAILABLE

@@ -1,4 +1,4 @@
-"""How engines are made from a URL, and how a SQLite connection is tuned before its first use."""
+"""Create engines from URLs, and tune SQLite connections before their first use."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 
 Durability = Literal["full", "relaxed"]
-"""Whether SQLite waits for the disk at every commit, or may lose the last ones when the machine loses power."""
+"""``full``: SQLite waits for the disk at every commit. ``relaxed``: a power failure may lose the last commits."""
 
 Options = Mapping[str, Any]
-"""Execution options of a connection."""
+"""The execution options of a connection."""
 
 BUSY_TIMEOUT_SECS: Final = 5.0
 
 _SYNCHRONOUS: Final = {"full": "FULL", "relaxed": "NORMAL"}
 _LEGACY_TRANSACTION_CONTROL: Final = -1
-"""What sqlite3 calls so from Python 3.12 on."""
+"""The constant of this name in sqlite3 of Python 3.12 and later."""
 JOURNAL_SIZE_LIMIT: Final = 64 * 1024 * 1024
 _CACHE_KIB: Final = 16 * 1024
-"""Of each connection, at most: the upper levels of the trees of ten million messages, for which 2 MB do not suffice."""
+"""The page cache of a connection: holds the upper levels of the indexes of ten million messages; 2 MB do not."""
 MIN_YIELD_SECS: Final = 0.03
 MAX_YIELD_SECS: Final = 0.1
 _PREPARE_THRESHOLD: Final = "prepare_threshold"
@@ -60,14 +60,14 @@ _SYNC_DRIVERS: Final = {
 }
 DIALECTS: Final = ("sqlite", "postgresql")
 _URL: Final = re.compile(r".*://|(sqlite|postgres(ql)?)(\+\w+)?:", re.DOTALL)
-"""Also where a slash is missing: as the name of a file it would be repeated in errors, with the password in it."""
+"""Also matches a URL with a missing slash: taken for a path, it would appear in errors with its password."""
 _ASYNC_DRIVERS: Final = {**_SYNC_DRIVERS, "sqlite": "sqlite+aiosqlite"}
 
 
 def create_sync_engine(path_or_url: str | os.PathLike[str] | URL, durability: Durability) -> Engine:
-    """Make an engine on sqlite3 or psycopg, tuned, from a URL or the path of a SQLite file.
+    """Create a tuned engine on sqlite3 or psycopg, from a URL or the path of a SQLite file.
 
-    A URL that names a driver for an event loop is that of the same database: here it gets ours.
+    The driver of an event loop in a URL is replaced: it names the same database.
     """
     url = _url(path_or_url, _SYNC_DRIVERS)
     if url.get_dialect().is_async:
@@ -77,7 +77,7 @@ def create_sync_engine(path_or_url: str | os.PathLike[str] | URL, durability: Du
 
 
 def create_readonly_engine(path_or_url: str | os.PathLike[str] | URL) -> Engine:
-    """Make an engine that only reads, on sqlite3 or psycopg; a SQLite file stays as it is, and so does its log."""
+    """Create an engine on sqlite3 or psycopg that only reads; a SQLite file and its WAL are not changed."""
     engine = create_sync_engine(path_or_url, "full")
     if not is_sqlite(engine):
         return engine.execution_options(postgresql_readonly=True)
@@ -87,15 +87,15 @@ def create_readonly_engine(path_or_url: str | os.PathLike[str] | URL) -> Engine:
 
 
 class ImmutableConnection(sqlite3.Connection):
-    """A connection to a file that nobody can write; how its log is kept cannot be asked on it."""
+    """A connection to a file opened as immutable; SQLite cannot report the journal mode on it."""
 
 
 def _connect_readonly(engine: Engine) -> sqlite3.Connection:
     (name,), given = engine.dialect.create_connect_args(engine.url)
     is_uri = given.get("uri")
     uri = f"{name}{'&' if '?' in name else '?'}" if is_uri else f"file:{quote(name)}?"
-    # Who leaves last empties the log into the file, unless that was opened to be read; and who opens it so, and makes
-    # the log's files, does not remove them.
+    # The last connection checkpoints and removes the WAL, unless it is read-only; a read-only connection may even
+    # create the files of the WAL and leave them behind.
     has_log = is_uri or os.path.exists(f"{name}-wal")  # noqa: PTH110 - as in `missing_file`
     options = {**given, "uri": True, "check_same_thread": False}
     try:
@@ -103,10 +103,10 @@ def _connect_readonly(engine: Engine) -> sqlite3.Connection:
         mode = "" if "mode=" in uri else f"mode={'ro' if has_log else 'rw'}"
         return _verify_readable(sqlite3.connect(f"{uri}{mode}", factory=kind, **options))
     except sqlite3.OperationalError as error:
-        # Without its log a file lacks what was written last.
+        # Without its WAL a file lacks the last commits.
         if has_log or error.sqlite_errorcode not in {sqlite3.SQLITE_READONLY_DIRECTORY, sqlite3.SQLITE_CANTOPEN}:
             raise
-        # There is no place for the files of a log, so nobody can write either.
+        # The files of a WAL cannot be created here, so no connection can write either.
         return _verify_readable(sqlite3.connect(f"{uri}mode=ro&immutable=1", factory=ImmutableConnection, **options))
 
 
@@ -121,14 +121,14 @@ def _verify_readable(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def create_async_engine(path_or_url: str | os.PathLike[str] | URL, durability: Durability) -> AsyncEngine:
-    """Make an engine on aiosqlite or psycopg, tuned, from a URL or the path of a SQLite file."""
+    """Create a tuned engine on aiosqlite or psycopg, from a URL or the path of a SQLite file."""
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - needs greenlet, an extra
 
     url, options = _options(_url(path_or_url, _ASYNC_DRIVERS))
     try:
         engine = create_async_engine(url, **options, pool_reset_on_return=None)
     except InvalidRequestError:
-        problem = f"an event loop needs a driver that can be awaited, not {truncate(url.drivername)}"
+        problem = f"an event loop needs an asynchronous driver, not {truncate(url.drivername)}"
         raise InvalidQuery(problem) from None
     _tune(engine.sync_engine, durability)
     _reset_if_needed(engine.sync_engine)
@@ -136,7 +136,7 @@ def create_async_engine(path_or_url: str | os.PathLike[str] | URL, durability: D
 
 
 def _reset_if_needed(engine: Engine) -> None:
-    # A ROLLBACK of nothing takes a turn of the thread that aiosqlite has for each connection: a tenth of an append.
+    # Skip a ROLLBACK without a transaction: on aiosqlite it is a round trip to a thread, a tenth of an append.
     @event.listens_for(engine, "reset")
     def roll_back(connection: DBAPIConnection, _entry: ConnectionPoolEntry, state: PoolResetState) -> None:
         if not state.terminate_only and getattr(connection.driver_connection, "in_transaction", True):
@@ -144,22 +144,22 @@ def _reset_if_needed(engine: Engine) -> None:
 
 
 def configure_sqlite(engine: Engine | AsyncEngine, *, durability: Durability = "full") -> None:
-    """Tune every connection an engine of the host's will make from now on, as the store does with its own.
+    """Tune the future connections of an application's SQLite engine, as the store tunes its own.
 
-    That is: wait for a lock instead of failing, write-ahead log, a disk flush for each commit (unless
-    ``durability`` is ``"relaxed"``), foreign keys, a page cache of 16 MB, and transactions that take the write lock
-    when they begin, which is with their first write or savepoint.
+    Connections wait for locks instead of failing, use a write-ahead log, flush each commit to the disk (unless
+    ``durability`` is ``"relaxed"``), check foreign keys and have a page cache of 16 MB. A transaction begins with its
+    first write or savepoint and takes the write lock then.
     """
     sync_engine = engine if isinstance(engine, Engine) else engine.sync_engine
     if sync_engine.dialect.name != "sqlite":
-        message = f"configure_sqlite needs an engine on SQLite, this one is on {sync_engine.dialect.name}"
+        message = f"configure_sqlite needs an engine on SQLite, not on {sync_engine.dialect.name}"
         raise InvalidQuery(message)
     if not isinstance(durability, str) or durability not in _SYNCHRONOUS:
         raise InvalidQuery(type_error(durability, "durability", " or ".join(_SYNCHRONOUS)))
 
     @event.listens_for(sync_engine, "connect")
     def tune(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-        if hasattr(connection, "autocommit"):  # a host's own `creator` asks nobody
+        if hasattr(connection, "autocommit"):  # an application's own `creator` has no such hook
             connection.autocommit = _LEGACY_TRANSACTION_CONTROL
         connection.isolation_level = "IMMEDIATE"
         cursor = connection.cursor()
@@ -171,7 +171,7 @@ def configure_sqlite(engine: Engine | AsyncEngine, *, durability: Durability = "
         cursor.execute("PRAGMA journal_mode")
         ((journal_mode,),) = cursor.fetchall()
         if journal_mode not in {"wal", "memory"}:
-            # Before the switch to WAL, which writes the file's header: afterwards it has no effect.
+            # Before the switch to WAL, which writes the header of the file: afterwards it has no effect.
             cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")
             _switch_to_wal(cursor)
         cursor.close()
@@ -180,18 +180,18 @@ def configure_sqlite(engine: Engine | AsyncEngine, *, durability: Durability = "
 
 
 def _patch_dialect_begin(dialect: Dialect) -> None:
-    # Not by events: with one listener SQLAlchemy looks for others at every statement, a fifth of an append's time.
+    # Not by events: with one listener SQLAlchemy looks for others at every statement, a fifth of an append.
     connect, savepoint = dialect.connect, dialect.do_savepoint
 
     def connect_so(*args: Any, **options: Any) -> DBAPIConnection:
-        # From Python 3.12 on a host may have asked for a transaction that is always open. In it no pragma can be set,
-        # and a write that comes after a read fails if somebody else wrote in between.
+        # From Python 3.12 on an application may have configured a transaction that is always open. In it no pragma can
+        # be set, and a write after a read fails if another connection wrote in between.
         options.pop("autocommit", None)
         return connect(*args, **options)
 
     def begin_first(connection: Connection, name: str) -> None:
-        # sqlite3 begins before the first write only: a savepoint that comes earlier is a transaction, which its
-        # RELEASE commits, and no rollback of the host's could undo what was written in it.
+        # sqlite3 begins only before the first write: an earlier savepoint is a transaction of its own, which RELEASE
+        # commits, and the application could not roll back what was written in it.
         begin_writing(connection)
         savepoint(connection, name)
 
@@ -200,32 +200,32 @@ def _patch_dialect_begin(dialect: Dialect) -> None:
 
 
 def missing_file(engine: Engine) -> str | None:
-    """Return the path of the SQLite file an engine is on, if it is not there and a connection would make it."""
+    """Return the path of an engine's SQLite file if it does not exist and a connection would create it."""
     path = engine.url.database
     if not is_sqlite(engine) or not path or path == ":memory:" or path.startswith("file:"):
         return None
-    # os.path, which takes a name that no file can have for one that is not there.
+    # os.path.exists is False for an invalid file name, where Path.exists may raise.
     return None if os.path.exists(path) else path  # noqa: PTH110
 
 
 def is_sqlite(engine: Engine) -> bool:
-    """Whether one writer at a time is all the database allows."""
+    """Return whether the database allows only one writer at a time."""
     return engine.dialect.name == "sqlite"
 
 
 def needs_exclusive_access(engine: Engine, access: Access) -> bool:
-    """Whether callers in one process must come one at a time: writers of SQLite, and all who share a connection.
+    """Return whether callers in one process must run one at a time.
 
-    They share one on a database in memory, which would end with it.
+    These are writers on SQLite, and all callers that share one connection, as on a database in memory.
     """
     return is_sqlite(engine) and (access is not Access.READ or isinstance(engine.pool, StaticPool))
 
 
 def yield_to_writers(engine: Engine, held_secs: float) -> float:
-    """Return how many seconds to leave the database to others after having held its lock for so long.
+    """Return how many seconds to pause after having held the write lock for ``held_secs``.
 
-    Who waits for SQLite's lock asks for it again and again, with pauses of up to 100 ms: beside a cleanup that went on
-    at once a writer of another process waited until it gave up. Where writers queue no rest is needed.
+    SQLite polls for its lock with pauses of up to 100 ms: a writer in another process timed out next to a cleanup that
+    did not pause. PostgreSQL queues writers and needs no pause.
     """
     if not is_sqlite(engine) or held_secs < MIN_YIELD_SECS:
         return 0.0
@@ -233,31 +233,30 @@ def yield_to_writers(engine: Engine, held_secs: float) -> float:
 
 
 def autocommit_options(engine: Engine) -> Options:
-    """Return the options of a connection on which a single statement needs no transaction around it."""
-    # sqlite3 begins one only when something is written, so reading has none to save.
+    """Return the options of a connection for single statements, without a transaction around them."""
+    # sqlite3 begins a transaction only for a write, so reads need no option.
     return {} if is_sqlite(engine) else {"isolation_level": AUTOCOMMIT}
 
 
 def transaction_options(engine: Engine) -> Options:
-    """Return the options of a connection whose second statement sees what was committed while the first one waited."""
+    """Return the options of a connection whose second statement sees commits made while the first one waited."""
     return {} if is_sqlite(engine) else {"isolation_level": "READ COMMITTED", OWN_TRANSACTION: True}
 
 
 def connect(engine: Engine, options: Options = MappingProxyType({})) -> Connection:
     """Check out a connection.
 
-    Its options are its own and not an engine's: SQLAlchemy sets those of an engine in an event, and where there is one
-    it looks for others at every statement.
+    The options are set on the connection and not on the engine: SQLAlchemy applies those of an engine in an event, and
+    with one event it looks for others at every statement.
 
     Raises:
-        StoreError: The one connection of a database in memory is in a transaction, which then is a host's: to check
-            it out and in again would end it.
-        StoreUnavailable: The network, or the directory, does not let us; not every driver has an error of its own
-            for that.
+        StoreError: The only connection of a database in memory is in a transaction of the application, which a
+            check-out and check-in would end.
+        StoreUnavailable: The network or the directory refuses; not every driver has an error for that.
     """
     pool = engine.pool
     if isinstance(pool, StaticPool) and getattr(pool.connection.driver_connection, "in_transaction", False):
-        problem = "a transaction is open on the one connection of this database in memory: use it, or joined_to"
+        problem = "the only connection of this in-memory database is in a transaction: use that one, or joined_to"
         raise StoreError(problem)
     try:
         connection = engine.connect()
@@ -269,7 +268,7 @@ def connect(engine: Engine, options: Options = MappingProxyType({})) -> Connecti
     except (OSError, UnicodeError, DBAPIError) as error:
         if isinstance(error, DBAPIError) and classify(error) not in {ErrorKind.SCHEMA, ErrorKind.OTHER}:
             raise
-        # Nothing was asked yet: it is how we want to be let in that the driver does not like.
+        # No statement was sent yet: the driver rejects the connection arguments.
         cause = getattr(error, "orig", error)
         problem = f"{type(cause).__name__}: {(str(cause).splitlines() or [''])[0]}"
         raise StoreUnavailable(problem) from cause
@@ -281,48 +280,48 @@ def _url(path_or_url: str | os.PathLike[str] | URL, drivers: dict[str, str]) -> 
         is_url = isinstance(text, URL) or _URL.match(text)
         url = make_url(text) if is_url else URL.create("sqlite", database=str(text))
     except TypeError:
-        problem = f"neither the URL of a database nor the path of a SQLite file, but {type(path_or_url).__name__}"
+        problem = f"expected the URL of a database or the path of a SQLite file, got {type(path_or_url).__name__}"
         raise InvalidQuery(problem) from None
     except (ArgumentError, ValueError):
-        # Without what it says, and without the URL: there may be a password in it.
-        problem = "not the URL of a database, nor the path of a SQLite file"
+        # Without the message and the URL: both may contain a password.
+        problem = "not a valid database URL, nor the path of a SQLite file"
         raise InvalidQuery(problem) from None
     if text == "":
-        problem = "an empty path: SQLite would keep it in a temporary file"
+        problem = "the path is empty: SQLite would use a temporary file"
         raise InvalidQuery(problem)
     if url.get_backend_name() not in drivers:
-        problem = f"session_store keeps sessions in SQLite or PostgreSQL, not in {truncate(url.get_backend_name())}"
+        problem = f"session_store supports SQLite and PostgreSQL, not {truncate(url.get_backend_name())}"
         raise InvalidQuery(problem)
     named = url.set(drivername=drivers.get(url.drivername, url.drivername))
     try:
         named.get_dialect()
     except (ArgumentError, ValueError):
-        problem = f"SQLAlchemy knows no driver {truncate(named.drivername)}"
+        problem = f"SQLAlchemy has no driver {truncate(named.drivername)}"
         raise InvalidQuery(problem) from None
     _require_usable(named)
     return named
 
 
 def _require_usable(url: URL) -> None:
-    # Else it would be the driver that says so, at the first connection, in words of its own and with the password.
+    # Otherwise the driver would raise at the first connection, with the password in its message.
     options = (item for items in url.query.values() for item in ((items,) if isinstance(items, str) else items))
     parts = (url.database, url.host, url.username, url.password, *options)
     try:
         has_nul = any(part and b"\0" in os.fsencode(str(part)) for part in parts)
         url.get_dialect()().create_connect_args(url)
     except UnicodeError:
-        problem = "the path or URL of a database holds a lone surrogate"
+        problem = "the path or URL of the database contains a lone surrogate"
     except (ArgumentError, ValueError):
-        problem = "an option in the URL of a database is not of its kind, or not one of this driver"
+        problem = "an option in the database URL has an invalid value, or is not an option of this driver"
     else:
         if not has_nul:
             return
-        problem = "the path or URL of a database holds a NUL character"
+        problem = "the path or URL of the database contains a NUL character"
     raise InvalidQuery(problem) from None
 
 
 def _options(url: URL) -> tuple[URL, dict[str, Any]]:
-    """Return the URL and what else `create_engine` gets."""
+    """Return the URL and the other arguments of `create_engine`."""
     if url.get_backend_name() != "sqlite":
         asked = url.query.get(_PREPARE_THRESHOLD)
         if asked is None or not url.drivername.startswith("postgresql+psycopg"):
@@ -336,12 +335,12 @@ def _options(url: URL) -> tuple[URL, dict[str, Any]]:
 
 
 def _prepare_threshold(given: object) -> int | None:
-    # psycopg takes a number or None, and a URL holds only text.
+    # psycopg takes a number or None, but a URL has only text.
     if given == "none":
         return None
     if isinstance(given, str) and given.isdecimal():
         return int(given)
-    problem = f"{_PREPARE_THRESHOLD} in a URL must be none or a whole number: {given!r}"
+    problem = f"{_PREPARE_THRESHOLD} in a URL must be none or an integer, got {given!r}"
     raise InvalidQuery(problem)
 
 
@@ -352,7 +351,7 @@ def _tune(engine: Engine, durability: Durability) -> Engine:
 
 
 def _switch_to_wal(cursor: Any) -> None:
-    # SQLite does not wait for its own lock here while another connection makes the same switch.
+    # SQLite does not wait for the lock here while another connection makes the same switch.
     deadline = time.monotonic() + BUSY_TIMEOUT_SECS
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Where the two databases differ in SQL."""
+"""SQL that differs between the two databases."""
 
 from __future__ import annotations
 
@@ -9,186 +9,113 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import Connection
     from sqlalchemy.sql.compiler import SQLCompiler
+    from sqlalchemy.sql.type_api import TypeEngine
 
 AUTOCOMMIT: Final = "AUTOCOMMIT"
 OWN_TRANSACTION: Final = "session_store_own_transaction"
 """The execution option that marks a transaction as the store's own."""
 
 
-class as_json(FunctionElement[Any]):  # noqa: N801 - reads as the SQL function it stands for
-    """A JSON text as the value a column of JSON takes."""
+def dialect_function(
+    name: str, type_: TypeEngine[Any], *, sqlite: str, postgresql: str
+) -> Callable[..., FunctionElement[Any]]:
+    """Return a SQL function that each database spells differently.
 
-    type = JSON()
-    inherit_cache = True
-    name = "as_json"
+    Args:
+        name: The name in messages and labels.
+        type_: The type of the result.
+        sqlite: The SQL on SQLite, a format string with ``{0}``, ``{1}``, ... for the arguments.
+        postgresql: The same on PostgreSQL.
+    """
+    function: type[FunctionElement[Any]] = type(
+        name, (FunctionElement,), {"type": type_, "inherit_cache": True, "name": name}
+    )
 
+    def compile_with(template: str) -> Callable[..., str]:
+        def compile_it(element: FunctionElement[Any], compiler: SQLCompiler, **kw: Any) -> str:
+            return template.format(*(compiler.process(clause, **kw) for clause in element.clauses))
 
-@compiles(as_json, "sqlite")
-def _(element: as_json, compiler: SQLCompiler, **kw: Any) -> str:
-    return compiler.process(element.clauses, **kw)
+        return compile_it
 
-
-@compiles(as_json, "postgresql")
-def _(element: as_json, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"CAST({compiler.process(element.clauses, **kw)} AS JSONB)"
-
-
-class has_word(FunctionElement[bool]):  # noqa: N801
-    """Whether a text has another one in it, which is in lower case, A to Z being the same as a to z."""
-
-    type = Boolean()
-    inherit_cache = True
-    name = "has_word"
-
-
-@compiles(has_word, "sqlite")
-def _(element: has_word, compiler: SQLCompiler, **kw: Any) -> str:
-    content, word = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"instr(lower({content}), {word}) > 0"
+    compiles(function, "sqlite")(compile_with(sqlite))
+    compiles(function, "postgresql")(compile_with(postgresql))
+    return function
 
 
-@compiles(has_word, "postgresql")
-def _(element: has_word, compiler: SQLCompiler, **kw: Any) -> str:
-    content, word = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f'strpos(lower({content} COLLATE "C"), {word}) > 0'
+as_json = dialect_function("as_json", JSON(), sqlite="{0}", postgresql="CAST({0} AS JSONB)")
+"""A JSON text as a value of a JSON column."""
 
+has_word = dialect_function(
+    "has_word",
+    Boolean(),
+    sqlite="instr(lower({0}), {1}) > 0",
+    postgresql='strpos(lower({0} COLLATE "C"), {1}) > 0',
+)
+"""Whether a text contains a lower-case text; only A to Z are folded."""
 
-class has_text(FunctionElement[bool]):  # noqa: N801
-    """Whether a text has another one in it."""
+has_text = dialect_function("has_text", Boolean(), sqlite="instr({0}, {1}) > 0", postgresql="strpos({0}, {1}) > 0")
+"""Whether a text contains another text."""
 
-    type = Boolean()
-    inherit_cache = True
-    name = "has_text"
+has_pattern = dialect_function("has_pattern", Boolean(), sqlite="{0} GLOB {1}", postgresql="{0} ~ {2}")
+"""Whether a text matches a pattern: a GLOB pattern on SQLite, a regular expression on PostgreSQL."""
 
-
-@compiles(has_text, "sqlite")
-def _(element: has_text, compiler: SQLCompiler, **kw: Any) -> str:
-    content, text = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"instr({content}, {text}) > 0"
-
-
-@compiles(has_text, "postgresql")
-def _(element: has_text, compiler: SQLCompiler, **kw: Any) -> str:
-    content, text = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"strpos({content}, {text}) > 0"
-
-
-class has_pattern(FunctionElement[bool]):  # noqa: N801
-    """Whether a text has a pattern in it: the second one is SQLite's GLOB, the third a regular expression."""
-
-    type = Boolean()
-    inherit_cache = True
-    name = "has_pattern"
-
-
-@compiles(has_pattern, "sqlite")
-def _(element: has_pattern, compiler: SQLCompiler, **kw: Any) -> str:
-    content, glob, _ = element.clauses
-    return f"{compiler.process(content, **kw)} GLOB {compiler.process(glob, **kw)}"
-
-
-@compiles(has_pattern, "postgresql")
-def _(element: has_pattern, compiler: SQLCompiler, **kw: Any) -> str:
-    content, _, regular = element.clauses
-    return f"{compiler.process(content, **kw)} ~ {compiler.process(regular, **kw)}"
-
-
-class has_attributes(FunctionElement[bool]):  # noqa: N801
-    """Whether a JSON object has all the values of another one, of scalars, at its top level."""
-
-    type = Boolean()
-    inherit_cache = True
-    name = "has_attributes"
-
-
-@compiles(has_attributes, "sqlite")
-def _(element: has_attributes, compiler: SQLCompiler, **kw: Any) -> str:
-    have, want = (compiler.process(clause, **kw) for clause in element.clauses)
-    # json_each tells 1 from true by its type, and gives 1 and 1.0 different ones though they are equal.
-    return f"""NOT EXISTS (
-        SELECT 1 FROM json_each({want}) AS want WHERE NOT EXISTS (
-            SELECT 1 FROM json_each({have}) AS have
+# json_each has different types for 1 and true, and also for 1 and 1.0, which are equal.
+has_attributes = dialect_function(
+    "has_attributes",
+    Boolean(),
+    sqlite="""NOT EXISTS (
+        SELECT 1 FROM json_each({1}) AS want WHERE NOT EXISTS (
+            SELECT 1 FROM json_each({0}) AS have
             WHERE have.key = want.key AND have.atom = want.atom
             AND replace(have.type, 'real', 'integer') = replace(want.type, 'real', 'integer')
         )
-    )"""  # noqa: S608 - compiled SQL, not text somebody typed
+    )""",
+    postgresql="{0} @> CAST({1} AS JSONB)",
+)
+"""Whether the top level of a JSON object contains all values of another object, which are scalars."""
 
+byte_length = dialect_function(
+    "byte_length", BigInteger(), sqlite="length(CAST({0} AS BLOB))", postgresql="octet_length({0})"
+)
+"""The length of a text in bytes of UTF-8."""
 
-@compiles(has_attributes, "postgresql")
-def _(element: has_attributes, compiler: SQLCompiler, **kw: Any) -> str:
-    have, want = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"{have} @> CAST({want} AS JSONB)"
-
-
-class byte_length(FunctionElement[int]):  # noqa: N801
-    """How many bytes of UTF-8 a text has."""
-
-    type = BigInteger()
-    inherit_cache = True
-    name = "byte_length"
-
-
-@compiles(byte_length, "sqlite")
-def _(element: byte_length, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"length(CAST({compiler.process(element.clauses, **kw)} AS BLOB))"
-
-
-@compiles(byte_length, "postgresql")
-def _(element: byte_length, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"octet_length({compiler.process(element.clauses, **kw)})"
-
-
-class bytewise(FunctionElement[str]):  # noqa: N801
-    """A text, to be ordered byte by byte, as SQLite does anyway."""
-
-    type = String()
-    inherit_cache = True
-    name = "bytewise"
-
-
-@compiles(bytewise, "sqlite")
-def _(element: bytewise, compiler: SQLCompiler, **kw: Any) -> str:
-    return compiler.process(element.clauses, **kw)
-
-
-@compiles(bytewise, "postgresql")
-def _(element: bytewise, compiler: SQLCompiler, **kw: Any) -> str:
-    return f'{compiler.process(element.clauses, **kw)} COLLATE "C"'
+bytewise = dialect_function("bytewise", String(), sqlite="{0}", postgresql='{0} COLLATE "C"')
+"""A text that sorts byte by byte, as it does on SQLite anyway."""
 
 
 def needs_explicit_lock(db: Connection) -> bool:
-    """Whether a statement here may wait for a row and then still not see what made it wait.
+    """Return whether a statement that waits for a row may then not see what the other transaction wrote.
 
-    On PostgreSQL it sees what was committed when it began, so within a transaction the head is locked by a
-    statement of its own, first. Outside of one there is no such lock, and a unique index decides.
+    On PostgreSQL a statement sees what was committed when it began. In a transaction, a first statement therefore locks
+    the session row. In autocommit such a lock would not last, and a unique index decides.
     """
     return db.dialect.name == "postgresql" and not is_autocommit(db)
 
 
 def set_constraints_immediate(db: Connection) -> None:
-    """Let a reference of a host's table that waits for the commit be checked by each statement instead.
+    """Check deferred foreign keys of the application's tables at each statement instead of at the commit.
 
-    Only in a transaction of the store's own: in a host's it would hold for the host's statements too.
+    Only in a transaction of the store: in one of the application it would also affect the application's statements.
     """
     if db.dialect.name == "postgresql" and db.get_execution_options().get(OWN_TRANSACTION):
         db.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
 
 
 def is_autocommit(db: Connection) -> bool:
-    """Whether each statement on this connection is a transaction of its own."""
+    """Return whether each statement on this connection commits itself."""
     level = db.get_execution_options().get("isolation_level")
     if level is None and db.dialect.name == "postgresql" and not db.closed:
-        # The engine may have been made so.
+        # The engine may have been created in autocommit mode.
         return db.dialect.detect_autocommit_setting(db.connection.dbapi_connection)  # type: ignore[arg-type]
     return level == AUTOCOMMIT
 
 
 _VERSION_TABLES: Final = {
-    # Written as a plain table: to look at the columns of a virtual one its module has to be loaded.
+    # Only plain tables: reading the columns of a virtual table would load its module.
     "sqlite": text("""
         SELECT made.name FROM sqlite_master AS made JOIN pragma_table_info(made.name) AS its
         WHERE made.type = 'table' AND made.sql LIKE 'CREATE TABLE%version_num%'
@@ -207,7 +134,7 @@ _VERSION_TABLES: Final = {
 
 
 def version_table_names(db: Connection, place: str | None) -> Sequence[str]:
-    """Return the names of the tables in which Alembic may keep revisions: of one column, with the name it gives it."""
+    """Return the names of possible version tables of Alembic: those whose only column is ``version_num``."""
     values = {"place": place} if db.dialect.name == "postgresql" else {}
     return db.scalars(_VERSION_TABLES[db.dialect.name], values).all()
 
@@ -219,7 +146,7 @@ _OTHER_VERSION_TABLES: Final = text("""
 
 
 def has_other_version_table(db: Connection, ours: str) -> bool:
-    """Whether Alembic may keep revisions in a table of another name; on PostgreSQL in whatever schema."""
+    """Return whether a version table of another name exists; on PostgreSQL, in any schema."""
     if db.dialect.name == "postgresql":
         return bool(db.scalars(_OTHER_VERSION_TABLES, {"ours": ours}).all())
     return any(name != ours for name in version_table_names(db, None))

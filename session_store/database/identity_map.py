@@ -1,4 +1,4 @@
-"""A host's ORM session that holds our `Session` objects sees what a joined write made of them.
+"""Update the `Session` objects in an application's ORM session after a joined write.
 
 The values are set as committed: nothing is expired, so no attribute read does I/O behind an ``await``.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def refresh(host: orm.Session, db: Connection, key: str | None) -> None:
-    """Bring the `Session` object of this key (None: all of them) up to date, if the host holds it."""
+    """Update the `Session` object with this key (None: all of them), if the ORM session holds it."""
     held = dict(_find_loaded(host, key))
     if not held:
         return
@@ -33,7 +33,7 @@ def refresh(host: orm.Session, db: Connection, key: str | None) -> None:
 
 
 def bind_arguments() -> dict[str, Any]:
-    """Return what lets a session with several engines find the one our tables are on."""
+    """Return the arguments by which a session with several engines finds the engine of our tables."""
     return {"mapper": inspect(Session)}
 
 
@@ -57,6 +57,6 @@ def _set_committed(host: orm.Session, held: Session, row: RowMapping) -> None:
 
 
 def _discard(host: orm.Session, _ended: orm.SessionTransaction) -> None:
-    # SQLAlchemy expires what a savepoint's rollback undid, but only objects it saw change.
+    # SQLAlchemy expires what the rollback of a savepoint undid, but only objects that it saw change.
     for _, held in list(_find_loaded(host, None)):
         host.expire(held)

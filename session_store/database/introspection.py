@@ -1,4 +1,4 @@
-"""What a database has beside our tables, by its own catalogue."""
+"""Read the catalog of a database."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ASK_INDEXES: Final = {
 
 
 def indexes(db: Connection, tables: Iterable[str], schema: str | None) -> dict[str, bool]:
-    """Return the names of the indexes of some tables, and whether each is used: PostgreSQL may have unfinished ones."""
+    """Return the indexes of some tables by name, and whether each is usable (PostgreSQL may have unfinished ones)."""
     found: dict[str, bool] = {}
     for table in tables:
         name = schemas.qualified_name(table, schema) if db.dialect.name == "postgresql" else table

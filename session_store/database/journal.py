@@ -1,4 +1,4 @@
-"""A change of heads and the entries it makes in a log: one statement on PostgreSQL, two on SQLite."""
+"""Write session rows and log entries together: one statement on PostgreSQL, two on SQLite."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 class JournaledWrite(NamedTuple):
-    """A change of heads and one entry for each."""
+    """An update of session rows, with one log entry for each."""
 
     together: ReturningInsert[Any]
     head: Dml
     entry: Insert
-    """One entry of the log, every column of it a parameter."""
+    """One log entry, with a parameter for each column."""
 
     def run(self, db: Connection, values: Mapping[str, Any]) -> Sequence[Row[Any]]:
-        """Make the change and return what the log now says of it, a row for each entry."""
+        """Run the update, and return a row for each log entry."""
         if db.dialect.name == "postgresql":
             return db.execute(self.together, values).all()
         heads = [head for head in db.execute(self.head, values) if head.seq]
@@ -40,13 +40,13 @@ class JournaledWrite(NamedTuple):
 
 
 def journaled(head: Dml, log: Table, params: Mapping[str, ColumnElement[Any]]) -> JournaledWrite:
-    """Return a change of heads together with the entries it makes in a log.
+    """Return an update of session rows together with its log entries.
 
     Args:
-        head: Changes heads and returns columns of the log by their names, ``seq`` among them. Where that is 0
-            there is nothing to log.
-        log: The table that gets the entries.
-        given: What the other columns of an entry get.
+        head: Updates session rows and returns columns of the log by name, including ``seq``; a seq of 0 means no
+            entry.
+        log: The table of the entries.
+        params: The values of the other columns of an entry.
     """
     changed = head.cte("head")
     names = [*changed.c.keys(), *params]
@@ -65,25 +65,24 @@ def journaled(head: Dml, log: Table, params: Mapping[str, ColumnElement[Any]]) -
 
 
 class JournaledBatch(NamedTuple):
-    """A change of one head and many entries, whose columns are given as lists.
+    """An update of one session row with many log entries, whose columns are passed as lists.
 
-    As so many sets of parameters SQLAlchemy would prepare each entry by itself, which takes as long as writing it. To
-    PostgreSQL they travel as one text of JSON, in half the time of arrays.
+    Like `BulkInsert`, it sends the entries to PostgreSQL as one JSON text, which takes half the time of arrays.
     """
 
     together: Select[Any]
     head: Dml
     entry: str
-    """One entry of the log, in SQLite's own words."""
+    """One log entry, as SQLite's SQL."""
     params: Mapping[str, TypeEngine[Any]]
 
     def run(self, db: Connection, values: Mapping[str, Any], columns: Mapping[str, Sequence[Any]]) -> Row[Any]:
-        """Make the change and return the head's row; its ``seq`` is the last entry's, the others' come before it.
+        """Run the update, and return the session row; its ``seq`` is that of the last entry.
 
         Args:
             db: The connection.
-            values: The parameters of the head's change, ``count`` among them: how many entries there are.
-            columns: For each column that is given its values, in the order of the entries.
+            values: The parameters of the update, with ``count``, the number of entries.
+            columns: The values of each column, in the order of the entries.
         """
         if db.dialect.name == "postgresql":
             names = ("place", *self.params)
@@ -107,14 +106,14 @@ class JournaledBatch(NamedTuple):
 
 
 def journaled_batch(head: Dml, log: Table, params: Mapping[str, TypeEngine[Any]], json_columns: str) -> JournaledBatch:
-    """Return a change of one head together with as many entries in a log as it counts.
+    """Return an update of one session row together with ``count`` log entries.
 
     Args:
-        head: Changes the head and returns its ``session_key``, ``seq`` and ``turn_id``; its parameter ``count`` is the
-            number of entries.
-        log: The table that gets the entries.
-        given: The other columns of an entry, texts and times.
-        of_json: The one of them that is a text of JSON.
+        head: Updates the session row and returns its ``session_key``, ``seq`` and ``turn_id``; its parameter ``count``
+            is the number of entries.
+        log: The table of the entries.
+        params: The other columns of an entry, texts and times.
+        json_columns: The columns among them that hold JSON text.
     """
     changed = head.cte("head")
     names = ["session_key", "seq", "turn_id", *params]

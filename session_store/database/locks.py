@@ -1,8 +1,8 @@
-"""Who may write or migrate now, among the threads and tasks of this process.
+"""Process-local locks: one SQLite writer, and one migration, at a time.
 
-SQLite allows one writer and lets those who wait poll for the lock, where they starve each other; here they queue
-first. The wait is bounded. And a write from within ``begin()`` of the same store, past the transaction that it gave,
-is refused at once on every database: it could wait for itself for ever.
+SQLite allows one writer, and connections that poll for its lock starve each other; here they queue first, with a
+timeout. A write inside ``begin()`` of the same store that does not use the transaction is rejected on every database,
+because it could wait for itself forever.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 _TIMEOUT_SECS: Final = 300.0
 _POLL_SECS: Final = 0.01
-_TIMED_OUT: Final = f"other writers of this process held the database for more than {BUSY_TIMEOUT_SECS:g} s"
+_TIMED_OUT: Final = f"other writers of this process held the write lock for more than {BUSY_TIMEOUT_SECS:g} s"
 
 
 @contextmanager
 def writer_lock(pool: Pool, *, exclusive: bool, begin: bool = False) -> Iterator[None]:
-    """Let this thread write: one at a time if ``alone``; ``begin`` says that work of the caller's own follows."""
+    """Let this thread write, one at a time if ``exclusive``; ``begin``: the caller's own code runs in the block."""
     with _enter(pool, threading.get_ident(), begin=begin):
         if not exclusive:
             yield
@@ -50,7 +50,7 @@ def writer_lock(pool: Pool, *, exclusive: bool, begin: bool = False) -> Iterator
 
 @asynccontextmanager
 async def async_writer_lock(pool: Pool, *, exclusive: bool, begin: bool = False) -> AsyncIterator[None]:
-    """Let this task write, as `writer_lock` does a thread; waiting does not block the loop."""
+    """Let this task write, like `writer_lock` for threads; waiting does not block the event loop."""
     with _enter(pool, asyncio.current_task(), begin=begin):
         if not exclusive:
             yield
@@ -69,17 +69,17 @@ async def async_writer_lock(pool: Pool, *, exclusive: bool, begin: bool = False)
 
 @contextmanager
 def migration_lock() -> Iterator[None]:
-    """Let one thread or task of this process in at a time; in a greenlet of an event loop waiting does not block it.
+    """Let one thread or task of this process migrate at a time; in a greenlet, waiting does not block the event loop.
 
     Raises:
-        StoreError: The one that is in waits for this thread: to wait for it would be for ever.
-        StoreUnavailable: Another one was in for too long.
+        StoreError: The migration that holds the lock needs this thread to continue: waiting would be a deadlock.
+        StoreUnavailable: Another migration held the lock for too long.
     """
     deadline = time.monotonic() + _TIMEOUT_SECS
     awaiting = _in_a_greenlet()
     while not _migration_lock.acquire(blocking=False):
         if _hold == [threading.get_ident()] and not awaiting:
-            problem = "a migration is under way on this event loop: await this one too, in run_sync"
+            problem = "another migration is running on this event loop: run this one with run_sync, too"
             raise StoreError(problem)
         if time.monotonic() > deadline:
             problem = f"another migration of this process took more than {_TIMEOUT_SECS:g} s"
@@ -98,14 +98,14 @@ def migration_lock() -> Iterator[None]:
 
 @dataclass(slots=True)
 class _OpenTransaction:
-    """A ``begin()``: of which database, by which thread or task, and whether it is still open."""
+    """A ``begin()``: its database, its thread or task, and whether it is still open."""
 
     pool: Pool
     by: object
     open: bool = True
 
 
-# By context and not by thread alone: a framework may leave a begin() open and use its thread for somebody else.
+# By context and not only by thread: a framework may suspend an open begin() and run other code on its thread.
 _open_transaction: ContextVar[tuple[_OpenTransaction, ...]] = ContextVar("begun", default=())
 
 
@@ -113,7 +113,7 @@ _open_transaction: ContextVar[tuple[_OpenTransaction, ...]] = ContextVar("begun"
 def _enter(pool: Pool, me: object, *, begin: bool) -> Iterator[None]:
     begun = _open_transaction.get()
     if any(outer.open and outer.pool is pool and outer.by == me for outer in begun):
-        problem = "this store is within begin() here: use the transaction that begin() gave"
+        problem = "this store is inside begin(): use the transaction that begin() returned"
         raise StoreError(problem)
     if not begin:
         yield
@@ -124,7 +124,7 @@ def _enter(pool: Pool, me: object, *, begin: bool) -> Iterator[None]:
         yield
     finally:
         this.open = False
-        # What was entered in one context may be left in another.
+        # A block entered in one context may be left in another.
         with suppress(ValueError):
             _open_transaction.reset(token)
 
@@ -134,7 +134,7 @@ _task_locks: WeakKeyDictionary[Pool, WeakKeyDictionary[asyncio.AbstractEventLoop
 _registry_lock = threading.Lock()
 _migration_lock = threading.Lock()
 _hold: list[int] = []
-"""The thread of the one that is in."""
+"""The thread that holds the migration lock."""
 
 
 def _in_a_greenlet() -> bool:

@@ -1,4 +1,4 @@
-"""Which revision the tables of a database have, where that is written, and which one this package needs."""
+"""The revision of the tables: where it is recorded, and which one this package needs."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 HEAD: Final = "ss_0003"
-"""The revision this package needs; what stands in ``migrations/versions`` agrees (tested)."""
+"""The revision that this package needs, the newest in ``migrations/versions`` (tested)."""
 
 VERSION_TABLE: Final = "session_store_alembic_version"
-"""Where all ways of our own keep the revision."""
+"""The version table of every way to migrate but an application's own Alembic run."""
 
 _OURS: Final = re.compile(r"ss_\d{4}")
 
 
 def is_known(revision: str) -> bool:
-    """Whether a revision is one of this package, by its name."""
+    """Return whether a revision is one of this package, by its name."""
     return _OURS.fullmatch(revision) is not None
 
 
 def current(db: Connection) -> str | None:
-    """Return the revision a database is at; None if no version table beside our tables names one of ours."""
+    """Return the revision of a database; None if no version table next to our tables has one of ours."""
     return _recorded(db)[1]
 
 
 def version_table(db: Connection) -> str:
-    """Return the name of the table in which a database keeps our revision, or will."""
+    """Return the name of the version table that has our revision, or will have it."""
     return _recorded(db)[0]
 
 
 def is_unrecorded(db: Connection) -> bool:
-    """Whether nothing says which revision the tables have, nor can a host's own version table be what says it."""
+    """Return whether the revision is not recorded, and cannot be in an application's version table either."""
     place = schemas.schema_of(db)
     if has_other_version_table(db, VERSION_TABLE):
         return False
     if VERSION_TABLE in version_table_names(db, place):
         return not db.scalars(select(_version(VERSION_TABLE)).limit(1)).all()
-    # There may be one that this role has no right to read.
+    # There may be one that this role may not read.
     return not inspect(db).has_table(VERSION_TABLE, schema=place)
 
 
 def record(db: Connection) -> None:
-    """Write that the tables are of the revision this package needs, as Alembic would."""
+    """Record the revision that this package needs, as Alembic would."""
     version = _version(VERSION_TABLE)
     version.table.append_constraint(PrimaryKeyConstraint(version, name=f"{VERSION_TABLE}_pkc"))
     version.table.create(db, checkfirst=True)
@@ -59,25 +59,25 @@ def record(db: Connection) -> None:
 
 
 def exists(db: Connection) -> bool:
-    """Whether our tables are there, of whatever revision."""
+    """Return whether our tables exist, at any revision."""
     return inspect(db).has_table(SESSIONS.name, schema=schemas.schema_of(db))
 
 
 def require_tables(db: Connection) -> None:
-    """Make sure that our tables are there, of whatever revision.
+    """Check that our tables exist, at any revision.
 
     Raises:
-        SchemaOutOfDate: They are not.
+        SchemaOutOfDate: They do not exist.
     """
     if not exists(db):
         raise SchemaOutOfDate(current(db), HEAD, schemas.schema_of(db))
 
 
 def require(db: Connection) -> str | None:
-    """Return the revision a database is at, None if our tables are there and it is not known.
+    """Return the revision of a database; None if our tables exist but the revision is unknown.
 
     Raises:
-        SchemaOutOfDate: It is older than the one this package needs, or the tables are missing.
+        SchemaOutOfDate: The revision is older than this package needs, or the tables are missing.
     """
     revision = current(db)
     if (revision is None and not exists(db)) or (revision is not None and revision < HEAD):
@@ -86,7 +86,7 @@ def require(db: Connection) -> str | None:
 
 
 def _recorded(db: Connection) -> tuple[str, str | None]:
-    # A host that carries our branch in its own run may call its version table anything.
+    # An application that runs our branch in its own Alembic may have a version table of any name.
     names = version_table_names(db, schemas.schema_of(db))
     for name in sorted(names, key=lambda name: (name != VERSION_TABLE, name)):
         version = _version(name)

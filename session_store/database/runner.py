@@ -1,7 +1,7 @@
-"""The store's own transactions on one engine, and the border at which drivers' errors become ours.
+"""Run operations in transactions of the store or of the application, and translate errors of the driver.
 
-All of it is written for code that blocks. The asynchronous store runs it in a greenlet, where SQLAlchemy turns the
-waiting into awaiting; only how to sleep differs, and is given.
+The code blocks. The asynchronous store runs it in a greenlet, where SQLAlchemy awaits instead of blocking; only the
+sleep differs, and is an argument.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MAX_PAUSE_SECS: Final = 0.25
 
 
 class TransactionRunner:
-    """Runs work in transactions of its own: committed if it returns, rolled back if it raises."""
+    """Runs work in transactions of the store: committed when it returns, rolled back when it raises."""
 
     def __init__(
         self, engine: Engine, schema: str | None = None, sleep: Callable[[float], object] = time.sleep
@@ -44,16 +44,16 @@ class TransactionRunner:
         self._autocommit = engines.autocommit_options(self._engine)
         self._transactional = engines.transaction_options(self._engine)
         self._sleep = sleep
-        # Where one statement does not commit itself, a write is a transaction even if it is one statement.
+        # On SQLite a statement does not commit itself, so even a single write needs a transaction.
         self._plain = {Access.READ} if engines.is_sqlite(engine) else {Access.READ, Access.SINGLE_STATEMENT}
 
     def run(self, work: Work[R], access: Access) -> R:
-        """Run work in a transaction, again where the database gave up on it in favour of another one.
+        """Run work in a transaction, and retry if the database rolls it back because of a concurrent one.
 
         Raises:
-            Conflict: It gave up every time.
-            StoreUnavailable: It cannot serve, or was locked for too long.
-            SchemaOutOfDate: The tables are missing or old.
+            Conflict: Every attempt was rolled back.
+            StoreUnavailable: The database cannot serve, or was locked for too long.
+            SchemaOutOfDate: The tables are missing or at another revision.
         """
         patience_ends = time.monotonic() + engines.BUSY_TIMEOUT_SECS
         attempt = 1
@@ -69,7 +69,7 @@ class TransactionRunner:
             attempt += 1
 
     def yield_to_writers(self, held_secs: float) -> bool:
-        """Leave the database to others after having held its lock for so long; False if that was not long enough."""
+        """Pause after having held the write lock for ``held_secs``; return False if no pause is needed yet."""
         pause = engines.yield_to_writers(self._engine, held_secs)
         if pause:
             self._sleep(pause)
@@ -77,11 +77,10 @@ class TransactionRunner:
 
     @contextmanager
     def begin(self) -> Iterator[ExternalTransaction]:
-        """Begin a transaction that will write; never run again.
+        """Begin a transaction that will write; it is not retried.
 
-        Only what is done here is translated: an error that the caller's own code raises within stays as it is.
-        If the database gave up on the transaction, that is raised at the end even if the caller went on: the
-        COMMIT would be a rollback that says nothing.
+        Errors raised by the caller's code are not translated. A serialization failure is raised on exit even if the
+        caller swallowed it: COMMIT would silently roll back.
         """
         with self._boundary():
             connection = engines.connect(self._engine, self._transactional)
@@ -123,16 +122,16 @@ class TransactionRunner:
 
 
 class ExternalTransaction:
-    """Runs work within a transaction that somebody else ends: the host, or `Transactions.begin`."""
+    """Runs work in a transaction that the application or `TransactionRunner.begin` ends."""
 
     def __init__(self, host: orm.Session | Connection, schema: str | None = None) -> None:
         self._host = host
         self._schema = schema
         self.failure: StoreError | None = None
-        """What made the database give up on the transaction, whether or not the caller noticed."""
+        """The error by which the database rolled back the transaction, even if the caller swallowed it."""
 
     def run(self, work: Work[R], access: Access, key: str | None) -> R:
-        """Run work on the session of this key (None: on several); what a host's ORM session holds follows."""
+        """Run work on the session with this key (None: on several), and update the objects of an ORM session."""
         db = self._connection()
         with schemas.schema_translate(db, self._schema):
             try:
@@ -153,21 +152,21 @@ class ExternalTransaction:
             db = self._host.connection(bind_arguments=identity_map.bind_arguments())
         problem = None
         if db.closed:
-            problem = "this transaction has ended, and its connection was closed"
+            problem = "this transaction has ended: its connection is closed"
         elif is_autocommit(db):
-            problem = "a joined call needs a transaction, and on this connection each statement commits itself"
+            problem = "joined_to needs a transaction, but this connection is in autocommit mode"
         if problem is not None:
             raise StoreError(problem)
         return db
 
 
 def translate_error(error: BaseException, *, is_own: bool = False, ask: Connection | None = None) -> StoreError:
-    """Return our error for one of the driver's.
+    """Translate an error of the driver into one of the package.
 
     Args:
-        error: What came out of the call.
-        ours: The transaction was ours, so nobody else can run it again.
-        ask: A connection that may still know the revision of the tables.
+        error: The exception raised by the call.
+        is_own: The transaction belongs to the store, so the caller cannot run it again.
+        ask: A connection on which the revision of the tables can be read.
     """
     if isinstance(error, StoreError):
         return error
@@ -177,9 +176,11 @@ def translate_error(error: BaseException, *, is_own: bool = False, ask: Connecti
         case ErrorKind.LOCKED | ErrorKind.SERIALIZATION_FAILURE:
             problem = Conflict(f"run the transaction again: {first_line(error)}")
         case ErrorKind.UNIQUE_VIOLATION if _is_idempotency_race(error):
-            problem = Conflict(f"the same idempotency key was appended meanwhile: {first_line(error)}")
+            problem = Conflict(f"another transaction appended the same idempotency key: {first_line(error)}")
         case ErrorKind.UNIQUE_VIOLATION:
-            problem = StoreError(f"a session's head disagrees with its log, compact(key) mends it: {first_line(error)}")
+            problem = StoreError(
+                f"the session row does not match its messages or states, compact(key) repairs it: {first_line(error)}"
+            )
         case ErrorKind.FOREIGN_KEY_VIOLATION:
             problem = SessionInUse()
         case ErrorKind.UNAVAILABLE:
@@ -198,7 +199,7 @@ def _check_revision(db: Connection) -> SchemaOutOfDate | None:
     except SchemaOutOfDate as outdated:
         return outdated
     except driver_errors():
-        # A transaction that PostgreSQL gave up on answers nothing any more: what the tables are at stays unknown.
+        # A failed transaction on PostgreSQL answers no query: the revision stays unknown.
         pass
     return SchemaOutOfDate(None, revisions.HEAD, schemas.schema_of(db))
 

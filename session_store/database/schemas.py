@@ -1,4 +1,4 @@
-"""Where our tables are: in a PostgreSQL schema of the host's choice, or where the server's search path finds them."""
+"""The PostgreSQL schema of our tables: one that the application chose, or the first on the search path."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ _SET_SEARCH_PATH: Final = select(func.set_config("search_path", bindparam("path"
 
 
 def checked_schema(schema: str, dialect: str) -> str:
-    """Return the name of a schema if a database of this dialect can have one of that name.
+    """Return the name of a schema if it is valid in this dialect.
 
     Raises:
-        InvalidQuery: It cannot, or has no schemas.
+        InvalidQuery: The name is invalid, or the database has no schemas.
     """
     if dialect != "postgresql":
-        problem = f"schema={describe(schema)}: only PostgreSQL has schemas, this database is {dialect}"
+        problem = f"schema={describe(schema)}: only PostgreSQL has schemas, not {dialect}"
         raise InvalidQuery(problem)
     return schema_name(schema)
 
 
 def in_schema(engine: Engine, schema: str | None) -> Engine:
-    """Return an engine whose statements find our tables in a PostgreSQL schema; None: where the server looks."""
+    """Return an engine whose statements use our tables in a PostgreSQL schema; None: on the search path."""
     if schema is None:
         return engine
     return engine.execution_options(schema_translate_map={None: checked_schema(schema, engine.dialect.name)})
 
 
 def schema_of(connection: Connection) -> str | None:
-    """Return the schema in which statements on this connection look for our tables; None: any that is visible."""
+    """Return the schema of our tables on this connection; None: the search path."""
     names: dict[str | None, str | None] = connection.get_execution_options().get("schema_translate_map") or {}
     return names.get(None)
 
 
 @contextmanager
 def schema_translate(connection: Connection, schema: str | None) -> Iterator[None]:
-    """Let statements on a connection of the host's find our tables in a schema, as long as this lasts."""
+    """Let statements on an application's connection use our tables in a schema, inside the block."""
     if schema is None:
         yield
     else:
@@ -57,46 +57,46 @@ def schema_translate(connection: Connection, schema: str | None) -> Iterator[Non
 
 
 def create_schema(connection: Connection, schema: str | None) -> None:
-    """Make a PostgreSQL schema, unless it is there already."""
+    """Create a PostgreSQL schema unless it exists."""
     if schema is not None:
         checked_schema(schema, connection.dialect.name)
-        # Even with IF NOT EXISTS this needs the right to make one, which a host may not have.
+        # Even IF NOT EXISTS needs the privilege to create a schema, which the application may lack.
         if not inspect(connection).has_schema(schema):
             connection.execute(CreateSchema(schema))
 
 
 @contextmanager
 def use_schema(connection: Connection, schema: str | None) -> Iterator[None]:
-    """Let what a transaction makes and finds be in one schema, as long as this lasts: what follows is the host's.
+    """Set the search path of a transaction to one schema inside the block, and restore it for the application.
 
     Raises:
-        StoreError: There is no transaction that the search path could be limited to.
+        StoreError: There is no transaction to which the search path could be limited.
     """
     if schema is None:
         yield
         return
     only = quote(checked_schema(schema, connection.dialect.name))
     if is_autocommit(connection):
-        problem = "a schema needs a transaction to be looked into, and on this connection each statement commits itself"
+        problem = "schema= needs a transaction here, but this connection is in autocommit mode"
         raise StoreError(problem)
     before = connection.scalar(select(func.current_setting("search_path")))
     connection.execute(_SET_SEARCH_PATH, {"path": only})
     try:
-        # Text in a revision is not translated, so nothing else may be.
+        # SQL text in a revision is not translated, so nothing else may be translated.
         with _with_map(connection, None):
             yield
     finally:
         if not connection.invalidated:
-            # In a transaction that PostgreSQL gave up on this fails, and the rollback does it.
+            # In a failed transaction this fails, too; the rollback restores the path.
             with suppress(DBAPIError):
                 connection.execute(_SET_SEARCH_PATH, {"path": before})
 
 
 def schema_statements(dialect: str, schema: str | None) -> Iterator[Executable]:
-    """Give what stands at the start of a script that makes everything in a schema."""
+    """Yield the statements at the start of a script that creates everything in a schema."""
     if schema is not None:
         yield CreateSchema(checked_schema(schema, dialect), if_not_exists=True)
-        # A colon would begin a parameter.
+        # A colon would start a parameter.
         yield text(f"SET LOCAL search_path TO {quote(schema)}".replace(":", r"\:"))
 
 
@@ -107,17 +107,17 @@ def _with_map(connection: Connection, names: dict[str | None, str] | None) -> It
     try:
         yield
     finally:
-        # An option cannot be taken back in public, and set to None it would go before that of a host's statement.
+        # SQLAlchemy cannot unset an option, and None would override the option of an application's statement.
         connection._execution_options = before  # noqa: SLF001
 
 
 def qualified_name(name: str, schema: str | None) -> str:
-    """Return a name as PostgreSQL reads it in a text: in this schema, or where the search path finds it."""
+    """Return a quoted name, qualified with the schema if there is one, for SQL text on PostgreSQL."""
     return quote(name) if schema is None else f"{quote(schema)}.{quote(name)}"
 
 
 def quote(name: str) -> str:
-    """Return a name as PostgreSQL reads it in a text."""
-    # Not by the dialect, which doubles a percent sign for drivers that would take it for a parameter.
+    """Return a quoted name for SQL text on PostgreSQL."""
+    # Not by the dialect, which doubles percent signs for drivers that use them for parameters.
     doubled = name.replace('"', '""')
     return f'"{doubled}"'

@@ -1,4 +1,4 @@
-"""What the tables take on the disk, and giving back what deleted rows took."""
+"""The disk space of the tables, and how to free that of deleted rows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SIZES_IN_FILE: Final = text("""
 
 
 def total_size(db: Connection, tables: Iterable[str], schema: str | None) -> int:
-    """Return the bytes on the disk: of the tables with their indexes, on SQLite of the file and its log."""
+    """Return the size in bytes: of the tables with their indexes, on SQLite of the file and its WAL."""
     if db.dialect.name == "postgresql":
         names = [schemas.qualified_name(table, schema) for table in tables]
         return sum(db.scalar(_SIZE_OF_TABLE, {"name": name}) or 0 for name in names)
@@ -43,9 +43,9 @@ def total_size(db: Connection, tables: Iterable[str], schema: str | None) -> int
 
 
 def table_sizes(db: Connection, tables: Iterable[str], schema: str | None) -> dict[str, int]:
-    """Return the bytes of each table with its indexes; of none where this SQLite was built without ``dbstat``.
+    """Return the size in bytes of each table with its indexes; empty if SQLite was built without ``dbstat``.
 
-    SQLite reads all pages for it.
+    SQLite reads every page for this.
     """
     if db.dialect.name == "postgresql":
         return {table: total_size(db, [table], schema) for table in tables}
@@ -56,18 +56,18 @@ def table_sizes(db: Connection, tables: Iterable[str], schema: str | None) -> di
 
 
 def database_file(db: Connection) -> str | None:
-    """Return the path of a SQLite database; None of one in memory."""
+    """Return the path of a SQLite database; None for one in memory."""
     return next((row[2] for row in db.exec_driver_sql("PRAGMA database_list") if row[1] == "main"), "") or None
 
 
 def vacuum(db: Connection, tables: Iterable[str], schema: str | None, *, full: bool) -> bool:
-    """Free what deleted rows took, outside of any transaction, and say whether nothing of it is left behind.
+    """Free the space of deleted rows, and return whether all of it was freed.
 
     Args:
-        db: A connection whose statements commit themselves.
-        tables: Those of PostgreSQL; SQLite frees its file as a whole.
+        db: A connection in autocommit mode.
+        tables: The tables on PostgreSQL; SQLite frees its file as a whole.
         schema: The PostgreSQL schema of the tables.
-        full: Write everything anew.
+        full: Rewrite everything.
     """
     if db.dialect.name == "postgresql":
         tables = list(tables)
@@ -77,7 +77,7 @@ def vacuum(db: Connection, tables: Iterable[str], schema: str | None, *, full: b
             db.exec_driver_sql(f"VACUUM ({options}) {schemas.qualified_name(table, schema)}")
         return True
     if full:
-        # From then on the file knows its free pages, and those of later deletions can be cut off without this.
+        # From now on the file tracks its free pages, and later ones can be truncated without a full vacuum.
         db.exec_driver_sql("PRAGMA auto_vacuum = INCREMENTAL")
         db.exec_driver_sql("VACUUM")
     elif read_pragma(db, "auto_vacuum"):
@@ -87,24 +87,23 @@ def vacuum(db: Connection, tables: Iterable[str], schema: str | None, *, full: b
 
 
 def _require_right(db: Connection, names: Iterable[str]) -> None:
-    # PostgreSQL passes over a table of somebody else's with a warning, and all would look as if it were done.
+    # PostgreSQL skips a table of another owner with only a warning.
     may = _MAY_MAINTAIN if (db.dialect.server_version_info or ()) >= _WITH_MAINTAIN else _OWNS
     for name in names:
         if not db.scalar(may, {"name": name}):
-            problem = f"this role may not vacuum {name}: that is for its owner"
+            problem = f"this role may not vacuum {name}: connect as the owner of the table"
             raise StoreError(problem)
 
 
 def uses_wal(db: Connection) -> bool:
-    """Whether SQLite writes through a log, or has no file to write to."""
+    """Return whether SQLite uses a WAL; also True for a database in memory."""
     return db.exec_driver_sql("PRAGMA journal_mode").scalar_one() in {"wal", "memory"}
 
 
 def _truncate_free_pages(db: Connection) -> None:
     before, free = None, read_pragma(db, "freelist_count")
     while free and free != before:
-        # By pieces, for it holds the write lock; and page by page, for some drivers cut off one, however many are asked
-        # for, before they are asked for the next row.
+        # In chunks, because this holds the write lock; a page per statement, because some drivers step the pragma once.
         db.exec_driver_sql("BEGIN IMMEDIATE")
         for _ in range(min(free, _PAGE_BATCH_SIZE)):
             db.exec_driver_sql("PRAGMA incremental_vacuum(1)").close()
@@ -113,5 +112,5 @@ def _truncate_free_pages(db: Connection) -> None:
 
 
 def read_pragma(db: Connection, name: str) -> int:
-    """Return the number a pragma of SQLite has."""
+    """Return the value of a numeric pragma of SQLite."""
     return int(db.exec_driver_sql(f"PRAGMA {name}").scalar_one())

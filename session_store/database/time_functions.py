@@ -1,4 +1,4 @@
-"""Where the two databases differ in what they can do with times: SQLite knows no time zone, and milliseconds only."""
+"""SQL for times that differs between the databases: SQLite has no time zones, and only milliseconds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sqlalchemy import Date, DateTime, Double
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from session_store.database.functions import dialect_function
 from session_store.models.types import UtcDateTime, utc_text
 
 if TYPE_CHECKING:
@@ -24,19 +25,19 @@ Unit = Literal["hour", "day", "week", "month"]
 _FIRST_YEAR: Final = 1850
 _LAST_YEAR: Final = 2150
 _TZ_FILES: Final = ("localtime", "posix", "right/")
-"""Found where zones are kept, and no names of any: PostgreSQL knows none of them."""
+"""Files among the time zones that are not zones; PostgreSQL does not know them."""
 
 _STEP: Final = timedelta(days=2)
-"""No zone has changed its offset twice within so short a time."""
+"""No zone has changed its offset twice within this time."""
 
 
 class period(FunctionElement[Any]):  # noqa: N801 - reads as the SQL function it stands for
-    """The hour, day, week (from Monday) or month of a time, as a clock on the wall of a time zone shows it.
+    """The hour, day, week (from Monday) or month of a time in a time zone.
 
-    A day, a week and a month are the date they begin with, an hour is a time without zone.
+    A day, week or month is its first date; an hour is a time without a zone.
     """
 
-    inherit_cache = False  # the unit and the zone are no parameters
+    inherit_cache = False  # the unit and the zone are not parameters
     name = "period"
 
     def __init__(self, time: ColumnElement[datetime], unit: Unit, zone: str) -> None:
@@ -49,7 +50,7 @@ class period(FunctionElement[Any]):  # noqa: N801 - reads as the SQL function it
 _SQLITE_PERIODS: Final = {
     "hour": "strftime('%Y-%m-%d %H:00:00', {})",
     "day": "date({})",
-    # To the Monday that is not before six days ago.
+    # The last Monday: six days back, then forward to a Monday.
     "week": "date({}, '-6 days', 'weekday 1')",
     "month": "date({}, 'start of month')",
 }
@@ -65,7 +66,7 @@ _POSTGRESQL_PERIODS: Final = {
 def _(element: period, compiler: SQLCompiler, **kw: Any) -> str:
     time = compiler.process(element.clauses, **kw)
     if element.zone == "UTC":
-        # The expression of which there may be an index.
+        # The expression of the optional index.
         if element.unit == "day":
             return f"substr({time}, 1, 10)"
         return _SQLITE_PERIODS[element.unit].format(f"substr({time}, 1, 19)")
@@ -79,51 +80,29 @@ def _(element: period, compiler: SQLCompiler, **kw: Any) -> str:
     return _POSTGRESQL_PERIODS[element.unit].format(local)
 
 
-class seconds_between(FunctionElement[float]):  # noqa: N801
-    """How many seconds one time is before another one."""
+seconds_between = dialect_function(
+    "seconds_between",
+    Double(),
+    sqlite="(((strftime('%s', substr({1}, 1, 19)) - strftime('%s', substr({0}, 1, 19))) * 1000000"
+    " + (substr({1}, 21, 6) - substr({0}, 21, 6))) / 1000000.0)",
+    postgresql="CAST(extract(epoch FROM {1} - {0}) AS DOUBLE PRECISION)",
+)
+"""The seconds from one time to another."""
 
-    type = Double()
-    inherit_cache = True
-    name = "seconds_between"
-
-
-@compiles(seconds_between, "sqlite")
-def _(element: seconds_between, compiler: SQLCompiler, **kw: Any) -> str:
-    start, end = (compiler.process(clause, **kw) for clause in element.clauses)
-    whole = f"strftime('%s', substr({end}, 1, 19)) - strftime('%s', substr({start}, 1, 19))"
-    rest = f"substr({end}, 21, 6) - substr({start}, 21, 6)"
-    return f"((({whole}) * 1000000 + ({rest})) / 1000000.0)"
-
-
-@compiles(seconds_between, "postgresql")
-def _(element: seconds_between, compiler: SQLCompiler, **kw: Any) -> str:
-    start, end = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"CAST(extract(epoch FROM {end} - {start}) AS DOUBLE PRECISION)"
-
-
-class minute_of_time(FunctionElement[Any]):  # noqa: N801
-    """A time cut to its minute, as `session_store.models.types.truncate_to_minute` does."""
-
-    type = UtcDateTime()
-    inherit_cache = True
-    name = "minute_of_time"
-
-
-@compiles(minute_of_time, "sqlite")
-def _(element: minute_of_time, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"(substr({compiler.process(element.clauses, **kw)}, 1, 17) || '00.000000+00:00')"
-
-
-@compiles(minute_of_time, "postgresql")
-def _(element: minute_of_time, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"date_trunc('minute', {compiler.process(element.clauses, **kw)}, 'UTC')"
+minute_of_time = dialect_function(
+    "minute_of_time",
+    UtcDateTime(),
+    sqlite="(substr({0}, 1, 17) || '00.000000+00:00')",
+    postgresql="date_trunc('minute', {0}, 'UTC')",
+)
+"""A time truncated to its minute, like `session_store.models.types.truncate_to_minute`."""
 
 
 def zone_info(name: str) -> tzinfo:
-    """Return the time zone of an IANA name.
+    """Return the time zone with an IANA name.
 
     Raises:
-        ValueError: This machine knows none of that name.
+        ValueError: This machine has no such zone.
     """
     if name == "UTC":
         return UTC
@@ -131,13 +110,13 @@ def zone_info(name: str) -> tzinfo:
         raise ValueError(name)
     try:
         return ZoneInfo(name)
-    except (KeyError, OSError) as error:  # of a name that is a directory, or longer than a file's
+    except (KeyError, OSError) as error:  # the name is a directory, or too long for a file
         raise ValueError(name) from error
 
 
 @cache
 def _offsets(name: str) -> Sequence[tuple[datetime, int]]:
-    """Return the seconds by which a zone is ahead of UTC, and from when on; the first ones from ever."""
+    """Return the offsets of a zone from UTC in seconds, each with the time from which on it is in effect."""
     its = zone_info(name)
     time, end = (datetime(year, 1, 1, tzinfo=UTC) for year in (_FIRST_YEAR, _LAST_YEAR))
     offsets = [(time, _offset(time, its))]
@@ -150,7 +129,7 @@ def _offsets(name: str) -> Sequence[tuple[datetime, int]]:
 
 
 def _transition(before: datetime, after: datetime, its: tzinfo) -> datetime:
-    """Return the second between two times at which the offset changes."""
+    """Return the second between two times at which the offset changes, by bisection."""
     while after - before > timedelta(seconds=1):
         middle = before + timedelta(seconds=(after - before) // timedelta(seconds=2))
         if _offset(middle, its) == _offset(before, its):
@@ -165,7 +144,7 @@ def _offset(time: datetime, its: tzinfo) -> int:
 
 
 def _offset_in_sql(time: str, offsets: Sequence[tuple[datetime, int]]) -> str:
-    # A tree: for a list of all changes a row of today would be compared with a hundred of them.
+    # A tree: in a flat list, a row of today would be compared with a hundred transitions.
     if len(offsets) == 1:
         return f"'{offsets[0][1]:+d} seconds'"
     middle = len(offsets) // 2

@@ -1,4 +1,4 @@
-"""How a transaction begins and ends, and who may migrate or make an index meanwhile."""
+"""Begin and end transactions, and lock out concurrent migrations and index builds."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _MIGRATION_LOCK: Final = 0x5E55_1057_04E0
-"""Any number, as long as nobody else in the database uses the same advisory lock."""
+"""Any number that no other program uses for an advisory lock in this database."""
 _INDEX_LOCK: Final = 0x5E55_1057_04E1
 _LOCK_PAUSE_SECS: Final = 0.1
 
 
 def begin(connection: Connection) -> None:
-    """Begin a transaction whose first statement writes, and so takes the lock."""
+    """Begin a transaction whose first statement writes, which takes the lock."""
     connection.begin()
-    # sqlite3 begins by itself, unless the host took that over and did not begin one in an event either.
+    # sqlite3 begins by itself, unless the application took that over and did not begin one in an event either.
     if connection.dialect.name == "sqlite" and _driver_connection(connection).isolation_level is None:
         begin_writing(connection)
 
 
 def begin_reading(connection: Connection) -> None:
-    """Begin a transaction in which all that is read was there at one moment, and nothing is written.
+    """Begin a read-only transaction in which all reads see one snapshot.
 
-    One that is open already stays as it is, and so does a connection whose statements commit themselves.
+    An open transaction is left as it is, and so is a connection in autocommit mode.
     """
     if connection.in_transaction() or is_autocommit(connection):
         return
@@ -45,41 +45,41 @@ def begin_reading(connection: Connection) -> None:
 
 
 def begin_writing(connection: Connection) -> None:
-    """Begin a transaction that will write although its first statement may be a SELECT, unless one is open."""
+    """Begin a transaction that may write after a SELECT, unless one is open."""
     ours = not connection.in_transaction()
     if ours:
         connection.begin()
     if connection.dialect.name == "sqlite":
         if ours and _driver_connection(connection).in_transaction:
-            # A host's event, or a driver told to, has begun one that does not have the lock yet.
+            # An event of the application, or the driver, has begun a transaction that does not have the lock yet.
             connection.exec_driver_sql("ROLLBACK")
         if not _driver_connection(connection).in_transaction:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def use_autocommit(connection: Connection) -> None:
-    """Let each statement from now on commit itself, on a connection in no transaction; VACUUM needs that."""
+    """Switch a connection without a transaction to autocommit; VACUUM needs that."""
     if connection.dialect.name != "sqlite":
         connection.execution_options(isolation_level=AUTOCOMMIT)
         return
     connection.begin()
     if _driver_connection(connection).in_transaction:
-        # A host's event, or a driver told to, has begun one. Else sqlite3 begins before INSERT, UPDATE and DELETE only.
+        # An event of the application, or the driver, has begun one. Otherwise sqlite3 begins only before a write.
         connection.exec_driver_sql("ROLLBACK")
 
 
 def set_lock_timeout(connection: Connection, seconds: float) -> None:
-    """Let a statement of this transaction fail that has waited so long for a lock; on SQLite the driver decides."""
+    """Set the lock timeout of this transaction; on SQLite the driver has its own."""
     if connection.dialect.name == "postgresql":
         milliseconds = str(int(seconds * 1000))
         connection.execute(select(func.set_config("lock_timeout", milliseconds, true())))
 
 
 def commit(connection: Connection) -> None:
-    """Commit, and where that fails roll back.
+    """Commit, and roll back if that fails.
 
-    SQLite keeps a transaction open whose COMMIT was refused, and SQLAlchemy takes it for ended: it would go back to
-    the pool with its lock.
+    SQLite keeps a transaction open after a failed COMMIT, but SQLAlchemy assumes that it has ended: the connection
+    would return to the pool with its lock.
     """
     try:
         connection.commit()
@@ -89,28 +89,29 @@ def commit(connection: Connection) -> None:
 
 
 def lock_for_migration(connection: Connection) -> None:
-    """Let nobody else change the tables' revision until this transaction ends.
+    """Take the migration lock of the database until this transaction ends.
 
     Raises:
-        StoreError: There is no transaction on this connection that could hold the lock.
+        StoreError: The connection is in autocommit mode, where a lock would not last.
     """
     ours = not connection.in_transaction()
     begin_writing(connection)
     if connection.dialect.name == "postgresql":
         if is_autocommit(connection):
-            problem = "migrating needs a transaction, and on this connection each statement commits itself"
+            problem = "a migration needs a transaction, but this connection is in autocommit mode"
             raise StoreError(problem)
         if ours:
-            # Whatever the engine's level is: the revision must be read as it is after the wait.
+            # At this level, the revision is read as it is after the wait.
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
 
 
 @contextmanager
 def index_build_lock(connection: Connection) -> Iterator[None]:
-    """Let nobody else on PostgreSQL make an index concurrently, on a connection whose statements commit themselves.
+    """Hold the lock for concurrent index builds on PostgreSQL, on a connection in autocommit mode.
 
-    Tried again and again: one who waits within a statement is waited for by CREATE INDEX CONCURRENTLY.
+    Polls instead of blocking: CREATE INDEX CONCURRENTLY waits for every running statement, including one
+    blocked on this lock.
     """
     while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_INDEX_LOCK})").scalar():
         time.sleep(_LOCK_PAUSE_SECS)

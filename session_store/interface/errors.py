@@ -1,4 +1,4 @@
-"""Every error raised on purpose.
+"""Every error that the package raises on purpose.
 
     StoreError
     ├── InvalidKey              also a ValueError
@@ -10,7 +10,7 @@
     ├── SchemaOutOfDate
     └── StoreUnavailable
 
-After an ``Invalid...`` error nothing was written, and a transaction it was raised in can go on.
+An ``Invalid...`` error is raised before anything is written; an open transaction can continue.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import Final
 
 _MAX_SHOWN: Final = 60
 _DIGITS_IN_BITS: Final = 13_000
-"""Python writes whole numbers of up to 4,300 digits, which is 14,284 bits."""
+"""Python refuses to print integers above 4,300 digits, which is 14,284 bits."""
 
 
 def describe(value: object) -> str:
-    """Return a value as an error shows it, of anything but a word or a number only the kind, and of a long one a part.
+    """Describe a value for an error message: its type and, for strings and numbers, a truncated repr.
 
-    It may be long, or nobody else's business.
+    Other values are left out: they may be long or private.
     """
     if isinstance(value, int) and value.bit_length() > _DIGITS_IN_BITS:
         return f"int of {value.bit_length()} bits"
@@ -36,13 +36,13 @@ def describe(value: object) -> str:
 
 
 def truncate(value: object) -> str:
-    """Return a value as Python writes it, in ASCII, or the beginning of that."""
+    """Return the repr of a value in ASCII, truncated."""
     text = ascii(value)
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 class StoreError(Exception):
-    """Whatever the store could not do; ``__cause__`` is the driver's error where there was one."""
+    """The base of all errors of the package; ``__cause__`` is the driver's error, if there was one."""
 
 
 class InvalidKey(StoreError, ValueError):
@@ -54,11 +54,11 @@ class InvalidMessage(StoreError, ValueError):
 
 
 class InvalidQuery(StoreError, ValueError):
-    """An argument that is not of its kind or out of its range: a limit, an age, a filter, a name, attributes."""
+    """An argument of the wrong type or out of range: a limit, an age, a filter, a name, attributes."""
 
 
 class IdempotencyConflict(StoreError):
-    """Another message was already appended to this session under the same idempotency key."""
+    """The session already has another message under the idempotency key."""
 
     def __init__(self, key: str, idempotency_key: str) -> None:
         super().__init__(key, idempotency_key)
@@ -72,9 +72,9 @@ class IdempotencyConflict(StoreError):
 
 
 class SessionInUse(StoreError):
-    """A row of another table refers to the session, so it was not deleted.
+    """A row of another table refers to the session, which was therefore not deleted.
 
-    ``key`` is None where the database told only at the commit.
+    ``key`` is None if the database reported the reference only at the commit.
     """
 
     def __init__(self, key: str | None = None) -> None:
@@ -83,18 +83,18 @@ class SessionInUse(StoreError):
 
     def __str__(self) -> str:
         subject = "a session" if self.key is None else f"session {truncate(self.key)}"
-        return f"{subject} is referred to by another table and was not deleted"
+        return f"{subject} was not deleted: a row of another table refers to it"
 
 
 class Conflict(StoreError):
-    """The database gave up on this transaction in favour of another one: run it again from its start."""
+    """The database rolled back the transaction because of a concurrent one: run it again from its start."""
 
 
 class SchemaOutOfDate(StoreError):
-    """The tables are missing or of another revision than this package needs.
+    """The tables are missing, or at another revision than this version of the package needs.
 
-    ``current`` is the revision found, None if there is none or it cannot be read; ``head`` the one needed; ``schema``
-    the PostgreSQL schema in which it was looked for, None if no certain one.
+    ``current`` is the revision found, None if there is none or it cannot be read; ``head`` is the revision needed;
+    ``schema`` is the PostgreSQL schema that was searched, None for the search path.
     """
 
     def __init__(self, current: str | None, head: str, schema: str | None = None) -> None:
@@ -107,7 +107,7 @@ class SchemaOutOfDate(StoreError):
         where = option = argument = ""
         if self.schema is not None:
             where = f" in {self.schema!r}"
-            # The command is there to be copied, from a log too: no control character of a name gets there.
+            # Users copy the command, also from logs: a control character in a name must not reach their terminal.
             option = f" --schema {shlex.quote(self.schema) if self.schema.isprintable() else 'NAME'}"
             argument = f", schema={self.schema!r}"
         return (
@@ -118,4 +118,4 @@ class SchemaOutOfDate(StoreError):
 
 
 class StoreUnavailable(StoreError):
-    """The database cannot serve now: connection lost, disk full, read-only, or locked for too long."""
+    """The database cannot serve now: it is unreachable, full, read-only, or was locked for too long."""

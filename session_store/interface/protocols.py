@@ -1,6 +1,6 @@
 """The interface: each call of a store, with its signature and its promise.
 
-Any class of the same shape can stand in for a store. `session_store.store.operations` gives the stores their code.
+Any class of the same shape can stand in for a store. `session_store.store.operations` adds the code of the stores.
 """
 
 from __future__ import annotations

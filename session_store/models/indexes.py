@@ -1,11 +1,10 @@
-"""The indexes of the three tables, for what compares them with a database: Alembic, a host's and ours.
+"""The indexes of the three tables, for comparing them with a database (Alembic, `migrations.check`).
 
-They are apart from the tables because an option of PostgreSQL's makes SQLAlchemy import that dialect with all its
-drivers, which costs a tenth of importing SQLAlchemy, and no statement asks what indexes there are.
+They are not in `models` because an option of PostgreSQL indexes makes SQLAlchemy import that dialect with all its
+drivers, a tenth of the cost of importing SQLAlchemy, and no statement needs the indexes.
 
-A list is ordered by recency, and the index that serves it holds the minute of the last activity, not its
-microsecond: on a hot session 99 % of the updates of the head then touch no index (heap-only on PostgreSQL),
-instead of none.
+Lists are ordered by recency. Their index holds the minute of the last activity, not the microsecond: 99 % of the
+updates of a busy session row then change no index (heap-only updates on PostgreSQL), instead of none.
 """
 
 from __future__ import annotations
@@ -50,11 +49,10 @@ POSTGRESQL_INDEXES: Final = (
         postgresql_using="gin",
         postgresql_ops={"attributes": "jsonb_path_ops"},
     ).ddl_if(dialect="postgresql"),
-    # One day out of two million messages: 1.27 s without it, nothing to speak of with; 33 kB, and the append
-    # does not notice.
+    # Reading one day of two million messages: 1.27 s without it. It takes 33 kB, and appends are not slower.
     Index("session_store_messages_created_at", MESSAGES.c.created_at, postgresql_using="brin").ddl_if(
         dialect="postgresql"
     ),
     Index("session_store_states_entered_at", STATES.c.entered_at, postgresql_using="brin").ddl_if(dialect="postgresql"),
 )
-"""Indexes of kinds only PostgreSQL has."""
+"""Indexes of types that only PostgreSQL has."""

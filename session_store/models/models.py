@@ -49,7 +49,7 @@ def _log_constraints(table: str) -> tuple[SchemaItem, ...]:
 
 
 class Session(Base):
-    """The head of one conversation: its key and everything current."""
+    """A session: its key and its current values. The session row is also called the head."""
 
     __tablename__ = "session_store_sessions"
     __table_args__ = (PrimaryKeyConstraint("key", name="session_store_sessions_pkey"),)
@@ -80,7 +80,7 @@ class Session(Base):
 
 
 class Message(Base):
-    """One message of a session: a row of its log."""
+    """One message of a session."""
 
     __tablename__ = "session_store_messages"
     __table_args__ = _log_constraints(__tablename__)
@@ -101,10 +101,10 @@ class Message(Base):
 
 
 class State(Base):
-    """One state transition of a session: a row of its log, never changed once written.
+    """One state transition of a session; rows are never changed.
 
-    A state lasts until the next row of the same session; the current one is also on the session's head, so
-    finding running sessions reads one index and no log.
+    A state lasts until the next row of the same session. The current state is also in the session row, so that finding
+    running sessions reads one index and no state.
     """
 
     __tablename__ = "session_store_states"

@@ -1,9 +1,9 @@
-"""Column types that give back exactly what they were given, on every database.
+"""Column types that return exactly the value that was stored, on both databases.
 
-PostgreSQL refuses NUL and lone surrogates in text, SQLite stores times as it likes. So text is escaped: SUB
-(U+001A) followed by three of sixteen control characters stands for one character that cannot be stored. Only
-NUL, lone surrogates and SUB itself are escaped, all other text is stored as it is. The sixteen are control
-characters because those, and no character beyond ASCII, separate words for FTS5 and tsvector under every ctype.
+PostgreSQL rejects NUL and lone surrogates in text, and SQLite has no type for times. Text is escaped: SUB (U+001A)
+followed by three of sixteen control characters stands for one character that cannot be stored. Only NUL, lone
+surrogates and SUB itself are escaped. The sixteen are control characters because only those separate words for FTS5
+and for tsvector under every ctype.
 """
 
 from __future__ import annotations
@@ -34,29 +34,29 @@ _SURROGATES: Final = 0xD000
 
 
 def escape(text: str) -> str:
-    """Return the text as it is stored."""
+    """Return a text as it is stored."""
     if "\0" not in text and SUB not in text and (text.isascii() or _is_encodable(text)):
         return text
     return _UNSAFE.sub(_encode, text)
 
 
 def unescape(text: str) -> str:
-    """Return the text that was stored."""
+    """Return the text from its stored form."""
     return _ESCAPED.sub(_decode, text) if SUB in text else text
 
 
 def to_portable(stored: str) -> str:
-    """Return the text that was stored as JSON can carry it, for `unescape` to read.
+    """Return a stored text in a form that survives JSON, for `unescape` to read.
 
-    That is the text itself, but for two kinds: one with two surrogates that JSON would read as one character, and one
-    that looks as if it were escaped.
+    That is the text itself, except for two surrogates that JSON would read as one character, and text that looks
+    escaped.
     """
     text = unescape(stored)
     return stored if _PAIR.search(text) or _ESCAPED.search(text) else text
 
 
 def dump_json(value: Any) -> str:
-    """Return a JSON value as the text that is stored."""
+    """Return a JSON value as stored text."""
     text = _encode_json(value)
     if "\\u00" not in text and (text.isascii() or _is_encodable(text)):
         return text
@@ -64,13 +64,13 @@ def dump_json(value: Any) -> str:
 
 
 def load_json(text: str, read: Callable[[str], str] = unescape) -> Any:
-    """Return the JSON value whose text was stored, each string in it as it is read."""
+    """Return a JSON value from its stored text; ``read`` converts each string in it."""
     value = json.loads(text)
     return map_strings(value, read) if _SUB_IN_JSON in text else value
 
 
 def same_json(one: Any, other: Any) -> bool:
-    """Whether two JSON values are equal; Python alone takes true for 1."""
+    """Return whether two JSON values are equal; unlike in Python, true is not 1."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, dict) and isinstance(other, dict):
@@ -81,24 +81,24 @@ def same_json(one: Any, other: Any) -> bool:
 
 
 def truncate_to_minute(time: datetime) -> datetime:
-    """Return the minute a time is in, which is what the indexes by recency hold."""
+    """Return the start of the minute, the value in the recency indexes."""
     return time.replace(second=0, microsecond=0)
 
 
 def utc_text(time: datetime) -> str:
-    """Return a time as text, of which the least is the earliest."""
-    # Not strftime: its %Y gives "900" for the year 900.
+    """Return a time as text that sorts by time."""
+    # Not strftime: its %Y is "900" for the year 900.
     return time.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def as_utc(stored: datetime | str) -> datetime:
-    """Return a time as drivers give it, text or in the server's zone, in UTC."""
+    """Return a time from a driver, text or in the server's time zone, in UTC."""
     time = datetime.fromisoformat(stored) if isinstance(stored, str) else stored
     return time if time.tzinfo is UTC else time.astimezone(UTC)
 
 
 def _is_encodable(text: str) -> bool:
-    # A tenth of the time that looking for surrogates takes.
+    # Ten times faster than searching for surrogates.
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -119,7 +119,7 @@ def _decode(match: re.Match[str]) -> str:
 
 
 def map_strings(value: Any, change: Callable[[str], str]) -> Any:
-    """Return a JSON value with each string in it changed, the keys of objects too."""
+    """Return a JSON value with each string in it converted, object keys included."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, dict):
@@ -130,7 +130,7 @@ def map_strings(value: Any, change: Callable[[str], str]) -> Any:
 
 
 class ExactText(TypeDecorator[str]):
-    """Text in which every Python `str` comes back as it went in, NUL and lone surrogates included."""
+    """Text that stores every Python `str` exactly, NUL and lone surrogates included."""
 
     impl = Text
     cache_ok = True
@@ -143,9 +143,9 @@ class ExactText(TypeDecorator[str]):
 
 
 class ExactJson(TypeDecorator[Any]):
-    """JSON whose strings come back as they went in: JSONB on PostgreSQL, text on SQLite.
+    """JSON that stores every string exactly: JSONB on PostgreSQL, text on SQLite.
 
-    Not ``JSON`` on SQLite: a column declared so has numeric affinity there, which rounds a long number.
+    Not ``JSON`` on SQLite: that declaration has numeric affinity, which rounds a long number.
     """
 
     impl = JSON
@@ -174,7 +174,7 @@ class ExactJson(TypeDecorator[Any]):
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware time, always UTC: ``timestamptz`` on PostgreSQL, 32 sortable characters on SQLite."""
+    """A timezone-aware time, always in UTC: ``timestamptz`` on PostgreSQL, 32 sortable characters on SQLite."""
 
     impl = DateTime(timezone=True)
     cache_ok = True

@@ -1,7 +1,7 @@
-"""What may be stored and asked for; everything is checked here before any SQL runs.
+"""Checks of every argument, before any SQL runs.
 
-The limits on identifiers keep every indexed combination below the 2,704 bytes of a PostgreSQL index row, past
-which the append itself would fail.
+The limits on identifiers keep every indexed combination below 2,704 bytes, the limit of a PostgreSQL index row; beyond
+it an append would fail.
 """
 
 from __future__ import annotations
@@ -20,54 +20,54 @@ MAX_IDENTIFIER_BYTES: Final = 512
 MAX_WORD_BYTES: Final = 64
 MAX_NAME_CHARACTERS: Final = 1024
 MAX_SCHEMA_BYTES: Final = 63
-"""PostgreSQL cuts a longer name short, and two of them may then be one."""
+"""PostgreSQL truncates longer names, and two names could become one."""
 MAX_JSON_DEPTH: Final = 100
 MAX_INTEGER_BITS: Final = 13_000
-"""Python writes and reads whole numbers of up to 4,300 digits, which is 14,284 bits."""
+"""Python refuses to read and print integers above 4,300 digits, which is 14,284 bits."""
 
 MAX_BIGINT: Final = 2**63 - 1
 EXACT_FLOAT: Final = 1e16
-"""From here on Python writes floats with an exponent, and JSONB gives them back as whole numbers."""
+"""From here on Python writes floats with an exponent, and JSONB returns them as integers."""
 
 _JSON_SCALARS: Final = frozenset({str, bool})
-"""Exactly these, for one that inherits from `str` may say something else of itself."""
+"""Exactly these types: a subclass of `str` may have another repr."""
 _KNOWN_ROLES: Final = frozenset({"user", "assistant", "system", "tool"})
 
 MIN_DATETIME: Final = datetime(1, 1, 2, tzinfo=UTC)
 _MAX_DATETIME: Final = datetime(9999, 12, 30, tzinfo=UTC)
-"""Within a day of what Python can say: drivers read a time in the server's zone before we turn it to UTC."""
+"""A day less than Python's limit: drivers read a time in the server's zone before it is converted to UTC."""
 
 
 def identifier(value: object, what: str, limit: int = MAX_IDENTIFIER_BYTES) -> str:
-    """Return the value if it can be an identifier of 1 to ``limit`` bytes.
+    """Return the value if it is an identifier of 1 to ``limit`` bytes.
 
     Raises:
-        InvalidKey: It is not a `str`, is empty or too long, or has a NUL or a lone surrogate.
+        InvalidKey: The value is not a `str`, is empty or too long, or has a NUL or a lone surrogate.
     """
     return _short_text(value, what, limit, InvalidKey)
 
 
 def optional_identifier(value: object, what: str) -> str | None:
-    """Return the value if it is None or can be an identifier."""
+    """Return the value if it is None or an identifier."""
     return None if value is None else identifier(value, what)
 
 
 def schema_name(value: object) -> str:
-    """Return the value if it can be the name of a PostgreSQL schema.
+    """Return the value if it is a valid name of a PostgreSQL schema.
 
     Raises:
-        InvalidQuery: It is not a `str`, not of 1 to 63 bytes, or has a NUL or a lone surrogate.
+        InvalidQuery: The value is not a `str` of 1 to 63 bytes, or has a NUL or a lone surrogate.
     """
     return _short_text(value, "schema", MAX_SCHEMA_BYTES, InvalidQuery)
 
 
 def state_word(value: object) -> str:
-    """Return the value if it can be the name of a state, of 1 to 64 bytes."""
+    """Return the value if it is a state, of 1 to 64 bytes."""
     return identifier(value, "state", MAX_WORD_BYTES)
 
 
 def session_name(value: object) -> str:
-    """Return the value if it can be a session's name, of up to 1,024 characters."""
+    """Return the value if it is a session name, of up to 1,024 characters."""
     if not isinstance(value, str):
         raise InvalidQuery(type_error(value, "name", "a str"))
     if len(value) > MAX_NAME_CHARACTERS:
@@ -77,10 +77,10 @@ def session_name(value: object) -> str:
 
 
 def chat_message(value: object) -> tuple[ChatMessage, str, str | None]:
-    """Return the message as it will come back, and its content and payload as they are stored.
+    """Return the message as it will be loaded, and its content and payload as they are stored.
 
     Raises:
-        InvalidMessage: It is no `ChatMessage`, or its role, content or payload cannot be stored.
+        InvalidMessage: The value is not a `ChatMessage`, or its role, content or payload cannot be stored.
     """
     if not isinstance(value, ChatMessage):
         raise InvalidMessage(type_error(value, "message", "a ChatMessage"))
@@ -98,7 +98,7 @@ def chat_message(value: object) -> tuple[ChatMessage, str, str | None]:
 
 
 def new_message(value: object) -> tuple[object, object, object]:
-    """Return the parts of a `NewMessage`, which a `ChatMessage` is the first of."""
+    """Return the fields of a `NewMessage`; a `ChatMessage` alone has no time and no idempotency key."""
     if isinstance(value, ChatMessage):
         return value, None, None
     if isinstance(value, NewMessage):
@@ -107,7 +107,7 @@ def new_message(value: object) -> tuple[object, object, object]:
 
 
 def aware_datetime(value: object, what: str, error: type[StoreError] = InvalidQuery) -> datetime:
-    """Return an aware time in UTC."""
+    """Return a timezone-aware time in UTC."""
     if not isinstance(value, datetime):
         raise error(type_error(value, what, "a datetime"))
     try:
@@ -129,7 +129,7 @@ def aware_datetime(value: object, what: str, error: type[StoreError] = InvalidQu
 
 
 def integer(value: object, what: str, minimum: int = 0, maximum: int = MAX_BIGINT) -> int:
-    """Return the value if it is an `int` of the range given."""
+    """Return the value if it is an `int` in the range."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidQuery(type_error(value, what, "an int"))
     if not minimum <= value <= maximum:
@@ -144,7 +144,7 @@ def optional_number(value: object, what: str) -> int | None:
 
 
 def cutoff(now: datetime, age: object, what: str, unit: timedelta) -> datetime:
-    """Return the time that was ``age`` units ago; the first of all times where that is longer ago."""
+    """Return the time ``age`` units ago, or the earliest time that can be stored if that is later."""
     if isinstance(age, bool) or not isinstance(age, int | float):
         raise InvalidQuery(type_error(age, what, "a number"))
     if not 0 <= age < math.inf:
@@ -157,7 +157,7 @@ def cutoff(now: datetime, age: object, what: str, unit: timedelta) -> datetime:
 
 
 def session_attributes(value: object) -> dict[str, Any]:
-    """Return a mapping as attributes; None in it stays, and means: without this one."""
+    """Return a mapping as attributes; a value of None stays and means that the attribute is removed."""
     if not isinstance(value, Mapping):
         raise InvalidQuery(type_error(value, "attributes", "a mapping"))
     plain: dict[str, Any] = json_value(dict(value), "attributes", InvalidQuery)
@@ -165,23 +165,21 @@ def session_attributes(value: object) -> dict[str, Any]:
 
 
 def attribute_filter(value: object) -> dict[str, str | int | float | bool]:
-    """Return a mapping of attributes to the strings, numbers or booleans they must have."""
+    """Return a mapping of attributes to strings, numbers or booleans, for a filter."""
     wanted = session_attributes(value)
     for name, item in wanted.items():
         scalar = isinstance(item, str | bool | float) or (isinstance(item, int) and abs(item) <= MAX_BIGINT)
         if not scalar:
-            message = (
-                f"attribute {describe(name)} can be asked for by a str, bool, float or 64-bit int: {describe(item)}"
-            )
+            message = f"attribute {describe(name)} must be a str, bool, float or 64-bit int, got {describe(item)}"
             raise InvalidQuery(message)
     return wanted
 
 
 def json_value(value: object, what: str, error: type[StoreError], depth: int = 0) -> Any:
-    """Return a JSON value spelled as both databases give it back.
+    """Return a JSON value as both databases return it.
 
-    Tuples become lists. A float too large to have a fraction becomes the whole number JSONB would make of it,
-    and minus zero becomes zero, which is all JSONB knows.
+    Tuples become lists. A float too large to have a fraction becomes an integer, and minus zero becomes zero, as in
+    JSONB.
     """
     if value is None or type(value) in _JSON_SCALARS or (type(value) is int and value.bit_length() <= MAX_INTEGER_BITS):
         return value
@@ -233,10 +231,10 @@ def _short_text(value: object, what: str, limit: int, error: type[StoreError]) -
     if "\0" in value:
         message = f"{what} holds a NUL character: {describe(value)}"
         raise error(message)
-    # Not str(value), which is the name of a member where an Enum of strings is given.
+    # Not str(value): for a member of a string Enum that is its name.
     return str.__str__(value)
 
 
 def type_error(value: object, what: str, kind: str) -> str:
-    """Return what is wrong with a value of another kind."""
+    """Return the message for a value of the wrong type."""
     return f"{what} must be {kind}, not {describe(value)}"

@@ -35,16 +35,16 @@ Store = TypeVar("Store", bound="AsyncSessionStore")
 
 
 class AsyncSessionStore(AsyncOperations):
-    """Conversations kept in a database, for code on an event loop.
+    """A store of conversations, for an event loop.
 
-    Every call is a transaction of its own: when it has returned, what it did is committed and durable. A call
-    that is cancelled is finished first, and then raises: it has happened as a whole, or not at all.
+    Every call is a transaction: when it returns, its changes are committed and durable. A cancelled call runs to its
+    end before it raises: its changes are committed completely, or not at all.
 
     Args:
-        bind: The host's engine, which is left as it is, or a URL, for which an engine is made and tuned.
-        clock: Gives the time, aware.
-        durability: ``"relaxed"`` lets SQLite return before the disk has it; only with a URL.
-        schema: The PostgreSQL schema that holds the tables; None: where the server's search path finds them.
+        bind: The application's engine, used as it is, or a URL, for which the store creates and tunes an engine.
+        clock: Returns the current time, timezone-aware.
+        durability: ``"relaxed"`` lets SQLite return before a commit is on the disk; only with a URL.
+        schema: The PostgreSQL schema of the tables; None: the first on the server's search path that has them.
     """
 
     def __init__(
@@ -75,14 +75,14 @@ class AsyncSessionStore(AsyncOperations):
         durability: Durability = "full",
         schema: str | None = None,
     ) -> _AsyncOpen[Self]:
-        """Return a store on the database at a URL or in a SQLite file, made and migrated if need be.
+        """Return a store on the database at a URL or in a SQLite file, which is created and migrated if needed.
 
         Either ``async with AsyncSessionStore.open(...) as store`` or ``store = await AsyncSessionStore.open(...)``.
         """
         return _AsyncOpen(cls(path_or_url, clock=clock, durability=durability, schema=schema), schema)
 
     async def close(self) -> None:
-        """Close the connections the store made; a host's engine is left alone."""
+        """Close the store's connections; an engine of the application is not touched."""
         if self._owns_engine:
             await self.engine.dispose()
 
@@ -94,9 +94,9 @@ class AsyncSessionStore(AsyncOperations):
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncSessionTransaction]:
-        """Give the same operations within one transaction: committed at the end, rolled back if something is raised.
+        """Yield the same operations in one transaction: committed at the end of the block, rolled back on an error.
 
-        It is never run again by itself; on `Conflict` the caller may.
+        The transaction is not retried. After a `Conflict` the caller may run the block again.
         """
         async with self._lock(Access.WRITE, begin=True):
             transaction = self._transactions.begin()
@@ -109,7 +109,7 @@ class AsyncSessionStore(AsyncOperations):
             await _shielded(greenlet_spawn(transaction.__exit__, None, None, None))
 
     def joined_to(self, db: AsyncSession | async_scoped_session[Any] | AsyncConnection) -> AsyncSessionTransaction:
-        """Give the same operations within the transaction the host has open; it is the host who commits."""
+        """Return the same operations in the application's open transaction; the application commits."""
         return AsyncSessionTransaction(ExternalTransaction(sync_connection(db), self._schema), self._repositories)
 
     async def _run(self, work: Work[R], access: Access, key: str | None) -> R:  # noqa: ARG002 - only joined work asks
@@ -127,7 +127,7 @@ class AsyncSessionStore(AsyncOperations):
 
 
 class AsyncSessionTransaction(AsyncOperations):
-    """The operations within one transaction, which somebody else ends."""
+    """The operations in one transaction, which `begin` or the application ends."""
 
     def __init__(self, joined: ExternalTransaction, repositories: Repositories) -> None:
         self._joined = joined
@@ -141,7 +141,7 @@ class AsyncSessionTransaction(AsyncOperations):
 
 
 class _AsyncOpen(Generic[Store]):
-    """An asynchronous store that is migrated when it is awaited, or entered with ``async with``."""
+    """The result of `AsyncSessionStore.open`: migrates the store when awaited or entered with ``async with``."""
 
     def __init__(self, store: Store, schema: str | None) -> None:
         self._store = store
@@ -166,10 +166,9 @@ class _AsyncOpen(Generic[Store]):
 
 
 async def _shielded(work: Coroutine[Any, Any, R]) -> R:
-    """Await work to its end, whatever happens to the one who waits; only then raise the cancellation.
+    """Await work to its end even if the caller is cancelled, then raise the cancellation.
 
-    Without this 250 cancellations opened 150 connections, and on aiosqlite a thread nobody waited for kept the
-    write lock.
+    Without this, 250 cancellations opened 150 connections, and an abandoned thread of aiosqlite kept the write lock.
     """
     task = asyncio.create_task(work)
     try:
@@ -179,7 +178,7 @@ async def _shielded(work: Coroutine[Any, Any, R]) -> R:
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([task])
         if not task.cancelled():
-            # Nobody will ask for its error any more, and asyncio would print that.
+            # Retrieve its error: asyncio would print one that is never retrieved.
             task.exception()
         raise
 

@@ -24,12 +24,12 @@ AnyEngine = TypeVar("AnyEngine", "Engine", "AsyncEngine")
 
 
 def utc_now() -> datetime:
-    """Return the time by the machine's clock."""
+    """Return the current time of the machine."""
     return datetime.now(UTC)
 
 
 def require_default_durability(engine: AnyEngine, durability: Durability) -> AnyEngine:
-    """Return an application's engine, which is used as it is: a durability belongs to a URL."""
+    """Return the application's engine; raise if a durability was passed, which needs a URL."""
     if durability != "full":
         problem = f"durability={describe(durability)} goes with a URL: an application's engine is left as it is"
         raise InvalidQuery(problem)
@@ -37,7 +37,7 @@ def require_default_durability(engine: AnyEngine, durability: Durability) -> Any
 
 
 def repositories_for(clock: Callable[[], datetime]) -> Repositories:
-    """Return one of each repository, with a clock whose times are checked."""
+    """Return an instance of each repository, with a clock that checks its times."""
 
     def checked_clock() -> datetime:
         return aware_datetime(clock(), "the clock's time")
@@ -48,7 +48,7 @@ def repositories_for(clock: Callable[[], datetime]) -> Repositories:
 
 def sync_connection(db: Any) -> orm.Session | Connection:
     """Return the blocking session or connection behind what was passed to ``joined_to``."""
-    # A scoped_session stands for the session of a thread or task, which calling it returns.
+    # Calling a scoped_session returns the session of this thread or task.
     host = db() if hasattr(db, "registry") else db
     side = getattr(host, "sync_session", None) or getattr(host, "sync_connection", None) or host
     if not isinstance(side, Connection) and not hasattr(side, "flush"):

@@ -1,7 +1,7 @@
 """The operations of the repositories, as methods that block and as methods to await.
 
-`SessionBackend` and `AsyncSessionBackend` hold the signatures and docstrings; here each of their methods gets its code.
-A class that inherits `Operations` or `AsyncOperations` only says how an operation gets its transaction.
+`SessionBackend` and `AsyncSessionBackend` hold the signatures and docstrings; this module adds the code.
+A class that inherits `Operations` or `AsyncOperations` only defines how an operation gets its transaction.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _single_step(repository: Any, operation: Callable[..., R], access: Access, a
 
 
 def _schedule(steps: Steps[R]) -> Generator[Step | float, Any, R]:
-    """Yield each step to run and, before each but the first, for how many seconds the write lock was held."""
+    """Yield each step to run and, between two steps, the seconds for which the write lock was held."""
     result = None
     held_secs = 0.0
     while True:
@@ -148,7 +148,7 @@ def _first_page(key: str, after_seq: int, batch: int) -> tuple[str, int, int]:
 
 
 def _implement() -> None:
-    """Give each method of the protocols its code; the name, signature and docstring stay those of the protocol."""
+    """Add the code to each method of the protocols; its name, signature and docstring come from the protocol."""
     for repository in (SessionRepository, MessageRepository, StateRepository):
         for name, operation in vars(repository).items():
             if not name.startswith("_"):

@@ -30,15 +30,15 @@ R = TypeVar("R")
 
 
 class SessionStore(Operations):
-    """Conversations kept in a database, for code that blocks.
+    """A store of conversations, for code that blocks.
 
-    Every call is a transaction of its own: when it has returned, what it did is committed and durable.
+    Every call is a transaction: when it returns, its changes are committed and durable.
 
     Args:
-        bind: The host's engine, which is left as it is, or a URL, for which an engine is made and tuned.
-        clock: Gives the time, aware.
-        durability: ``"relaxed"`` lets SQLite return before the disk has it; only with a URL.
-        schema: The PostgreSQL schema that holds the tables; None: where the server's search path finds them.
+        bind: The application's engine, used as it is, or a URL, for which the store creates and tunes an engine.
+        clock: Returns the current time, timezone-aware.
+        durability: ``"relaxed"`` lets SQLite return before a commit is on the disk; only with a URL.
+        schema: The PostgreSQL schema of the tables; None: the first on the server's search path that has them.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class SessionStore(Operations):
         durability: Durability = "full",
         schema: str | None = None,
     ) -> Self:
-        """Return a store on the database at a URL or in a SQLite file, made and migrated if need be."""
+        """Return a store on the database at a URL or in a SQLite file, which is created and migrated if needed."""
         store = cls(path_or_url, clock=clock, durability=durability, schema=schema)
         try:
             migrations.upgrade(store.engine, schema=schema)
@@ -78,7 +78,7 @@ class SessionStore(Operations):
         return store
 
     def close(self) -> None:
-        """Close the connections the store made; a host's engine is left alone."""
+        """Close the store's connections; an engine of the application is not touched."""
         if self._owns_engine:
             self.engine.dispose()
 
@@ -90,15 +90,15 @@ class SessionStore(Operations):
 
     @contextmanager
     def begin(self) -> Iterator[SessionTransaction]:
-        """Give the same operations within one transaction: committed at the end, rolled back if something is raised.
+        """Yield the same operations in one transaction: committed at the end of the block, rolled back on an error.
 
-        It is never run again by itself; on `Conflict` the caller may.
+        The transaction is not retried. After a `Conflict` the caller may run the block again.
         """
         with self._lock(Access.WRITE, begin=True), self._transactions.begin() as joined:
             yield SessionTransaction(joined, self._repositories)
 
     def joined_to(self, db: orm.Session | orm.scoped_session[Any] | Connection) -> SessionTransaction:
-        """Give the same operations within the transaction the host has open; it is the host who commits."""
+        """Return the same operations in the application's open transaction; the application commits."""
         return SessionTransaction(ExternalTransaction(sync_connection(db), self._schema), self._repositories)
 
     def _run(self, work: Work[R], access: Access, key: str | None) -> R:  # noqa: ARG002 - only joined work asks
@@ -116,7 +116,7 @@ class SessionStore(Operations):
 
 
 class SessionTransaction(Operations):
-    """The operations within one transaction, which somebody else ends."""
+    """The operations in one transaction, which `begin` or the application ends."""
 
     def __init__(self, joined: ExternalTransaction, repositories: Repositories) -> None:
         self._joined = joined
