@@ -1,4 +1,4 @@
-"""What can be done to one table in a transaction somebody else opened: SQL, and nothing else."""
+"""The operations on sessions, messages and states: SQL in a transaction that the store opened, and nothing else."""
 
 from session_store.repositories.messages import MessageRepository
 from session_store.repositories.sessions import SessionRepository

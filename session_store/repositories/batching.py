@@ -1,4 +1,4 @@
-"""Removing much by batches, each of them whole: whoever is interrupted calls again and goes on."""
+"""Delete many rows in batches, each in a transaction: after an interruption the same call continues."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ if TYPE_CHECKING:
     OnBatch = Callable[[int], object] | None
 
 BEFORE_FIRST: Final = (datetime.min.replace(tzinfo=UTC), "")
-"""Behind this are all sessions."""
+"""The position before all sessions."""
 
 _MAX_BATCH_SIZE: Final = 10_000
 
 
 class BatchResult(NamedTuple):
-    """How many were removed, and the last one looked at: None when there are no more."""
+    """The number of rows deleted, and the position of the last row read: None when there are no more."""
 
     removed: int
     last: Any
 
 
 def batch_limit(batch_size: object) -> int:
-    """Return the size of a batch if it can be one."""
+    """Return a batch size, 1 to 10,000."""
     return integer(batch_size, "batch_size", 1, _MAX_BATCH_SIZE)
 
 
 def progress_callback(on_batch: OnBatch) -> Callable[[int], object]:
-    """Return what is called after each batch.
+    """Return the function that is called after each batch.
 
     Raises:
-        InvalidQuery: It cannot be called.
+        InvalidQuery: The value is not callable.
     """
     if on_batch is None or callable(on_batch):
         return on_batch or _ignore_progress
@@ -56,14 +56,14 @@ def progress_callback(on_batch: OnBatch) -> Callable[[int], object]:
 def run_batches(
     delete: Callable[..., BatchResult], batch_size: object, on_batch: OnBatch, *, after: Any, key: str | None = None
 ) -> Steps[int]:
-    """Remove one batch after the other, each in a transaction of its own, and return how many there were.
+    """Delete one batch after the other, each in a transaction of its own, and return the number of rows deleted.
 
     Args:
         delete: Deletes up to ``limit`` rows after the position ``after``.
-        batch_size: As the caller gave it.
-        on_batch: As the caller gave it.
+        batch_size: The caller's argument.
+        on_batch: The caller's argument.
         after: The position before the first batch.
-        key: The session all of this is about, if it is one.
+        key: The session, if all rows belong to one.
     """
     limit = batch_limit(batch_size)
     tell = progress_callback(on_batch)
@@ -77,7 +77,7 @@ def run_batches(
 
 
 def count_only(count: Executable, values: Mapping[str, Any], batch_size: object, on_batch: OnBatch) -> Steps[int]:
-    """Return what a SELECT counts, for a dry run: its arguments are checked as if it were none."""
+    """Return the result of a counting SELECT, for a dry run; the arguments are checked as for a real run."""
     batch_limit(batch_size)
     progress_callback(on_batch)
     number: int = yield Step(lambda db: int(fetch(db, count, values)[0][0]), Access.READ)
@@ -91,7 +91,7 @@ def delete_batch(
     place = {"behind_minute": after[0], "behind_key": after[1]}
     minutes = {row.key: row.active_minute for row in db.execute(lock, {**values, **place, "limit": limit})}
     keys = sorted(minutes)
-    # One that is referred to must not keep the others; only then they are taken one by one.
+    # A session that another table refers to must not block the others: only then delete them one by one.
     whole = not keys or delete_locked(db, keys)
     deleted = len(keys) if whole else sum(delete_locked(db, [key]) for key in keys)
     if len(keys) < limit:
@@ -101,8 +101,8 @@ def delete_batch(
 
 
 def delete_locked(db: Connection, keys: Sequence[str]) -> bool:
-    """Delete sessions that are locked; False, and nothing is deleted, if another table refers to one."""
-    # By name, not by cascade: a host's SQLite engine may have foreign keys off.
+    """Delete locked sessions; return False and delete nothing if another table refers to one of them."""
+    # Each table by itself, not by cascade: an application's SQLite engine may not check foreign keys.
     try:
         with db.begin_nested():
             set_constraints_immediate(db)

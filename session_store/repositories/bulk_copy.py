@@ -1,8 +1,8 @@
-"""Whole sessions, written with the numbers and times they have elsewhere.
+"""Write imported sessions with the seqs and times of their source.
 
-What is written of a session in one transaction is a `Part`: mostly all of it. A session that is not there is one with
-nothing in it yet, so the first part of a copy, the next one, and what is new in a source that has grown are written in
-the same way: what has a number above those taken is added, what has one of those must be there already.
+A `SessionSlice` is the part of a session that is written in one transaction, usually all of it. A missing session
+counts as empty, so that a first import and an update share one path: messages above ``last_seq`` are inserted, the
+others must match the stored ones.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Read = Callable[["Executable", Mapping[str, Any]], Sequence[Any]]
-"""Returns the rows of a statement."""
+"""A function that returns the rows of a statement."""
 
 PAGE: Final = 1_000
-"""Rows read at once."""
+"""Rows read by one statement."""
 
 SEQ: Final = 1
-"""Where the number is in a row of a log; before it is the session's key."""
+"""The index of the seq in a row of messages or states; the session's key comes before it."""
 
 
 class MessageRow(NamedTuple):
-    """A message as it is stored, its time as text; in the order of `copies.NEW_MESSAGES`."""
+    """A stored message with its time as text, in the column order of `NEW_MESSAGES`."""
 
     session_key: str
     seq: int
@@ -50,7 +50,7 @@ class MessageRow(NamedTuple):
 
 @dataclass(slots=True)
 class SessionSlice:
-    """What is written of a session in one transaction; ``is_whole`` where it ends with it and nothing is missing."""
+    """The part of a session that is written in one transaction; ``is_whole`` if it completes the session."""
 
     head: ImportedSession
     states: list[StateEntry] = field(default_factory=list)
@@ -59,12 +59,12 @@ class SessionSlice:
 
     @property
     def key(self) -> str:
-        """The session."""
+        """The key of the session."""
         return self.head.key
 
 
 class WriteResult(NamedTuple):
-    """What became of the messages of a part, and why the session was left as it is, if it was."""
+    """The number of messages added and already stored, and why the slice was rejected, if it was."""
 
     added: int
     already_there: int
@@ -72,7 +72,7 @@ class WriteResult(NamedTuple):
 
 
 class _HeadCounters(NamedTuple):
-    """What a head counts, its times as text; in the order of `copies.COUNTED`."""
+    """The counters of a session row, with times as text, in the column order of `COUNTED`."""
 
     last_activity: str
     active_minute: str
@@ -85,7 +85,7 @@ class _HeadCounters(NamedTuple):
 
 
 def in_groups(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """Put together what is small, so that it can be read at once; what is more than a page stays alone."""
+    """Group small sessions, so that one statement reads a group; a session of more than a page stays alone."""
     group: list[Item] = []
     total = 0
     for item in items:
@@ -99,7 +99,7 @@ def in_groups(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[li
 
 
 def rows_by_key(read: Read, statement: Executable, keys: Sequence[str], after: int = 0) -> Iterator[Any]:
-    """Read the rows of a group of sessions in the order of their keys and numbers; those of a single one by pages."""
+    """Yield the rows of a group of sessions, ordered by key and seq; a single session is read in pages."""
     limit = PAGE if len(keys) == 1 else MAX_BIGINT
     while page := read(statement, {"keys": keys, "after": after, "limit": limit}):
         yield from page
@@ -109,12 +109,12 @@ def rows_by_key(read: Read, statement: Executable, keys: Sequence[str], after: i
 
 
 def write_slices(db: Connection, parts: Iterable[SessionSlice]) -> dict[str, WriteResult]:
-    """Write parts of different sessions and return what became of each, by the session's key.
+    """Write slices of different sessions, and return the result of each by key.
 
     Raises:
-        Conflict: One of the sessions was made meanwhile.
+        Conflict: Another transaction created one of the sessions.
     """
-    # By key, so that two copies never wait for each other in a ring.
+    # In the order of the keys, so that two imports cannot deadlock.
     parts = sorted(parts, key=lambda part: part.key)
     heads = _lock_heads(db, [part.key for part in parts])
     different = _find_differences(db, parts, heads)
@@ -143,7 +143,7 @@ def write_slices(db: Connection, parts: Iterable[SessionSlice]) -> dict[str, Wri
         messages += added
         written[part.key] = WriteResult(len(added), there)
     if bulk_copy_statements.NEW_HEADS.run(db, new) < len(new):
-        problem = "a session that is being copied was made meanwhile"
+        problem = "another transaction created one of the imported sessions"
         raise Conflict(problem)
     bulk_copy_statements.CHANGED_HEADS.run(db, changed)
     bulk_copy_statements.NEW_STATES.run(db, states)
@@ -166,7 +166,7 @@ def _lock_heads(db: Connection, keys: Sequence[str]) -> dict[str, _HeadCounters]
 def _find_differences(
     db: Connection, parts: Sequence[SessionSlice], heads: Mapping[str, _HeadCounters]
 ) -> dict[str, WriteResult]:
-    """Return the sessions that have other messages under numbers that are taken, or have them no more."""
+    """Return the sessions whose stored messages differ from the imported ones, and the problem of each."""
     different = {}
     there = [part for part in parts if part.messages and part.messages[0].seq <= _last_seq(heads, part)]
     for group in in_groups(there, lambda part: heads[part.key].message_count):
@@ -190,11 +190,11 @@ def _find_differences(
 
 def _difference(message: MessageRow, row: Any) -> str | None:
     if row is None or tuple(row[: SEQ + 1]) != message[: SEQ + 1]:
-        return f"message {message.seq} is there no more"
+        return f"message {message.seq} was deleted in the store"
     there = MessageRow(*row)
     if (there.role, there.content) == (message.role, message.content) and _is_same(there.payload, message.payload):
         return None
-    return f"message {message.seq} is another one there"
+    return f"message {message.seq} differs from the stored one"
 
 
 def _is_same(one: str | None, other: str | None) -> bool:
@@ -202,7 +202,7 @@ def _is_same(one: str | None, other: str | None) -> bool:
 
 
 def _taken_keys(db: Connection, parts: Iterable[SessionSlice], heads: Mapping[str, _HeadCounters]) -> dict[str, str]:
-    """Return the sessions that would have two messages under one idempotency key, and of which."""
+    """Return the sessions that would have two messages under one idempotency key, and the problem of each."""
     named = [
         message
         for part in parts
@@ -216,7 +216,9 @@ def _taken_keys(db: Connection, parts: Iterable[SessionSlice], heads: Mapping[st
     for message in named:
         place = (message.session_key, message.idempotency_key)
         if place in used:
-            taken.setdefault(message.session_key, f"message {message.seq} has the idempotency key of an earlier one")
+            taken.setdefault(
+                message.session_key, f"message {message.seq} has the idempotency key of an earlier message"
+            )
         used.add(place)
     return taken
 
@@ -235,7 +237,7 @@ def _new_head(head: ImportedSession) -> _HeadCounters:
 def _counters_after(
     before: _HeadCounters, part: SessionSlice, entries: Sequence[StateEntry], added: Sequence[MessageRow]
 ) -> _HeadCounters:
-    """Return what a head counts when entries and messages have been added."""
+    """Return the counters of a session row after adding states and messages."""
     counted = before._replace(
         last_activity=max([before.last_activity, *(message.created_at for message in added)]),
         message_count=before.message_count + len(added),

@@ -1,6 +1,6 @@
-"""The SQL of what is copied: whole sessions, with the numbers and times they have elsewhere.
+"""The SQL of exports and imports of whole sessions.
 
-Heads are locked first, and in the order of their keys, so that of two copies neither waits for the other in a ring.
+Session rows are locked first, in the order of their keys, so that two imports cannot deadlock.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ LOCK_HEADS: Final = (
     .order_by(SESSIONS.c.key)
     .with_for_update()
 )
-"""Lock those of some sessions that are there."""
+"""Lock the existing rows of some sessions."""
 
 NEW_HEADS: Final = bulk_insert(SESSIONS, _HEAD, "ON CONFLICT (key) DO NOTHING")
-"""Make sessions; who finds fewer rows written than given has been overtaken."""
+"""Insert session rows. Fewer rows than passed means that another transaction created one first."""
 
 CHANGED_HEADS: Final = bulk_insert(
     SESSIONS,
     _HEAD,
     f"ON CONFLICT (key) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in COUNTED)}",
 )
-"""Set what is counted of sessions that are locked."""
+"""Update the counters of locked sessions."""
 
 NEW_STATES: Final = bulk_insert(STATES, ("session_key", "seq", "state", "turn_id", "entered_at"))
 NEW_MESSAGES: Final = bulk_insert(
@@ -55,7 +55,7 @@ NEW_MESSAGES: Final = bulk_insert(
 
 
 def heads(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
-    """Select the next sessions behind a key for which all conditions hold, as they are now."""
+    """Select the next sessions after a key for which all conditions hold."""
     return (
         select(*METADATA, SESSIONS.c.state_seq)
         .where(*conditions, SESSIONS.c.key > text_param("behind"))
@@ -79,7 +79,7 @@ SOME_MESSAGES: Final = (
     .order_by(MESSAGES.c.session_key, MESSAGES.c.seq)
     .limit(int_param("limit"))
 )
-"""Messages of some sessions behind a number: of many sessions all, of one a page."""
+"""Messages after a seq: all of several sessions, or a page of one session."""
 
 SOME_STATES: Final = (
     select(STATES.c.session_key, STATES.c.seq, STATES.c.state, STATES.c.turn_id, STATES.c.entered_at)

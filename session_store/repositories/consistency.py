@@ -1,7 +1,7 @@
-"""The SQL that finds heads which disagree with their logs, and entries of logs that have no head.
+"""The SQL that finds session rows that do not match their messages and states, and rows without a session.
 
-What is told of a head comes from one statement, so that whoever appends meanwhile makes none look wrong. To mend them
-the same is asked of a range of keys, and again of each session under its lock.
+One statement checks a session row, so that a concurrent append does not make it look wrong. A repair checks a range of
+keys, and then each session again under its lock.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Delete, Executable, Select, Subquery, Table
 
-# Heads.
+# Session rows.
 
 _IN_RANGE: Final = {
     table: and_(column > text_param("behind"), column <= text_param("up_to"))
@@ -49,7 +49,7 @@ def _expected_values(*, in_range: bool) -> tuple[Subquery, Subquery]:
 
 
 def _is_wrong(told: Subquery, entry: Subquery) -> Mapping[str, ColumnElement[bool]]:
-    """Return what is wrong with a head, by the name of what it says."""
+    """Return the conditions that a session row is wrong, by column."""
     return {
         "message_count": SESSIONS.c.message_count != func.coalesce(told.c.number, 0),
         "last_seq": SESSIONS.c.last_seq < func.coalesce(told.c.last_seq, 0),
@@ -97,9 +97,9 @@ def _wrong_in_range() -> Select[Any]:
 
 
 COUNT_WRONG_HEADS: Final = _count_wrong()
-"""For each thing a head says in how many it is wrong, and the key of one of them; of how many there are."""
+"""For each column, the number of wrong session rows and the key of one; and the number of all sessions."""
 WRONG_HEADS: Final = _wrong_in_range()
-"""The keys of the sessions whose head is wrong, of those behind one key and up to another one."""
+"""The keys of the sessions with a wrong row, in a range of keys."""
 NEXT_KEYS: Final = (
     select(SESSIONS.c.key)
     .where(SESSIONS.c.key > text_param("behind"))
@@ -108,7 +108,7 @@ NEXT_KEYS: Final = (
 )
 
 
-# Entries without a head, which a database has whose host keeps no foreign keys.
+# Orphans: rows without a session, which exist if the application does not check foreign keys.
 
 
 def _has_no_head(log: Table) -> ColumnElement[bool]:
@@ -137,7 +137,7 @@ def _delete_orphans(log: Table) -> Delete:
 
 LOGS: Final = (MESSAGES, STATES)
 COUNT_ORPHANS: Final = {log: _count_orphans(log) for log in LOGS}
-"""How many entries have no head, of how many sessions, and the key of one."""
+"""The number of orphans, of their sessions, and the key of one."""
 _TIMES: Final = {MESSAGES: MESSAGES.c.created_at, STATES: STATES.c.entered_at}
 ORPHANED_KEYS: Final = {
     log: (
@@ -153,7 +153,7 @@ ORPHANED_KEYS: Final = {
     )
     for (log, time), other in zip(_TIMES.items(), reversed(LOGS), strict=True)
 }
-"""The sessions that have no head, and the first time in this log and in the other one, which may have none."""
+"""The keys of orphans, with the first time in each of the two tables, which may be NULL."""
 SOME_ORPHANS: Final = {log: _some_orphans(log) for log in LOGS}
 DELETE_ORPHANS: Final = {log: _delete_orphans(log) for log in LOGS}
-"""Remove these entries, if there still is no head: their session may have been made meanwhile."""
+"""Delete these orphans, unless their session exists now."""

@@ -1,4 +1,4 @@
-"""The messages of one session: append, read, and change the end."""
+"""The operations on the messages of a session."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _KEY_BATCH_SIZE: Final = 10_000
 
 
 class MessageRepository:
-    """The messages of sessions, in the order of their seq."""
+    """Appends, reads and deletes messages."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
@@ -85,13 +85,13 @@ class MessageRepository:
     def append_many(self, key: str, messages: Iterable[ChatMessage | NewMessage]) -> Steps[list[StoredMessage]]:
         """Append all messages or none, creating the session if needed, and return them with their seqs."""
         if isinstance(messages, ChatMessage | NewMessage | str) or not isinstance(messages, Iterable):
-            problem = f"append_many takes an iterable of messages, not {type(messages).__name__}"
+            problem = f"messages must be an iterable of messages, got {type(messages).__name__}"
             raise InvalidMessage(problem)
         key = identifier(key, "key")
         now = self._clock()
         entries = [_entry(*new_message(message), now) for message in messages]
         _same_entry(key, entries, {})
-        # Without a key to look for it is one statement, where the database can say it in one.
+        # Without idempotency keys this is one statement on PostgreSQL.
         looks = any(entry.idempotency_key is not None for entry in entries)
         append = partial(self._append_entries, key=key, entries=entries)
         stored: list[StoredMessage] = yield Step(append, Access.WRITE if looks else Access.SINGLE_STATEMENT, key)
@@ -169,7 +169,7 @@ class MessageRepository:
         else:
             touch, replace = statements.TOUCH_IF, statements.REPLACE_LAST_IF
             values["the_seq"] = integer(seq, "seq")
-        # The second may still find another message last, which came while the first waited for the head.
+        # The second statement may see a newer last message, appended while the first one waited for the lock.
         if db.execute(touch, values).one_or_none() is None:
             return False
         return db.execute(replace, values).one_or_none() is not None
@@ -198,7 +198,7 @@ class MessageRepository:
         if before is not None:
             values["before"] = aware_datetime(before, "before")
         if len(values) == 1:
-            problem = "trim needs keep_last, before or both; clear_messages removes all messages"
+            problem = "trim needs keep_last, before or both; clear_messages deletes all messages"
             raise InvalidQuery(problem)
         conditions = retention.trim_conditions(keep_last=keep_last is not None, before=before is not None)
         if dry_run:
@@ -211,7 +211,7 @@ class MessageRepository:
         keys = [entry.idempotency_key for entry in entries if entry.idempotency_key is not None]
         if keys:
             head = db.execute(statements.LOCK_OR_CREATE, new_session_values(key, entries[0].created_at)).one()
-            # A session without a number taken has no message to find.
+            # A session without a seq has no message to find.
             known = self._find(db, key, keys) if head.seq else {}
         kept = _same_entry(key, entries, known)
         self._write(db, key, [entry for entry, first in zip(entries, kept, strict=True) if entry is first])
@@ -221,7 +221,7 @@ class MessageRepository:
         idempotency_key = str(entry.idempotency_key)
         first = self._find(db, key, [idempotency_key]).get(idempotency_key)
         if first is None:
-            problem = f"the message of session {key!r} under {idempotency_key!r} was removed meanwhile"
+            problem = f"the message of session {key!r} under {idempotency_key!r} was deleted by another transaction"
             raise Conflict(problem)
         if not same_message(first.message, entry.message):
             raise IdempotencyConflict(key, idempotency_key)
@@ -278,7 +278,7 @@ def _trim_batch(
 
 @dataclass(slots=True)
 class _Entry:
-    """A message on its way into the log."""
+    """A message to append."""
 
     message: ChatMessage
     created_at: datetime
@@ -295,7 +295,7 @@ class _Entry:
 def _same_entry(
     key: str, entries: Iterable[_Entry], known: Mapping[str, StoredMessage]
 ) -> list[StoredMessage | _Entry]:
-    """Return for each entry the message that stands under its idempotency key: a known one, or an entry."""
+    """Return the stored message, or the earlier entry, with the idempotency key of each entry."""
     first_of: dict[str, StoredMessage | _Entry] = {**known}
     kept: list[StoredMessage | _Entry] = []
     for entry in entries:

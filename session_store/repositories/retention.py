@@ -1,6 +1,6 @@
-"""The SQL of what removes many rows: whole sessions, old messages, old states; by batches, in the order of an index.
+"""The SQL that deletes many rows in batches: whole sessions, old messages, old states.
 
-Each batch goes on behind the last one, so that a table is gone through once, and not once for every batch.
+A batch continues after the position of the previous one in an index, so that a table is read once in all.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DELETE_HEADS: Final = delete(SESSIONS).where(SESSIONS.c.key.in_(KEYS))
 
 OWNED_BY: Final = (SESSIONS.c.owner == text_param("owner_is"),)
 STALE: Final = (
-    # The index holds the minute only; the second condition is exact.
+    # The index has only the minute; the second condition is exact.
     SESSIONS.c.active_minute <= time_param("minute"),
     SESSIONS.c.last_activity < time_param("cutoff"),
     or_(SESSIONS.c.state_entered_at.is_(None), SESSIONS.c.state_entered_at < time_param("cutoff")),
@@ -35,16 +35,16 @@ STALE_NOT_RUNNING: Final = (*STALE, SESSIONS.c.state != literal_column("'running
 
 
 def count_heads(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
-    """Count the sessions for which all conditions hold."""
+    """Return a SELECT that counts the sessions for which all conditions hold."""
     return select(func.count()).select_from(SESSIONS).where(*conditions)
 
 
 def lock_batch(conditions: Sequence[ColumnElement[bool]], *, skip_locked: bool) -> ReturningUpdate[Any]:
-    """Lock the next ``limit`` sessions and return their keys and minutes; a session that is locked waits or is skipped.
+    """Return a statement that locks the next ``limit`` sessions and returns their keys and minutes.
 
-    They come as the indexes by recency have them, backwards: longest unused first, behind the place where the last
-    ones ended. By key SQLite would read every session there is. The order is the same for everybody, so that two of
-    these do not wait for each other.
+    The order is that of the recency indexes, backwards: least recently used first, after the position of the previous
+    batch. In the order of keys, SQLite would read every session. All calls use this order, so that two cannot deadlock.
+    A session locked by another transaction is waited for, or skipped.
     """
     minute = SESSIONS.c.active_minute
     chosen = (
@@ -86,18 +86,18 @@ _BEFORE: Final = MESSAGES.c.created_at < time_param("before")
 
 
 def trim_conditions(*, keep_last: bool, before: bool) -> tuple[ColumnElement[bool], ...]:
-    """Return what holds for the messages to be removed: not among the newest, older than a time, or both."""
+    """Return the conditions on messages to delete: not among the newest, older than a time, or both."""
     newest = (_OLDER_THAN_KEPT,) if keep_last else ()
     return (*newest, _BEFORE) if before else newest
 
 
 def count_messages(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
-    """Count the messages of a session for which all conditions hold."""
+    """Return a SELECT that counts the messages of a session for which all conditions hold."""
     return select(func.count()).select_from(MESSAGES).where(ITS_MESSAGES, *conditions)
 
 
 def delete_messages_batch(conditions: Sequence[ColumnElement[bool]]) -> ReturningDelete[Any]:
-    """Remove the next ``limit`` messages of a session behind the seq ``behind``; their seqs."""
+    """Return a statement that deletes the next ``limit`` messages after a seq, and returns their seqs."""
     chosen = (
         select(MESSAGES.c.seq)
         .where(ITS_MESSAGES, MESSAGES.c.seq > int_param("behind"), *conditions)
@@ -112,11 +112,11 @@ SUBTRACT_COUNT: Final = (
 )
 
 
-# Old states. What a session is doing now is its newest entry, which nothing comes after.
+# Old states. The current state of a session is its newest entry and has no next one.
 
 _LATER: Final = STATES.alias("later")
 _FINISHED_BEFORE: Final = (
-    # Through the key, so that an entry costs one look at the next one, and the last has none.
+    # By the primary key: reading the next entry costs one lookup.
     select(_LATER.c.entered_at)
     .where(_LATER.c.session_key == STATES.c.session_key, _LATER.c.seq > STATES.c.seq)
     .order_by(_LATER.c.seq)
@@ -124,7 +124,7 @@ _FINISHED_BEFORE: Final = (
     .scalar_subquery()
     <= time_param("before")
 )
-# What began later cannot have ended, and is known without looking further.
+# A state that began later cannot have ended: no lookup needed.
 _FINISHED: Final = and_(STATES.c.entered_at <= time_param("before"), _FINISHED_BEFORE)
 _ENTRY: Final = tuple_(STATES.c.session_key, STATES.c.seq)
 
@@ -135,7 +135,7 @@ FINISHED_STATES_PAGE: Final = (
     .order_by(STATES.c.session_key, STATES.c.seq)
     .limit(int_param("limit"))
 )
-"""The next entries whose state had ended by a time; read without a lock, for most of the log may have to be passed."""
+"""The next states that ended before a time; read without a lock, because most of the log may be skipped."""
 
 DELETE_FINISHED_STATES: Final = delete(STATES).where(_ENTRY.in_(bindparam("entries", expanding=True)), _FINISHED)
-"""Remove these entries, if that is still so: a session may have been deleted and made anew since they were read."""
+"""Delete these states if they still match: a session may have been deleted and created again since."""

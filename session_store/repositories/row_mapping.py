@@ -1,7 +1,7 @@
-"""Rows to values, and what a new session's row is made of.
+"""Convert rows to values, and a new session to a row.
 
-Selects of many rows are read from the driver's cursor: SQLAlchemy's rows and type processors cost as much again as
-the rows themselves. What the processors would do is done here, in the loop that makes the values.
+SELECTs of many rows are read from the driver's cursor: SQLAlchemy's rows and type processors cost as much as reading
+the rows. The conversions of the processors are done here, in the loop that creates the values.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 
 def fetch(db: Connection, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
-    """Return the rows of a statement that reads, as the driver gives them."""
+    """Return the rows of a SELECT as the driver returns them."""
     result = db.execute(statement, values)
     driver_error = db.dialect.loaded_dbapi.Error
     try:
         rows: Sequence[Any] = result.cursor.fetchall()
     except driver_error as error:
-        # SQLAlchemy wraps what its own fetching raises.
+        # SQLAlchemy wraps errors of its own fetch methods only.
         raise DBAPIError.instance(None, None, error, driver_error) from error
     result.close()
     return rows
 
 
 def chat_messages(rows: Iterable[Any]) -> list[ChatMessage]:
-    """Make messages of rows of role, content and payload."""
+    """Return messages from rows of role, content and payload."""
     return [
         ChatMessage(
             role,
@@ -47,26 +47,26 @@ def chat_messages(rows: Iterable[Any]) -> list[ChatMessage]:
 
 
 def stored_message(row: Any) -> StoredMessage:
-    """Make a message of a row of `statements.STORED_MESSAGE`."""
+    """Return a message from a row of `statements.STORED_MESSAGE`."""
     seq, created_at, turn_id, role, content, payload = row
     message = ChatMessage(role, unescape(content), None if payload is None else load_json(payload))
     return StoredMessage(seq, as_utc(created_at), turn_id, message)
 
 
 def same_message(one: ChatMessage, other: ChatMessage) -> bool:
-    """Whether two messages are equal, their payloads compared as JSON."""
+    """Return whether two messages are equal, with payloads compared as JSON."""
     return one[:2] == other[:2] and same_json(one.payload, other.payload)
 
 
 def metadata_from(
     db: Connection, statement: Executable, values: Mapping[str, Any] | None = None
 ) -> list[SessionMetadata]:
-    """Return the sessions a SELECT of `statements.METADATA` finds."""
+    """Return the sessions of a SELECT of `statements.METADATA`."""
     return [session_metadata(row) for row in fetch(db, statement, values)]
 
 
 def session_metadata(row: Any) -> SessionMetadata:
-    """Make a session of a row of `statements.METADATA`."""
+    """Return a session from a row of `statements.METADATA`."""
     (
         key,
         name,
@@ -96,7 +96,7 @@ def session_metadata(row: Any) -> SessionMetadata:
 
 
 def new_session_values(key: str, created_at: datetime, last_activity: datetime | None = None) -> dict[str, Any]:
-    """Return what every upsert of a head is given: what the session has if it is new."""
+    """Return the parameters of an upsert of a session row: the values of a new session."""
     last_activity = last_activity or created_at
     return {
         "the_key": identifier(key, "key"),

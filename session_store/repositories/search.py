@@ -1,7 +1,7 @@
-"""Sessions and messages that a search finds: asked of an engine, and where it cannot be sure, read.
+"""Find sessions and messages: get candidates from a search backend, and recheck those it may be wrong about.
 
-Nearly always one statement that counts what the index lists, and one that finds. A second look at messages is
-seldom: at those with characters an index sees otherwise than we do, and at phrases in long ones on PostgreSQL.
+A search is usually two statements: one estimates the number of candidates, one finds them. Few messages need a
+recheck: those with characters that an index tokenizes differently, and phrases in long messages on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 _MIN_PAGE_SIZE: Final = 100
 _MAX_SCANNED: Final = 1_000
 _MAX_RECHECKED: Final = 20_000
-"""And so many of their messages are tested; what is left is asked of the index."""
+"""The number of their messages that are rechecked; the rest of the search uses the index."""
 _HIT_BATCH_SIZE: Final = 50
 
 
 def find_sessions(db: Connection, query: SessionQuery) -> list[SessionMetadata]:
-    """Return the sessions asked for, newest activity first."""
+    """Return the matching sessions, newest activity first."""
     proposals = _candidates(db, query.keyword)
     if proposals is None:
         return metadata_from(db, *search_statements.select_heads(query))
@@ -48,7 +48,7 @@ def find_sessions(db: Connection, query: SessionQuery) -> list[SessionMetadata]:
         if among_few is not None:
             return among_few
         are_few = may_be_few and _are_few(db, proposals)
-        # Where it costs nothing to read all sessions instead, fewer are listed by `if_few`.
+        # Where reading all sessions is cheap, `if_few` lists fewer messages.
         few = are_few and proposals.conditions.one_by_one
         if not are_few:
             found, rest = _scan_newest_first(db, query, proposals, limit)
@@ -65,7 +65,7 @@ def find_sessions(db: Connection, query: SessionQuery) -> list[SessionMetadata]:
 
 
 def _search_few(db: Connection, query: SessionQuery, proposals: Candidates, limit: int) -> list[SessionMetadata] | None:
-    """Return the sessions by one statement, if messages are proposed and few; None if that is not known so."""
+    """Return the sessions with one statement if the candidates are few; None if they may not be."""
     if proposals.conditions.if_few is None:
         return None
     rows = fetch(db, *search_statements.index_first(query, proposals, if_few=True))
@@ -76,10 +76,10 @@ def _search_few(db: Connection, query: SessionQuery, proposals: Candidates, limi
 def _scan_newest_first(
     db: Connection, query: SessionQuery, proposals: Candidates, limit: int
 ) -> tuple[list[SessionMetadata], SessionQuery | None]:
-    """Go through the newest sessions, as long as it seems that so many will be found among not too many.
+    """Scan the newest sessions, as long as enough matches are expected among few sessions.
 
     Returns:
-        Those found, and what asks for the others; None if there are no others, or enough were found.
+        The sessions found, and the query for the others; None if there are no others, or enough were found.
     """
     found: list[SessionMetadata] = []
     sessions = messages = 0
@@ -109,7 +109,7 @@ def _scan_newest_first(
 
 
 def count_sessions(db: Connection, query: SessionQuery) -> int:
-    """Return how many sessions are asked for, on all pages together."""
+    """Return the number of matching sessions on all pages."""
     proposals = _candidates(db, query.keyword)
     if proposals is None:
         return int(fetch(db, *search_statements.count(query))[0][0])
@@ -118,7 +118,7 @@ def count_sessions(db: Connection, query: SessionQuery) -> int:
 
 
 def find_messages(db: Connection, keyword: str, query: MessageQuery) -> list[MessageHit]:
-    """Return the messages asked for, in the order asked for."""
+    """Return the matching messages, in the order of the query."""
     if keyword is None:
         raise InvalidQuery(type_error(keyword, "keyword", "a str"))
     proposals = _candidates(db, keyword) or like.match_all()
@@ -161,14 +161,14 @@ def _recheck_rows(db: Connection, proposals: Candidates, rows: Sequence[Any]) ->
 
 
 def _recheck_session(db: Connection, proposals: Candidates, key: str, doubted: str) -> bool:
-    """Whether a session is one that is asked for, by what came with it of a message that is proposed."""
+    """Return whether a session matches, by the candidate that came with its row."""
     text = doubted[1:]
     is_whole = 0 < len(text) < search_statements.MAX_RECHECK_TEXT
     return not doubted or (is_whole and proposals.matches(unescape(text))) or _recheck_messages(db, proposals, key)
 
 
 def _recheck_messages(db: Connection, proposals: Candidates, key: str) -> bool:
-    """Whether one of the messages of a session that are proposed is what is asked for."""
+    """Return whether one of the candidates of a session matches."""
     after_seq = 0
     while rows := fetch(db, *search_statements.candidate_texts(proposals, key, after_seq)):
         if any(settled or proposals.matches(unescape(content)) for _, settled, content in rows):

@@ -1,9 +1,8 @@
-"""Which sessions and which messages: filters, and what an engine proposes, to a Select.
+"""The SELECTs of lists and searches, from the filters of a query and the candidates of a search backend.
 
-Sessions are found in two ways. `newest_first` goes through the newest ones and tests their messages: right for a word
-that many have. `grouped` begins with the messages that the index lists. Both say of each session whether a message
-was found in it (NULL: none), and give a question mark and the beginning of that message if it needs a second look, else
-an empty text.
+Sessions are found in two ways. `newest_first` scans the newest ones and tests their messages, which suits a frequent
+word. `index_first` starts with the messages that the index lists. For each session, both return NULL if no message is
+a candidate, a question mark and the start of the message if it needs a recheck, else an empty text.
 """
 
 from __future__ import annotations
@@ -60,17 +59,17 @@ if TYPE_CHECKING:
 Position = TypeVar("Position")
 
 MAX_CURSOR_LENGTH: Final = 8192
-"""A key of 512 control characters is 3,072 characters of JSON, and those are 4,096 of base64."""
+"""A key of 512 control characters takes 3,072 characters of JSON, which are 4,096 of base64."""
 
 MAX_RECHECK_TEXT: Final = 4_000
-"""Characters of a message that come with its session."""
+"""Characters of a message that are returned with its session."""
 
 _TEXT_BATCH_SIZE: Final = 100
-"""Messages read to have a second look at: a text may be of 200,000 characters."""
+"""Messages read by one statement for a recheck: a text may have 200,000 characters."""
 
 NEWEST: Final = 400
-"""Of each session that is walked by its newest messages up to so many are tested: one long session among the newest
-would else take longer than all others together."""
+"""Only this number of the newest messages of a scanned session are tested: otherwise one long session would take
+longer than all others together."""
 _NEWEST: Final[ColumnElement[int]] = literal_column(str(NEWEST))
 
 _SEARCHED: Final = func.substr(CONTENT, 1, SEARCHED_CHARACTERS).label("content")
@@ -88,15 +87,15 @@ _RECENCY: Final = (SESSIONS.c.active_minute, SESSIONS.c.last_activity, SESSIONS.
 _SESSION_PARAMS: Final[Mapping[str, tuple[ColumnElement[bool], ...]]] = {
     "owner": (SESSIONS.c.owner == text_param("owner_is"),),
     "state": (SESSIONS.c.state == text_param("state_is"),),
-    # Of one value there is an index; of another, which most sessions may have, a list by recency ends sooner.
+    # Other states have a partial index; ``idle``, which most sessions may have, is found sooner in the recency index.
     "running": (RUNNING,),
     "attributes": (has_attributes(SESSIONS.c.attributes, text_param("attributes_have")),),
-    # The index holds the minute only; the second condition is exact.
+    # The index has only the minute; the second condition is exact.
     "active_since": (SESSIONS.c.active_minute >= _time("since_minute"), SESSIONS.c.last_activity >= _time("since")),
     "active_before": (SESSIONS.c.active_minute <= _time("before_minute"), SESSIONS.c.last_activity < _time("before")),
 }
 _AFTER: Final = (
-    # The first condition is in the second; only the first lets the index start there.
+    # The second condition implies the first; only the first lets the index start there.
     SESSIONS.c.active_minute <= _time("after_minute"),
     tuple_(*_RECENCY) < tuple_(_time("after_minute"), _time("after_activity"), text_param("after_key")),
 )
@@ -109,25 +108,25 @@ _HIT_PARAMS: Final[Mapping[str, ColumnElement[bool]]] = {
 _LIMIT: Final = _number("limit")
 
 GivenParams = tuple[str, ...]
-"""The fields of a query that are not None: they decide what a statement is, and their values are its parameters."""
+"""The fields of a query that are not None: their names determine the statement, their values are its parameters."""
 
 
 class BoundStatement(NamedTuple):
-    """A statement and the values of its parameters."""
+    """A statement and its parameters."""
 
     statement: Executable
     values: Mapping[str, Any]
 
 
 class Order(StrEnum):
-    """In which order messages are found."""
+    """The order of messages."""
 
     RECENCY = "recency"
     RELEVANCE = "relevance"
 
 
 class MessageQuery(NamedTuple):
-    """Which of the messages proposed."""
+    """A filter of candidates."""
 
     key: str | None
     role: str | None
@@ -139,31 +138,31 @@ class MessageQuery(NamedTuple):
 
 
 def select_keys(query: SessionQuery) -> BoundStatement:
-    """Select the keys of the sessions asked for by anything but words, newest activity first."""
+    """Select the keys of the sessions that match the filters (not the keyword), newest activity first."""
     given, values = _given_params(query)
     return BoundStatement(_keys(given), values)
 
 
 def select_heads(query: SessionQuery) -> BoundStatement:
-    """Select the metadata of the sessions asked for by anything but words, newest activity first."""
+    """Select the sessions that match the filters (not the keyword), newest activity first."""
     given, values = _given_params(query)
     return BoundStatement(_heads(given), values)
 
 
 def count(query: SessionQuery) -> BoundStatement:
-    """Count the sessions asked for by anything but words, on all pages together."""
+    """Count the sessions that match the filters (not the keyword), on all pages."""
     given, values = _given_params(query)
     return BoundStatement(_count(given), values)
 
 
 def conditions(query: SessionQuery) -> tuple[Sequence[ColumnElement[bool]], Mapping[str, Any]]:
-    """Return what holds of the sessions asked for by anything but words, and the values of its parameters."""
+    """Return the conditions of the filters (not the keyword), and their parameters."""
     given, values = _given_params(query)
     return _conditions(given), values
 
 
 def newest_first(query: SessionQuery, proposals: Candidates) -> BoundStatement:
-    """Select a page of the sessions asked for by anything but words, and whether their newest messages are proposed."""
+    """Select a page of the sessions that match the filters, and whether their newest messages are candidates."""
     given, values = _given_params(query)
     return BoundStatement(
         _newest_first(given, proposals.conditions), {**values, **proposals.values, **_max_recheck(query)}
@@ -171,31 +170,31 @@ def newest_first(query: SessionQuery, proposals: Candidates) -> BoundStatement:
 
 
 def index_first(query: SessionQuery, proposals: Candidates, *, if_few: bool = False) -> BoundStatement:
-    """Select the sessions asked for that have a message proposed, perhaps only if few messages are."""
+    """Select the sessions that match the filters and have a candidate; optionally only if candidates are few."""
     given, values = _given_params(query)
     statement = _index_first(given, proposals.conditions, if_few=if_few)
     return BoundStatement(statement, {**values, **proposals.values, **_max_recheck(query)})
 
 
 def count_matching(query: SessionQuery, proposals: Candidates) -> BoundStatement:
-    """Count the sessions asked for that have a message proposed, each one that needs a second look by itself."""
+    """Count the sessions that match the filters and have a candidate; return each that needs a recheck by itself."""
     given, values = _given_params(query)
     return BoundStatement(_count_matching(given, proposals.conditions), {**values, **proposals.values})
 
 
 def candidate_texts(proposals: Candidates, key: str, after_seq: int) -> BoundStatement:
-    """Select the messages of a session that are proposed, a page of them: seq, settled, text."""
+    """Select a page of the candidates of a session: seq, settled, text."""
     return BoundStatement(
         _candidate_texts(proposals.conditions), {**proposals.values, "the_key": key, "after": after_seq}
     )
 
 
 def select_hits(query: MessageQuery, proposals: Candidates, *, if_few: bool = False) -> BoundStatement:
-    """Select a page of the messages proposed, perhaps only if they are few.
+    """Select a page of the candidates; optionally only if they are few.
 
     Raises:
-        InvalidQuery: A part of the query is not of its kind or out of its range.
-        InvalidKey: The key or the role cannot be one.
+        InvalidQuery: A field of the query has the wrong type or is out of range.
+        InvalidKey: The key or the role is not a valid identifier.
     """
     if not isinstance(query.order, str) or query.order not in set(Order):
         raise InvalidQuery(type_error(query.order, "order", " or ".join(Order)))
@@ -218,7 +217,7 @@ def select_hits(query: MessageQuery, proposals: Candidates, *, if_few: bool = Fa
 
 
 def _max_recheck(query: SessionQuery) -> dict[str, int]:
-    # All sessions at once are not to bring all their texts along.
+    # Do not return the texts of all sessions at once.
     return {"most_doubted": 0 if query.limit is None else MAX_RECHECK_TEXT}
 
 
@@ -264,7 +263,7 @@ def _count(given: GivenParams) -> Select[Any]:
 
 @lru_cache(maxsize=256)
 def _newest_first(given: GivenParams, conditions: CandidateSql) -> Select[Any]:
-    # Of the page only: SQLite would test the messages of every session of a minute, to sort them by their seconds.
+    # Only of the page: to sort by seconds, SQLite would test the messages of every session of a minute.
     page = _page(select(*METADATA), given).subquery("page")
     tested = select(recheck_text(conditions.settled)).where(
         MESSAGES.c.session_key == page.c.key, MESSAGES.c.seq > page.c.last_seq - _NEWEST, conditions.tested
@@ -277,7 +276,7 @@ def _newest_first(given: GivenParams, conditions: CandidateSql) -> Select[Any]:
 def _index_first(given: GivenParams, conditions: CandidateSql, *, if_few: bool) -> Select[Any]:
     if if_few and conditions.if_few is not None:
         each = conditions.if_few.subquery("listed")
-        # The least text is the empty one: of a session with a message that needs no second look.
+        # The smallest text is the empty one: the session has a candidate that needs no recheck.
         doubted = func.min(each.c.doubted).label("doubted")
         found = select(each.c.session_key, doubted).group_by(each.c.session_key).subquery("found")
         return _lookup(given, found) if conditions.one_by_one else _joined(given, found, found.c.doubted)
@@ -336,7 +335,7 @@ def _hits(given: GivenParams, order: Order, conditions: CandidateSql, *, if_few:
 
 
 def _newest_candidate(conditions: CandidateSql) -> Subquery:
-    """Select of each session with messages proposed the newest one of them."""
+    """Select the newest candidate of each session."""
     each = [select(MESSAGES.c.session_key, MESSAGES.c.seq).where(some) for some in conditions.listed]
     found = (each[0] if len(each) == 1 else union_all(*each)).subquery("listed")
     newest = func.max(found.c.seq).label("witness")
@@ -348,9 +347,9 @@ def _joined(given: GivenParams, found: Subquery, what: ColumnElement[Any]) -> Se
 
 
 def _lookup(given: GivenParams, found: Subquery) -> Select[Any]:
-    """Select the page of sessions by looking up the head of each one found, for which PostgreSQL has LATERAL."""
+    """Select the page of sessions by looking up the row of each one found; PostgreSQL uses LATERAL."""
     this = select(*METADATA, SESSIONS.c.active_minute).where(SESSIONS.c.key == found.c.session_key)
-    # What is behind an OFFSET is planned by itself.
+    # OFFSET makes PostgreSQL plan the subquery by itself.
     head = _filter_and_page(this, given).correlate(found).offset(literal_column("0")).lateral("head")
     page = select(*(head.c[column.name] for column in METADATA), found.c.doubted).select_from(found.join(head, true()))
     return _ordered(page, given, [head.c[column.name] for column in _RECENCY])

@@ -1,4 +1,4 @@
-"""Sessions as a whole: their heads, lists of them, and their end."""
+"""The operations on sessions as a whole."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _PAGE: Final = 1_000
 
 
 class SessionRepository:
-    """The heads of sessions, and what concerns a session as a whole."""
+    """Creates, lists, searches, changes and deletes sessions."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
@@ -186,7 +186,7 @@ class SessionRepository:
         doubles = list(_duplicate_seqs(db, key, within))
         mended = repair_head(db, key)
         if mended and not dry_run:
-            # Before anything is removed: the number of a double that was the last message is not used again.
+            # Before anything is deleted: the seq of a duplicate at the end must not be used again.
             db.execute(statements.REPAIR_HEAD.values(mended), values)
         if doubles and not dry_run:
             for start in range(0, len(doubles), _PAGE):
@@ -240,7 +240,7 @@ def _duplicate_seqs(db: Connection, key: str, within: timedelta) -> Iterator[int
 
 
 def repair_head(db: Connection, key: str) -> dict[str, Any]:
-    """Return what the logs say of a session where its head says something else."""
+    """Return the columns of a session row that do not match its messages and states, with the right values."""
     values = {"the_key": key}
     head = db.execute(statements.COUNTED_HEAD, values).one()._mapping
     count, last_seq, newest = db.execute(statements.COUNT_LOG, values).one()

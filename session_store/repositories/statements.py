@@ -1,9 +1,9 @@
-"""The SQL: one constant for each statement. What varies with its arguments is built in `session_store.search`.
+"""The SQL: one constant for each statement. Statements that depend on their arguments are in `search_statements`.
 
-Every statement that writes starts with INSERT, UPDATE or DELETE, so that sqlite3 begins the transaction with it
-and takes the write lock at once; every one names the session by its key. An upsert is an INSERT from a SELECT
-with the ON CONFLICT clause as its suffix: the dialects' own form is compiled anew at every call on SQLAlchemy
-2.0. Text and JSON travel as they are stored; the repositories escape them, and decode the rows of a SELECT.
+Every writing statement starts with INSERT, UPDATE or DELETE, so that sqlite3 begins the transaction with it and takes
+the write lock at once. Every statement names the session by its key. An upsert is an INSERT from a SELECT with the
+ON CONFLICT clause as a suffix: SQLAlchemy 2.0 compiles the form of the dialects again at every call. Text and JSON are
+passed in their stored form; repositories escape and decode them.
 
 No parameter of an UPDATE has the name of a column: SQLAlchemy would set that column to it.
 """
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 def text_param(name: str) -> BindParameter[str]:
-    """Return a parameter for a text as it is stored."""
+    """Return a parameter for a stored text."""
     return bindparam(name, type_=Text())
 
 
@@ -68,8 +68,8 @@ ITS_STATES: Final = STATES.c.session_key == KEY
 KEYS: Final = bindparam("keys", type_=Text(), expanding=True)
 
 RUNNING: Final = and_(SESSIONS.c.state == literal_column("'running'"), SESSIONS.c.state != literal_column("'idle'"))
-"""Written out: with a bound state PostgreSQL's generic plan scanned the table instead of the partial index, and SQLite
-does not see by itself that what is running is not idle, as that index says."""
+"""Literals: with a parameter, PostgreSQL's generic plan scanned the table instead of the partial index, and SQLite does
+not infer that ``running`` is not ``idle``, the condition of that index."""
 
 STORED_MESSAGE: Final = (
     MESSAGES.c.seq,
@@ -94,7 +94,7 @@ METADATA: Final = (
 )
 
 
-# Heads. Those of an upsert say what a session has from its first moment, and what becomes of one that exists.
+# Session rows. An upsert has the values of a new session, and the changes to an existing one.
 
 _NEW_SESSION: Final[Mapping[str, ColumnElement[Any]]] = {
     "key": KEY,
@@ -117,7 +117,7 @@ def _upsert(
     only_if: ColumnElement[bool] | None = None,
     returning: Sequence[ColumnElement[Any]] = _LOGGED_MESSAGE,
 ) -> ReturningInsert[Any]:
-    # The WHERE is there even when it says nothing: SQLite would read the ON of ON CONFLICT as a join's.
+    # Always with a WHERE: without one, SQLite reads the ON of ON CONFLICT as that of a join.
     values = {**_NEW_SESSION, **values}
     rows = select(*values.values()).where(true() if only_if is None else only_if)
     on_conflict = text(f"ON CONFLICT (key) DO {conflict}")
@@ -143,11 +143,11 @@ _GIVEN: Final[Mapping[str, BindParameter[Any]]] = {
 _MESSAGE: Final[Mapping[str, ColumnElement[Any]]] = {**_GIVEN, "payload": as_json(_GIVEN["payload"])}
 
 ALLOCATE_SEQS: Final = _upsert(_COUNTED, _INCREMENT)
-"""Take the next ``count`` numbers in a session, creating it, and lock its head; returns the last of them."""
+"""Allocate the next ``count`` seqs of a session, creating and locking its row; returns the last seq."""
 
 APPEND: Final = journaled(ALLOCATE_SEQS, MESSAGES, _MESSAGE)
 APPEND_ONCE: Final = journaled(_upsert(_COUNTED, _INCREMENT, _NEW_IDEMPOTENCY_KEY), MESSAGES, _MESSAGE)
-"""Append unless the idempotency key is there already; no row then."""
+"""Append unless the idempotency key exists; no row then."""
 APPEND_MANY: Final = journaled_batch(
     ALLOCATE_SEQS, MESSAGES, {name: value.type for name, value in _GIVEN.items()}, "payload"
 )
@@ -159,12 +159,12 @@ CREATE_SESSION: Final = _upsert(
 SET_NAME: Final = _upsert({"name": text_param("name")}, "UPDATE SET name = excluded.name")
 SET_OWNER: Final = _upsert({"owner": text_param("owner")}, "UPDATE SET owner = excluded.owner")
 LOCK_OR_CREATE: Final = _upsert({}, "UPDATE SET state_seq = session_store_sessions.state_seq")
-"""Lock a session's head, creating it."""
+"""Lock the row of a session, creating it."""
 
 LOCK: Final = (
     update(SESSIONS).where(THIS_SESSION).values(state_seq=SESSIONS.c.state_seq).returning(SESSIONS.c.message_count)
 )
-"""Lock a session's head; no row if there is no session."""
+"""Lock the row of a session; no row if it does not exist."""
 
 GET_ATTRIBUTES: Final = select(cast(SESSIONS.c.attributes, Text)).where(THIS_SESSION)
 SET_ATTRIBUTES: Final = update(SESSIONS).where(THIS_SESSION).values(attributes=as_json(text_param("merged")))
@@ -205,10 +205,10 @@ DECREMENT_COUNT: Final = (
     .values(message_count=SESSIONS.c.message_count - 1)
     .returning(SESSIONS.c.message_count)
 )
-"""Take one off the count and lock the head.
+"""Decrement the count and lock the session row.
 
-The DELETE comes second, as a statement of its own: within one, callers who waited for the head still saw the
-message the one before them had removed, and 8 threads removed 36 to 52 of 200.
+The DELETE is a second statement: in a single one, callers that waited for the lock still saw the message that the
+caller before them had deleted, and 8 threads deleted 36 to 52 of 200.
 """
 INCREMENT_COUNT: Final = update(SESSIONS).where(THIS_SESSION).values(message_count=SESSIONS.c.message_count + 1)
 DELETE_LAST: Final = delete(MESSAGES).where(ITS_MESSAGES, _IS_LAST).returning(*STORED_MESSAGE)
@@ -236,7 +236,7 @@ CLEAR_COUNT: Final = update(SESSIONS).where(THIS_SESSION).values(message_count=0
 CLEAR_MESSAGES: Final = delete(MESSAGES).where(ITS_MESSAGES)
 
 
-# States. A log entry holds what the head says after the change.
+# States. A log entry has the values of the session row after the change.
 
 _LOGGED_STATE: Final = (
     SESSIONS.c.key.label("session_key"),
@@ -274,7 +274,7 @@ START_TURN: Final = journaled(
     STATES,
     {},
 )
-"""Set the state of a session that has no turn now."""
+"""Set the state of a session without a current turn."""
 
 COMPARE_AND_SET_STATE: Final = journaled(
     update(SESSIONS)
@@ -305,7 +305,7 @@ RECOVER: Final = journaled(
     STATES,
     {},
 )
-"""Move a stuck session on; the conditions are read again under the lock, so a turn that ended stays ended."""
+"""Set the state of a stuck session; the conditions are checked again under the lock, in case the turn has ended."""
 
 
 # Repairs.
@@ -342,7 +342,7 @@ PING: Final[Select[Any]] = select(SESSIONS.c.key).limit(1)
 
 
 def history(*, after: bool, before: bool, limit: bool) -> Select[Any]:
-    """Select a page of a session's messages; with ``before`` its end, newest first."""
+    """Select a page of a session's messages; with ``before`` the page before it, newest first."""
     page = select(*STORED_MESSAGE).where(ITS_MESSAGES)
     if after:
         page = page.where(MESSAGES.c.seq > int_param("after_seq"))

@@ -1,4 +1,4 @@
-"""What a session is doing, now and before."""
+"""The operations on the states of sessions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECOND: Final = timedelta(seconds=1)
 
 
 class StateRepository:
-    """The states of sessions: the current one on the head, and the log of all changes."""
+    """Sets, reads and deletes states: the current one is in the session row, all changes are in the log."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
@@ -45,7 +45,7 @@ class StateRepository:
         state = state_word(state)
         turn_id = optional_identifier(turn_id, "turn_id") if state != IDLE else None
         values: dict[str, Any] = new_session_values(key, now) | {"state": state, "turn_id": turn_id}
-        # A session that is born idle has been told nothing new: no entry in the log.
+        # A new session is idle already: setting that adds no entry to the log.
         values |= (
             {"first_seq": 0, "first_entered_at": None} if state == IDLE else {"first_seq": 1, "first_entered_at": now}
         )
@@ -64,7 +64,7 @@ class StateRepository:
             }
         if change.run(db, values) or change is statements.SET_STATE:
             return True
-        # Nothing was written: because another turn is current, or because all was so already.
+        # Nothing was written: another turn is current, or the state and turn were already set.
         current = db.execute(statements.GET_STATE, {"the_key": key}).one_or_none()
         return current is not None and (current.state, current.turn_id, current.turn_id) == (
             state,
@@ -95,7 +95,7 @@ class StateRepository:
         """Move the sessions that have been running for too long to another state, and return their keys."""
         to = state_word(to)
         if to == RUNNING:
-            problem = "a stuck session is recovered to another state than 'running'"
+            problem = "`to` must not be 'running': a recovered session is in another state"
             raise InvalidQuery(problem)
         cutoff = {"cutoff": self._cutoff(threshold_secs)}
         stuck: list[str] = yield Step(partial(_keys_of_stuck, cutoff), Access.READ)

@@ -1,1 +1,1 @@
-"""From a query to the SQL that finds candidates, and the check that confirms them."""
+"""Full-text search: from a query to the SQL that finds candidates, and the recheck that confirms them."""

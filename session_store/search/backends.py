@@ -1,4 +1,4 @@
-"""Which engine serves: what the database has, whether it does what it should, and what the query asks for."""
+"""Choose the search backend of a database: the index if it is complete and tokenizes as we do, else LIKE."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ActiveBackend(NamedTuple):
-    """The engine that serves words in a database, and why it is this one."""
+    """The search backend of a database, and why it was chosen."""
 
     name: str
     reason: str
@@ -32,7 +32,7 @@ _REFRESH_SECS: Final = 1.0
 
 class _Known(NamedTuple):
     state: Any
-    """What a change would change."""
+    """A value that differs after every change of the index."""
     serving: ActiveBackend
     looked_at: float
 
@@ -42,10 +42,10 @@ _known_lock: Final = Lock()
 
 
 def active_backend(db: Connection, *, refresh: bool = False) -> ActiveBackend:
-    """Return which engine serves in the database of a connection.
+    """Return the search backend of the database of a connection.
 
-    It is tried once for each engine of SQLAlchemy's and schema, and again after a change: on SQLite of the database's
-    schema, on PostgreSQL of the index, which is looked for once a second, or if the caller says so.
+    The result is cached for each engine and schema. It is computed again after a change: on SQLite of the schema
+    version, on PostgreSQL of the index, which is looked up once a second, or if ``refresh``.
     """
     schema = schemas.schema_of(db)
     on_sqlite = db.dialect.name == "sqlite"
@@ -58,7 +58,7 @@ def active_backend(db: Connection, *, refresh: bool = False) -> ActiveBackend:
         found = known.serving
     else:
         found = _on_sqlite(db) if on_sqlite else _on_postgresql(db, state)
-    # In a transaction the state may be one that is rolled back, and a later one have its number.
+    # Not in a transaction: its state may be rolled back, and a later state may have the same number.
     if not on_sqlite or not getattr(db.connection.driver_connection, "in_transaction", False):
         with _known_lock:
             _known.setdefault(db.engine, {})[schema] = _Known(state, found, time.monotonic())
@@ -66,13 +66,13 @@ def active_backend(db: Connection, *, refresh: bool = False) -> ActiveBackend:
 
 
 def clear_cache() -> None:
-    """Forget which engines serve, after this process changed that."""
+    """Clear the cache, after this process changed an index."""
     with _known_lock:
         _known.clear()
 
 
 def candidates_for(db: Connection, query: Query) -> Candidates:
-    """Return what the engine proposes that serves this query in this database."""
+    """Return the candidates for a query from the search backend of this database."""
     if query.has_no_spaces:
         return like.substrings(query)
     full_text = _FULL_TEXT.get(active_backend(db).name)
@@ -89,15 +89,17 @@ def _on_sqlite(db: Connection) -> ActiveBackend:
         return ActiveBackend(like.ENGINE, "this SQLite was built without FTS5")
     missing = sorted(fts5.TRIGGERS.keys() - objects)
     if missing:
-        return ActiveBackend(like.ENGINE, f"the search index is not kept: trigger {missing[0]} is missing, rebuild it")
-    return ActiveBackend(fts5.ENGINE, "the search index is there and kept")
+        return ActiveBackend(
+            like.ENGINE, f"the search index is out of date: trigger {missing[0]} is missing, rebuild the index"
+        )
+    return ActiveBackend(fts5.ENGINE, "the search index exists and is up to date")
 
 
 def _on_postgresql(db: Connection, index: tsvector.IndexInfo | None) -> ActiveBackend:
     if index is None:
         return _NO_INDEX
     if not index.is_valid:
-        return ActiveBackend(like.ENGINE, "the search index is being made, or its making was broken off: rebuild it")
+        return ActiveBackend(like.ENGINE, "the search index is being built, or the build was interrupted: rebuild it")
     if not tsvector.tokenizer_agrees(db):
-        return ActiveBackend(like.ENGINE, "by the locale of this database words beyond ASCII are not parted and folded")
-    return ActiveBackend(tsvector.ENGINE, "the search index is there, and parts and folds words as it should")
+        return ActiveBackend(like.ENGINE, "the locale of this database does not split and fold words beyond ASCII")
+    return ActiveBackend(tsvector.ENGINE, "the search index exists, and splits and folds words as expected")

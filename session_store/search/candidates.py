@@ -1,4 +1,4 @@
-"""What an engine proposes: the messages among which those are that a query asks for."""
+"""The candidates of a query: messages that a search backend proposes, among them all that match."""
 
 from __future__ import annotations
 
@@ -18,49 +18,49 @@ if TYPE_CHECKING:
     from session_store.search.query import MatchMode, Query
 
 CONTENT: Final = type_coerce(MESSAGES.c.content, Text())
-"""The text as it is stored."""
+"""The content as it is stored."""
 
 LOOKUP_LIMIT: Final = 2_000
-"""Up to so many messages are looked up one by one, and then their sessions; of more only the newest are looked for."""
+"""Up to this number of messages, each is looked up with its session; of more, only the newest are searched."""
 
 MAX_CLAUSES: Final = 100
 MAX_TERMS: Final = 20
 MAX_WORDS: Final = 20
-"""What of a query becomes SQL: more of it decides on what is proposed, in Python."""
+"""The part of a query that becomes SQL; the rest is applied in the recheck, in Python."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CandidateSql:
-    """Conditions on a row of the messages; none of them leaves out what a query asks for.
+    """SQL conditions on a message row. Together they may match too many messages, but never miss one.
 
-    They are made once for all queries of a shape, because making SQL takes longer than running it; what was typed is
-    in their parameters.
+    They are built once for all queries of the same shape, because building SQL takes longer than running it; the terms
+    are in the parameters.
     """
 
     listed: tuple[ColumnElement[bool], ...]
-    """Each proposes some, where the database is to begin with an index of the words; together all of them."""
+    """Conditions that the index can list; the union of all is complete."""
     tested: ColumnElement[bool]
-    """Proposed, where the database has the row already."""
+    """The same as a condition on a row that was already read."""
     settled: ColumnElement[bool]
-    """What is proposed is what is asked for, and need not be read."""
+    """True for a candidate that needs no recheck."""
     matching_rows: Select[Any]
-    """Select nothing yet of the messages proposed, so that their rank can be had."""
+    """A SELECT of the candidates without columns, to which their rank can be added."""
     rank: ColumnElement[float]
     if_few: Select[Any] | None = None
-    """Of what is listed, if those are few, ``session_key``, ``seq`` and ``doubted``; else nothing. None: to list is all
-    the work."""
+    """If the listed messages are few: their ``session_key``, ``seq`` and ``doubted``, else no row. None: listing is the
+    main cost."""
     one_by_one: bool = False
-    """Whether the database, left to itself, would rather read all sessions than look up those of a few messages."""
+    """Whether the planner would read all sessions instead of looking up those of a few messages."""
     may_be_few: Callable[[Connection, Mapping[str, str]], bool] | None = None
-    """Say, without listing them, that the messages may be few; None: to list some takes no time."""
+    """Estimate, without listing them, whether the messages are few; None: listing some is cheap."""
     size: Callable[[Connection, Mapping[str, str]], int] | None = None
-    """Say how many messages are listed, up to one more than a few."""
+    """Count the listed messages, up to one more than `LOOKUP_LIMIT`."""
 
 
 class Candidates(NamedTuple):
-    """The messages that an engine proposes for a query.
+    """The messages that a search backend proposes for a query.
 
-    An index does not see every word as we do. Where it may be wrong, the message is read and the query decides.
+    An index tokenizes some words differently. Where it may be wrong, the message is read and rechecked.
     """
 
     query: Query
@@ -68,20 +68,20 @@ class Candidates(NamedTuple):
     conditions: CandidateSql
     values: Mapping[str, str]
     trusted: bool = False
-    """Whether what is proposed is what is asked for, if the index sees the words of the message as we do."""
+    """True if a candidate needs no recheck when its text has only characters that all tokenizers agree on."""
 
     def matches(self, text: str) -> bool:
-        """Whether a message is what the query asks for, by its text."""
+        """Return whether a text matches the query."""
         searched = text[:SEARCHED_CHARACTERS]
         return (self.trusted and is_portable(searched)) or self.query.matches(searched, self.meaning)
 
 
 def text_param(name: str) -> BindParameter[str]:
-    """Return a parameter for text."""
+    """Return a text parameter."""
     return bindparam(name, type_=Text())
 
 
 def recheck_text(settled: ColumnElement[bool]) -> ColumnElement[str]:
-    """Return an empty text where a message needs no second look, else a question mark and its first characters."""
+    """Return an empty text if a message needs no recheck, else a question mark and its searched characters."""
     beginning = literal_column("'?'", Text()) + func.substr(CONTENT, 1, bindparam("most_doubted", type_=Integer()))
     return case((settled, literal_column("''", Text())), else_=beginning).label("doubted")

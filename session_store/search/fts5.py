@@ -1,4 +1,4 @@
-"""Full text on SQLite: an FTS5 table over the messages, kept by three triggers.
+"""The search backend of SQLite: an FTS5 table of the messages, updated by three triggers.
 
 https://www.sqlite.org/fts5.html
 """
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 ENGINE: Final = "fts5"
 TABLE: Final = "session_store_messages_search"
 TABLES: Final = (TABLE, *(f"{TABLE}_{shadow}" for shadow in ("config", "data", "docsize", "idx")))
-"""What ``CREATE VIRTUAL TABLE`` makes."""
+"""The tables that ``CREATE VIRTUAL TABLE`` creates."""
 
 _INDEX: Final = table(TABLE, column("rowid", Integer), column("content", Text), column("rank"))
 _ROW: Final = literal_column(f"{MESSAGES.name}.id", Integer())
@@ -52,7 +52,7 @@ _WANTED: Final = _INDEX.c.content.bool_op("MATCH")(text_param("wanted"))
 
 
 _VERY_FEW: Final = 200
-"""Up to so many are looked up without asking first whether they are few: their list is read once more for that."""
+"""Up to this number, messages are looked up without first counting them, which would read the list twice."""
 
 
 def _count_up_to(number: int) -> tuple[CTE, Select[Any]]:
@@ -65,11 +65,11 @@ _SOME, _HOW_MANY = _count_up_to(_VERY_FEW)
 _ARE_VERY_FEW: Final = _HOW_MANY.scalar_subquery() <= literal_column(str(_VERY_FEW))
 
 _WITH_SYMBOLS: Final = (range(0x80, 0x20000), range(0xE0000, 0xE0080))
-"""The other planes have ideographs, marks, and what is private."""
+"""The other planes have ideographs, marks and private characters."""
 _PICTOGRAPHS: Final = range(0x1F000, 0x1FB00)
 
 INSERT_ROW: Final = f"INSERT INTO {TABLE} (rowid, content) VALUES (new.id, new.content);"  # noqa: S608 - names of our own
-# FTS5 takes a row out by the words it had, so it must be told them.
+# FTS5 deletes a row by the words it had, so they must be passed.
 DELETE_ROW: Final = f"INSERT INTO {TABLE} ({TABLE}, rowid, content) VALUES ('delete', old.id, old.content);"  # noqa: S608
 TRIGGERS: Final = {
     f"{TABLE}_insert": f"AFTER INSERT ON {MESSAGES.name} BEGIN {INSERT_ROW} END",
@@ -82,43 +82,43 @@ OPTIMIZE: Final = f"INSERT INTO {TABLE} ({TABLE}) VALUES ('optimize')"  # noqa: 
 
 
 def create() -> Iterator[str]:
-    """Give the statements that make the index, empty, and keep it from then on."""
+    """Yield the statements that create an empty index and its triggers."""
     options = f"content='{MESSAGES.name}', content_rowid='id', tokenize=\"{_tokenizer()}\""
     yield f"CREATE VIRTUAL TABLE {TABLE} USING fts5 (content, {options})"
     yield from create_triggers()
 
 
 def create_triggers() -> Iterator[str]:
-    """Give the statements that let the index follow the messages."""
+    """Yield the statements that create the triggers."""
     for name, what in TRIGGERS.items():
         yield f"CREATE TRIGGER {name} {what}"
 
 
 def drop_triggers() -> Iterator[str]:
-    """Give the statements that let the index be as it is."""
+    """Yield the statements that drop the triggers."""
     for name in TRIGGERS:
         yield f"DROP TRIGGER IF EXISTS {name}"
 
 
 def drop() -> Iterator[str]:
-    """Give the statements that remove the index, or what is there of it."""
+    """Yield the statements that drop the index, also an incomplete one."""
     yield from drop_triggers()
     yield f"DROP TABLE IF EXISTS {TABLE}"
 
 
 def is_built_in(db: Connection) -> bool:
-    """Whether this SQLite has FTS5."""
+    """Return whether this SQLite has FTS5."""
     return bool(db.exec_driver_sql("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'").all())
 
 
 def objects(db: Connection) -> set[str]:
-    """Return the names of the table and the triggers that are there."""
+    """Return the names of the existing table and triggers."""
     names = ", ".join(f"'{name}'" for name in (TABLE, *TRIGGERS))
     return set(db.exec_driver_sql(f"SELECT name FROM sqlite_master WHERE name IN ({names})").scalars())  # noqa: S608
 
 
 def candidates_for(query: Query) -> Candidates | None:
-    """Propose the messages whose words are in the index; None where it cannot know."""
+    """Return candidates from the index; None for a query that the index cannot answer."""
     asked = IndexQuery.build(query, _phrase, any_of=" OR ", all_of=" AND ", but_not="({}) NOT ({})")
     if asked is None:
         return None
@@ -131,8 +131,8 @@ def candidates_for(query: Query) -> Candidates | None:
 
 @lru_cache(maxsize=256)
 def _conditions(prefilter: tuple[like.PatternKind, ...], *, exact: bool, narrowed: bool) -> CandidateSql:
-    # Of ASCII every character is a byte. All other messages are read: SQLite takes a hundred times as long as Python to
-    # see whether the characters of one are usual.
+    # ASCII text has as many bytes as characters. All other messages are read: checking the characters in SQLite takes a
+    # hundred times as long as in Python.
     settled = func.length(CONTENT) == func.length(cast(CONTENT, LargeBinary)) if exact else false()
 
     def proposed(has: Callable[[ColumnElement[bool]], ColumnElement[bool]]) -> ColumnElement[bool]:
@@ -172,8 +172,8 @@ def _phrase(part: Term, *, wanted: bool) -> str:  # noqa: ARG001 - the same for 
 
 @cache
 def _tokenizer() -> str:
-    # What Unicode has got since FTS5's table was made is a letter to it, new emoji above all: "lol" with one behind it
-    # would not be found. What we know to be none is named; new characters where emoji are go with them.
+    # FTS5 takes characters that are newer than its Unicode table for letters, above all new emoji: "lol" followed by
+    # one would not match. Name the characters that are not letters, and the blocks of emoji with their new characters.
     characters = "".join(
         char
         for code in chain(*_WITH_SYMBOLS)

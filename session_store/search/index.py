@@ -1,8 +1,7 @@
-"""The search index: made with the tables, and by hand where it was left out or somebody bypassed it.
+"""Create, rebuild and drop the search index: FTS5 with three triggers on SQLite, a GIN index on PostgreSQL.
 
-FTS5 with three triggers on SQLite, a GIN index on an expression on PostgreSQL. It can be left out: the revision that
-makes it does nothing while ``SESSION_STORE_SEARCH_INDEX`` is ``off``, where SQLite was built without FTS5, where
-a PostgreSQL database is not in UTF-8, and where it would take long. Words are then found by LIKE.
+A migration creates the index, unless ``SESSION_STORE_SEARCH_INDEX`` is ``off``, SQLite was built without FTS5, the
+PostgreSQL database is not in UTF-8, or the build would take long. Without the index, searches use LIKE.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ if TYPE_CHECKING:
 __all__ = ["SearchIndex", "create", "drop", "rebuild", "status"]
 
 ENV_VAR: Final = "SESSION_STORE_SEARCH_INDEX"
-"""The variable that leaves the index out of migrations; it does nothing to one that is there."""
+"""The environment variable that keeps migrations from creating the index; an existing index stays."""
 
 MANY_MESSAGES: Final = 100_000
-"""A migration of more would lock writers out for seconds: it leaves the index to `create`."""
+"""With more messages, a migration would block writers for seconds and leaves the index to `create`."""
 
 _LOG: Final = logging.getLogger("session_store.search.index")
 _SIZE: Final = {
-    # What the index has for each message, and its words; not its overhead of a page now and then.
+    # The entries of each message and its words, without the overhead of partly filled pages.
     "sqlite": text(f"""
         SELECT (SELECT coalesce(sum(length(block)), 0) FROM {fts5.TABLE}_data)
         + (SELECT coalesce(sum(length(sz)), 0) FROM {fts5.TABLE}_docsize)
@@ -47,9 +46,10 @@ _SIZE: Final = {
 
 
 class SearchIndex(NamedTuple):
-    """Which engine serves words, ``"fts5"``, ``"tsvector"`` or ``"like"``, why, and what the index takes.
+    """The state of the search index.
 
-    ``size`` is in bytes; None where there is no index, whole or not.
+    ``engine`` is the search backend in use (``"fts5"``, ``"tsvector"`` or ``"like"``), ``reason`` says why, ``size`` is
+    the size of the index in bytes, None without an index.
     """
 
     engine: str
@@ -58,11 +58,11 @@ class SearchIndex(NamedTuple):
 
 
 def status(bind: Bind, *, schema: str | None = None) -> SearchIndex:
-    """Say which engine serves words in a database, and why.
+    """Return which search backend a database uses, and why.
 
     Args:
-        bind: A connection, an engine, or a URL or the path of a SQLite file.
-        schema: The PostgreSQL schema that holds the tables; None: where the server's search path finds them.
+        bind: A connection, an engine, a URL or the path of a SQLite file.
+        schema: The PostgreSQL schema of the tables; None: the first on the search path that has them.
 
     Raises:
         SchemaOutOfDate: The tables are missing.
@@ -80,40 +80,39 @@ def status(bind: Bind, *, schema: str | None = None) -> SearchIndex:
 
 
 def create(bind: Bind, *, concurrently: bool = False, schema: str | None = None) -> SearchIndex:
-    """Make the index and fill it; where one serves already, do nothing.
+    """Create and fill the index; do nothing if a complete one exists.
 
-    What is broken is made anew: an index that ``concurrently`` left behind unfinished, or one without its triggers.
-    Writers wait meanwhile: some two seconds for 300,000 messages. Readers find words by LIKE, or wait for a broken
-    index to be removed.
+    A broken index is rebuilt: one that an interrupted ``concurrently`` left, or one without its triggers. Writers are
+    blocked during the build, about two seconds for 300,000 messages. Searches use LIKE until it is complete.
 
     Args:
-        bind: As in `status`; a connection's own transaction is joined.
-        concurrently: On PostgreSQL let writers go on, which takes longer, and cannot be in a transaction, nor through
-            PgBouncer in transaction mode. On SQLite there is no such way, and this is passed over.
+        bind: As in `status`; an open transaction of a connection is used.
+        concurrently: Do not block writers on PostgreSQL. Takes longer, and works neither in a transaction nor through
+            PgBouncer in transaction mode. Ignored on SQLite.
         schema: As in `status`.
 
     Raises:
-        StoreError: This SQLite has no FTS5, the PostgreSQL database is not in UTF-8, or ``concurrently`` was asked for
-            in a transaction.
-        SchemaOutOfDate: The tables are missing, or older than this package needs: it is a revision that makes the
-            index, and it would find one there.
+        StoreError: This SQLite has no FTS5, the PostgreSQL database is not in UTF-8, or ``concurrently`` was used in a
+            transaction.
+        SchemaOutOfDate: The tables are missing or older than this package needs; upgrade first.
         StoreUnavailable: The database cannot be reached, or was locked for too long.
     """
     return _build(bind, schema, concurrently=concurrently, drop_first=False)
 
 
 def rebuild(bind: Bind, *, concurrently: bool = False, schema: str | None = None) -> SearchIndex:
-    """Make the index anew from the messages, after somebody bypassed its triggers or it was damaged.
+    """Rebuild the index from the messages, after damage or after a write that bypassed its triggers.
 
-    Arguments and errors are those of `create`. On PostgreSQL readers wait too, unless it is done ``concurrently``.
+    Arguments and errors are those of `create`. On PostgreSQL readers are blocked too, unless ``concurrently``.
     """
     return _build(bind, schema, concurrently=concurrently, drop_first=True)
 
 
 def drop(bind: Bind, *, schema: str | None = None) -> None:
-    """Remove the index, or what is there of it; words are then found by LIKE.
+    """Drop the index, also an incomplete one; searches then use LIKE.
 
-    Arguments and errors are those of `create`. On PostgreSQL who reads or writes messages is waited for, and waits.
+    Arguments and errors are those of `create`. On PostgreSQL this waits for running queries on messages and blocks new
+    ones, unless ``concurrently``.
     """
     with connect(bind, schema) as db, migration_lock(db):
         _require_tables(db, schema)
@@ -121,10 +120,10 @@ def drop(bind: Bind, *, schema: str | None = None) -> None:
 
 
 def disable(bind: Bind) -> bool:
-    """Let a bulk load on SQLite go without the index, until `rebuild`, and say whether it does now.
+    """Stop updating the index on SQLite until `rebuild`, for a bulk load; return whether it is now disabled.
 
-    Filling the index at once takes a sixth of what filling it message by message does. Meanwhile, and after a crash,
-    words are found by LIKE. On PostgreSQL nothing would be gained.
+    Filling the index at once takes a sixth of the time of filling it message by message. Until the rebuild, also after
+    a crash, searches use LIKE. On PostgreSQL this does nothing.
     """
     with connect(bind, None) as db:
         if db.dialect.name != "sqlite":
@@ -136,19 +135,19 @@ def disable(bind: Bind) -> bool:
 
 
 def is_whole(bind: Bind, *, schema: str | None = None) -> bool:
-    """Whether there is an index that is finished, and on SQLite follows the messages."""
+    """Return whether a complete index exists, on SQLite with its triggers."""
     with connect(bind, schema) as db, rollback_on_exit(db):
         return _is_whole(db, schema)
 
 
 def is_disabled(bind: Bind) -> bool:
-    """Whether there is an index on SQLite that does not follow the messages."""
+    """Return whether an index without its triggers exists on SQLite."""
     with connect(bind, None) as db, rollback_on_exit(db):
         return db.dialect.name == "sqlite" and _exists(db, None) and not _is_whole(db, None)
 
 
 def statements(dialect: str, *, schema: str | None = None, concurrently: bool = False) -> Iterator[str]:
-    """Give the SQL that makes the index and fills it."""
+    """Yield the SQL that creates and fills the index."""
     if dialect == "sqlite":
         yield from fts5.create()
         yield fts5.REBUILD
@@ -157,7 +156,7 @@ def statements(dialect: str, *, schema: str | None = None, concurrently: bool = 
 
 
 def statements_without(dialect: str, *, schema: str | None = None, concurrently: bool = False) -> Iterator[str]:
-    """Give the SQL that removes the index."""
+    """Yield the SQL that drops the index."""
     if dialect == "sqlite":
         yield from fts5.drop()
     else:
@@ -165,7 +164,7 @@ def statements_without(dialect: str, *, schema: str | None = None, concurrently:
 
 
 def skip_reason(db: Connection | None) -> str | None:
-    """Return why a migration is to leave the index out, None if it is to make it; without a database: by the switch."""
+    """Return why a migration must not create the index, None if it must; without a database, by the variable only."""
     reason = _is_switched_off() if db is None else disabled_reason(db)
     if db is None or reason is not None:
         return reason
@@ -176,14 +175,14 @@ def skip_reason(db: Connection | None) -> str | None:
 
 
 def disabled_reason(db: Connection) -> str | None:
-    """Return why a database has no index for good: somebody wants none, or it cannot have one; None if it can."""
+    """Return why a database has no index on purpose or cannot have one; None if it should have one."""
     return _is_switched_off() or _problem(db)
 
 
 def log_skipped(reason: str) -> None:
-    """Let the operator of a migration know what to run."""
+    """Log which command creates the index."""
     _LOG.warning(
-        "the search index was left out: %s. Words are found by LIKE until it is made: session-store index create "
+        "the search index was not created: %s. Searches use LIKE until you run session-store index create "
         "--concurrently, or session_store.search.index.create(engine, concurrently=True)",
         reason,
     )
@@ -195,13 +194,13 @@ def _build(bind: Bind, schema: str | None, *, concurrently: bool, drop_first: bo
             with migration_lock(db):
                 _rebuild(db, schema, concurrently=False, drop_first=drop_first)
         elif isinstance(bind, Connection):
-            problem = "an index is made concurrently outside of any transaction: give an engine or a URL"
+            problem = "concurrently=True does not work in a transaction: pass an engine or a URL"
             raise StoreError(problem)
         else:
             db.execution_options(isolation_level=AUTOCOMMIT)
             with index_build_lock(db):
                 _rebuild(db, schema, concurrently=True, drop_first=drop_first)
-        # Who searched meanwhile may have seen it as it was.
+        # A concurrent search may have cached the previous state.
         clear_cache()
         return status(db, schema=schema)
 

@@ -1,7 +1,7 @@
-"""Whether the words that FTS5 has of some messages are those the messages have now; without writing anything.
+"""Compare the FTS5 index with a sample of the messages, without writing.
 
-FTS5's own check of its integrity is a statement that writes, and reads all there is. So the messages of a sample are
-indexed once more, in memory and by the very statement that made the index, and the two are compared.
+FTS5's own integrity check is a statement that writes, and reads everything. Instead, a sample is indexed again in
+memory, with the statement that created the index, and the two are compared.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _NEWEST: Final = 500
 _SPREAD: Final = 500
 MAX_TEXT_LENGTH: Final = 20_000
-"""Characters; longer messages are not in the sample."""
+"""In characters; longer messages are not sampled."""
 _MAX_TERMS: Final = 64
 
 _COUNTS: Final = text(f"""
@@ -42,14 +42,14 @@ _SAMPLE: Final = text(f"""
     )
 """)  # noqa: S608
 _HAS: Final = f"SELECT 1 FROM {TABLE} WHERE content MATCH ? AND rowid = ?"  # noqa: S608
-# The text once more: somebody may have replaced it since it was read.
+# Read the text again: it may have been replaced since.
 _LACKS: Final = f"SELECT 1 FROM {MESSAGES.name} WHERE id = ? AND content = ? AND NOT EXISTS ({_HAS})"  # noqa: S608
 _LENGTHS: Final = f"SELECT id, sz FROM {TABLE}_docsize"  # noqa: S608
 _TERMS: Final = "SELECT DISTINCT doc, term FROM vocabulary ORDER BY doc, term"
 
 
 class Counts(NamedTuple):
-    """How many messages there are, how many of them the index lacks, and how many it has that are not there."""
+    """The number of messages, of messages missing from the index, and of extra ones in it."""
 
     messages: int
     missing: int
@@ -57,19 +57,19 @@ class Counts(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """How many messages were compared with the index, and of how many it has other words."""
+    """The number of messages compared, and of those with other words in the index."""
 
     compared: int
     different: int
 
 
 def counts(db: Connection) -> Counts:
-    """Compare which messages the index has with those there are."""
+    """Compare the messages in the index with those in the table."""
     return Counts(*db.execute(_COUNTS).one())
 
 
 def sample(db: Connection) -> Sample:
-    """Compare the words the index has of the newest messages, and of some spread over all others, with their text."""
+    """Compare the indexed words of the newest messages, and of some spread over all others, with their text."""
     first, last = db.exec_driver_sql(f"SELECT min(id), max(id) FROM {MESSAGES.name}").one()  # noqa: S608
     if first is None:
         return Sample(0, 0)
@@ -83,7 +83,7 @@ def sample(db: Connection) -> Sample:
         different = 0
         for number, content, length in rows:
             words = " AND ".join(terms.get(number, ())[:_MAX_TERMS])
-            # A word that not even the index of a moment ago finds, none would.
+            # Skip a word that even a fresh index does not find.
             has_words = words and memory.execute(_HAS, (words, number)).fetchall()
             if length != lengths[number] or (
                 has_words and db.exec_driver_sql(_LACKS, (number, content, words, number)).all()
@@ -101,7 +101,7 @@ def _index(memory: sqlite3.Connection, made: str, rows: Iterable[tuple[Any, ...]
 
 
 def _terms(memory: sqlite3.Connection) -> dict[int, list[str]]:
-    """Return the words of each message, as a search is asked for them."""
+    """Return the words of each message, as search terms."""
     terms: dict[int, list[str]] = {}
     for number, term in memory.execute(_TERMS):
         doubled = term.replace('"', '""')

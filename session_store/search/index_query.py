@@ -1,4 +1,4 @@
-"""A query as the text in which an index takes it."""
+"""Render a query in the language of an index."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ if TYPE_CHECKING:
 
 
 class TermRenderer(Protocol):
-    """Spells a part in the language of an index."""
+    """Renders a term in the language of an index."""
 
     def __call__(self, part: Term, *, wanted: bool) -> str:
-        """Spell it as what is wanted, or as what is proposed: with nothing in it that could be left out."""
+        """Render the term for the exact query, or for the superset query, which must not miss a match."""
         ...
 
 
 class IndexQuery(NamedTuple):
-    """What an index is asked for: text for a parameter, and never for SQL."""
+    """A query for an index; its texts are used as parameters, never as SQL."""
 
     superset: str
-    """Finds all messages that are asked for, and perhaps others."""
+    """Matches all messages that the query matches, and maybe others."""
     exact_query: str
-    """On usual messages finds those alone, if ``exact``."""
+    """If ``exact``, matches only those, among messages of portable characters."""
     exact: bool
 
     @property
     def values(self) -> dict[str, str]:
-        """The values of the parameters that have these names."""
+        """The values of the parameters, by name."""
         return {"proposed": self.superset, "wanted": self.exact_query}
 
     @classmethod
     def build(cls, query: Query, spell: TermRenderer, *, any_of: str, all_of: str, but_not: str) -> IndexQuery | None:
-        """Return a query in the language of an index; None where no part of a group is sure to be in it."""
+        """Return a query for an index; None if a clause has no term that the index certainly has."""
         proposals = [_certainly_indexed(group) for group in query.clauses]
         if not all(proposals) or not 0 < len(proposals) <= MAX_CLAUSES:
             return None
@@ -55,7 +55,7 @@ class IndexQuery(NamedTuple):
 
 
 def _certainly_indexed(group: Clause) -> list[Term]:
-    """Return what of a group an index can be asked for, cut to a size at which no index complains."""
+    """Return the terms of a clause that an index can answer, limited to a number that every index accepts."""
     indexed = [part for part in group.terms if all(map(tokens.is_indexed, part.words))]
     return [
         part if len(part.words) <= MAX_WORDS else part._replace(words=part.words[:MAX_WORDS], prefix=False)

@@ -1,7 +1,7 @@
-"""Looking at every message: for substrings, and for words that no index has.
+"""The search backend without an index: reads every message, for words and substrings.
 
-Nothing here depends on how the database folds, which it does as its locale says: A to Z are folded by functions that
-know nothing else, and for other letters both cases are written out.
+The result does not depend on the locale of the database: A to Z are folded by functions that fold nothing else, and
+for other letters both cases are written out.
 """
 
 from __future__ import annotations
@@ -28,40 +28,40 @@ if TYPE_CHECKING:
 ENGINE: Final = "like"
 
 _MAX_PATTERN_LENGTH: Final = 400
-"""Characters; SQLite takes 50,000 bytes, and a letter becomes up to five of them."""
+"""In characters. SQLite takes patterns of up to 50,000 bytes, and a letter becomes up to five bytes."""
 _ESCAPING: Final = {*ESCAPE_DIGITS, SUB}
 _SPECIAL: Final = set(r"\.*+?[]{}()|^$-")
 
 
 class PatternKind(Enum):
-    """How a text is looked for."""
+    """How a text is matched."""
 
     WORD = "word"
-    """As it is, A to Z being the same as a to z."""
+    """With A to Z equal to a to z."""
     TEXT = "text"
-    """As it is."""
+    """Exactly."""
     PATTERN = "pattern"
-    """As a pattern in which every letter is there in both cases."""
+    """As a pattern with both cases of every letter."""
 
 
 class Pattern(NamedTuple):
-    """A text to look for; as a pattern, SQLite's GLOB and PostgreSQL's regular expression."""
+    """A text to match; a pattern has a GLOB for SQLite and a regular expression for PostgreSQL."""
 
     kind: PatternKind
     values: tuple[str, ...]
 
 
 Shape = tuple[tuple[tuple[PatternKind, ...], tuple[PatternKind, ...]], ...]
-"""Of each group how its parts are looked for, those required and those excluded."""
+"""For each clause, how its required and its excluded terms are matched."""
 
 
 def match_all() -> Candidates:
-    """Propose every message, for a keyword without a word."""
+    """Return every message as a candidate, for a keyword without a word."""
     return Candidates(Query((), has_no_spaces=False), MatchMode.WORDS, _conditions(None, exact=True), {})
 
 
 def substrings(query: Query) -> Candidates:
-    """Propose the messages in which the parts occur as they were typed."""
+    """Return the messages that contain the terms as they were typed."""
     exact = len(query.clauses) <= MAX_CLAUSES and all(map(_is_exact, query.clauses))
     sought = [
         (
@@ -74,7 +74,7 @@ def substrings(query: Query) -> Candidates:
 
 
 def case_variants(query: Query) -> Candidates:
-    """Propose the messages that have all characters of the words, in whatever case."""
+    """Return the messages that contain all words in any case, also inside longer words."""
     sought: list[tuple[list[Pattern], list[Pattern]]] = [
         ([word_variants(part.words[0]) for part in group.terms[:MAX_TERMS]], []) for group in query.clauses
     ]
@@ -82,26 +82,26 @@ def case_variants(query: Query) -> Candidates:
 
 
 def word_variants(word: str) -> Pattern:
-    """Return what a message must have that has a word, perhaps within another one, in whatever case."""
+    """Return the pattern of a word in any case, also inside a longer word."""
     if word.isascii() and all(tokens.variants(char).isascii() for char in word):
         return Pattern(PatternKind.WORD, (word,))
     return _pattern(word)
 
 
 def prefilter(query: Query) -> list[Pattern]:
-    """Return the longest word of each group: cheap to see, and most messages have not one of them."""
+    """Return the longest word of each clause: cheap to match, and absent from most messages."""
     return [
         word_variants(max((word for part in group.terms for word in part.words), key=len)) for group in query.clauses
     ]
 
 
 def has_one(kinds: Iterable[PatternKind], name: str) -> ColumnElement[bool]:
-    """Whether a message has one of the texts whose values are called so."""
+    """Return the condition that a message has one of the patterns, by their parameter names."""
     return or_(false(), *(_has(kind, f"{name}_{number}") for number, kind in enumerate(kinds)))
 
 
 def values(name: str, sought: Iterable[Pattern]) -> dict[str, str]:
-    """Return the values of the texts that are called so."""
+    """Return the parameters of the patterns with this name."""
     return {
         f"{name}_{number}_{position}": value
         for number, one in enumerate(sought)
@@ -121,14 +121,14 @@ def _proposed(
 
 @lru_cache(maxsize=256)
 def _conditions(shape: Shape | None, *, exact: bool) -> CandidateSql:
-    """Return the conditions of a shape; None: every message."""
+    """Return the conditions of a shape; None for every message."""
     found: ColumnElement[bool] = true() if shape is None else or_(false(), *_groups(shape))
     return CandidateSql(
         listed=(found,),
         tested=found,
         settled=true() if exact else false(),
         matching_rows=select().where(found),
-        # The shorter the message, the more of it is the match.
+        # In a shorter message, the match is a larger part.
         rank=type_coerce(literal_column("1.0") / (1 + func.length(CONTENT)), Float(53)),
     )
 
@@ -154,7 +154,7 @@ def _has(kind: PatternKind, name: str) -> ColumnElement[bool]:
 
 def _is_exact(group: Clause) -> bool:
     return len(group.terms) + len(group.excluded) <= MAX_TERMS and all(
-        # A control character that was typed may be found in what stands for one that cannot be stored.
+        # A typed control character may match the escape of a character that cannot be stored.
         not _ESCAPING & set(part.text) and (_is_plain(part.text) or len(part.text) <= _MAX_PATTERN_LENGTH)
         for part in (*group.terms, *group.excluded)
     )
@@ -168,7 +168,7 @@ def _substring(typed: str) -> Pattern:
 
 
 def _is_plain(typed: str) -> bool:
-    """Whether no pattern is needed to find a text in both cases."""
+    """Return whether a text in any case can be matched without a pattern."""
     return typed.isascii() or all(len(tokens.variants(char)) == 1 for char in tokens.fold(typed))
 
 

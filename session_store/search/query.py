@@ -1,12 +1,12 @@
-"""The query language, and whether a message is what a query asks for.
+"""The query language: parse a keyword, and match it against a text.
 
-    query = group { "OR" group }
-    group = { [ "-" ] ( word [ "*" ] | '"' phrase '"' ) }
+    query  = clause { "OR" clause }
+    clause = { [ "-" ] ( word [ "*" ] | '"' phrase '"' ) }
 
-Every part of a group must hold in one message; a part with ``-`` must not. What is typed together without white space
-is one part: its words follow each other, as those of a phrase do. ``-`` excludes right before a word or a quote, at
-the start of what is typed together; ``*`` stands for the rest of a word right behind it, at the end of it. Anything
-else is text, and no text is an error. A group of exclusions alone finds nothing.
+A message matches a clause if it contains every term, and no term with ``-``. Characters without white space between
+them are one term, whose words must follow each other like those of a phrase. ``-`` excludes a term if it is its first
+character; ``*`` at the end of a term matches the rest of a word. All other characters are text, and no text is an
+error. A clause with only exclusions matches nothing.
 """
 
 from __future__ import annotations
@@ -36,54 +36,54 @@ _CUT: Final = "\u2026"
 
 
 class MatchMode(Enum):
-    """What it is for a part to occur in a message."""
+    """How a term occurs in a message."""
 
     WORDS = "words"
-    """Its words follow each other."""
+    """Its words follow each other in the message."""
     SUBSTRINGS = "substrings"
-    """It is in the text as it was typed, in a longer word too."""
+    """The text contains it as typed, also inside a longer word."""
 
 
 class Term(NamedTuple):
-    """Words that follow each other, folded; of the last one perhaps only the beginning."""
+    """Folded words that follow each other; with ``prefix`` the last one may be the start of a word."""
 
     words: tuple[str, ...]
     prefix: bool
     text: str
-    """As it was typed, without what is an operator."""
+    """The text as typed, without operators."""
 
 
 class Clause(NamedTuple):
-    """Parts that one message must have, and parts that it must not."""
+    """Terms that a message must contain, and terms that it must not contain."""
 
     terms: tuple[Term, ...]
     excluded: tuple[Term, ...]
 
 
 class Query(NamedTuple):
-    """What somebody typed: one of the groups must hold; without a group nothing is found."""
+    """A parsed keyword: a message must match one of the clauses; without a clause nothing matches."""
 
     clauses: tuple[Clause, ...]
     has_no_spaces: bool
-    """A part is in a script that is written without spaces."""
+    """Whether a term is in a script that is written without spaces."""
 
     def matches(self, text: str, meaning: MatchMode) -> bool:
-        """Whether a message is what the query asks for."""
+        """Return whether a text matches the query."""
         occurs = _Text(text, meaning).has
         return any(all(map(occurs, group.terms)) and not any(map(occurs, group.excluded)) for group in self.clauses)
 
     def snippet(self, text: str, meaning: MatchMode) -> Snippet:
-        """Return the piece of a message around the first match, with the places of all matches in it."""
+        """Return the piece of a message around the first match, with the offsets of all matches in it."""
         searched = _Text(text, meaning)
         required = {part for group in self.clauses for part in group.terms}
         return _cut_snippet(text, sorted({place for part in required for place in searched.places(part)}))
 
 
 def parse(keyword: object) -> Query | None:
-    """Return what a keyword asks for; None if there is no word in it.
+    """Parse a keyword; return None if it has no word.
 
     Raises:
-        InvalidQuery: It is no `str`.
+        InvalidQuery: The keyword is not a `str`.
     """
     if not isinstance(keyword, str):
         problem = f"keyword must be a str, not {type(keyword).__name__}"
@@ -104,7 +104,7 @@ def parse(keyword: object) -> Query | None:
 
 
 def lower(text: str, *, like: str) -> str:
-    """Return a text in which LIKE looks for another one: folded, or only A to Z if that one is ASCII."""
+    """Return a text as LIKE folds it: all letters, or only A to Z if the other text is ASCII."""
     return text.translate(_TO_ASCII_LOWER) if like.isascii() else tokens.fold(text)
 
 
@@ -116,7 +116,7 @@ def _parse_term(typed: str, *, may_end_in_star: bool) -> Term:
 
 
 class _Text:
-    """A message that is looked through for several parts."""
+    """A message that is searched for several terms."""
 
     def __init__(self, text: str, meaning: MatchMode) -> None:
         self._text = text
@@ -129,7 +129,7 @@ class _Text:
         return self._needle(part) in self._haystack(part)
 
     def places(self, part: Term) -> Iterator[tuple[int, int]]:
-        """Give where a part occurs in the text, as far as it can be shown."""
+        """Yield the offsets of a term in the text, as far as they can be shown."""
         haystack, needle = self._haystack(part), self._needle(part)
         at = -1
         for _ in range(_MAX_HIGHLIGHTS):
@@ -143,7 +143,7 @@ class _Text:
             return at, at + len(needle)
         if not self._spans:
             self._spans = list(tokens.spans(self._text))
-            # Where each word begins in the haystack, in which one space parts two.
+            # The offset of each word in the haystack, which has one space between two words.
             self._starts = [0, *accumulate(end - start + 1 for start, end in self._spans)]
         first = bisect_right(self._starts, at) - 1
         return self._spans[first][0], self._spans[first + len(part.words) - 1][1]
@@ -154,7 +154,7 @@ class _Text:
         return f" {' '.join(part.words)}{'' if part.prefix else ' '}"
 
     def _haystack(self, part: Term) -> str:
-        # For ASCII, LIKE folds ASCII alone.
+        # For ASCII terms, LIKE folds only ASCII.
         ascii_only = self._meaning is MatchMode.SUBSTRINGS and part.text.isascii()
         if ascii_only not in self._haystacks:
             self._haystacks[ascii_only] = (
@@ -175,7 +175,7 @@ def _cut_snippet(text: str, places: Iterable[tuple[int, int]]) -> Snippet:
     first = disjoint[0][0] if disjoint else 0
     begin = max(0, min(first - _BEFORE_MATCH, len(text) - _SNIPPET))
     if begin:
-        # Not in the middle of a word.
+        # Do not cut a word.
         begin = next((start for start, _ in tokens.spans(text[begin:first])), 0) + begin
     end = min(len(text), max(begin + _SNIPPET, disjoint[0][1] if disjoint else 0))
     left, right = _CUT if begin else "", _CUT if end < len(text) else ""

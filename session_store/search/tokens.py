@@ -1,9 +1,8 @@
-"""What a word is, and when an index knows it as well as we do.
+"""Split a text into words, and decide where an index tokenizes like we do.
 
-A word is a run of letters, digits and the combining marks on them. Two are the same if their characters have the
-same lower case, one by one: where lower case would be two characters a character stays as it is, the two small
-sigmas are one, and accents count. No index agrees with this on every character of Unicode, so one is believed on the
-usual ones only.
+A word is a run of letters, digits and combining marks. Two words are equal if their characters have the same lower
+case, one by one: a character whose lower case has two characters stays as it is, the two small sigmas are equal, and
+accents count. No index agrees with this on every character of Unicode; it is trusted only for portable characters.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SEARCHED_CHARACTERS: Final = 200_000
-"""How much of a message is searched: a longer one would not fit in PostgreSQL's index."""
+"""The number of characters of a message that are searched: more would not fit in PostgreSQL's index."""
 
 PORTABLE_CHARS: Final = (
     r"\u0001-\u00b1\u00b4\u00b6-\u00b8\u00ba\u00bb\u00bf-\u012f\u0131-\u017e\u01cd-\u01dc\u0218-\u021b"  # Latin
@@ -28,10 +27,9 @@ PORTABLE_CHARS: Final = (
     r"\u2794-\u2b73\u3000-\u3029\u3030-\u303f\u3041-\u3096\u309b-\u30ff\u3131-\u318e\u3400-\u4dbf\u4e00-\u9fd5"
     r"\uac00-\ud7a3\uff01-\uffbe\ufffd\U0001f300-\U0001f6d7\U0001f900-\U0001f9ff"
 )
-"""Characters that FTS5 and PostgreSQL take for what they are to us, and fold alike: a class of a regular expression.
+"""Characters that FTS5 and PostgreSQL classify and fold like we do, as a class of a regular expression.
 
-Tried one by one on SQLite 3.40 and PostgreSQL 16 and 18; a test does it on those at hand. Marks are not among them:
-within a word the indexes see other words.
+A test tries each of them on the installed SQLite and PostgreSQL. Marks are not included: indexes split words at them.
 """
 
 _WITHOUT_SPACES: Final = (
@@ -39,17 +37,17 @@ _WITHOUT_SPACES: Final = (
     "\u3021-\u3029\u3031-\u3035\u3038-\u303c\u3040-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\ua000-\ua4cf\ua980-\ua9ff\uaa60-\uaadf\uf900-\ufaff\uff66-\uff9f\U00016fe0-\U0001b2ff\U00020000-\U0003ffff]"
 )
-"""Chinese, Japanese, Thai, Lao, Tibetan, Burmese, Khmer and others that part words by nothing at all."""
+"""Chinese, Japanese, Thai, Lao, Tibetan, Burmese, Khmer and others that do not separate words."""
 
 _CASELESS: Final = range(0x0591, 0x0E00)
-"""Hebrew, Arabic and the scripts of India: no upper case, and letters that all indexes know."""
+"""Hebrew, Arabic and the scripts of India: no upper case, and letters for all indexes."""
 
 _MAX_INDEXED_LENGTH: Final = 400
-"""PostgreSQL leaves words of more than 2,046 bytes out of its index."""
+"""PostgreSQL does not index words of more than 2,046 bytes."""
 
 _WITH_MARKS: Final = (range(0x300, 0x20000), range(0xE0100, 0xE01F0))
 _END_OF_CASED: Final = 0x20000
-"""Beyond these planes there are ideographs, and no marks and no cases but the variation selectors."""
+"""Beyond these planes there are only ideographs and variation selectors, no cases and no other marks."""
 
 SIGMA: Final = "\u03c3"
 FINAL_SIGMA: Final = "\u03c2"
@@ -60,15 +58,15 @@ _PORTABLE_WORD: Final = re.compile(r"[^\W_]+")
 
 
 def fold(text: str) -> str:
-    """Return a text of the same length in which words that are the same are equal."""
+    """Fold a text, without changing its length: equal words become the same."""
     if text.isascii():
         return text.lower()
-    # The only character whose lower case is two.
+    # The only character whose lower case has two characters.
     return _DOTTED_I.join(part.lower() for part in text.split(_DOTTED_I)).replace(FINAL_SIGMA, SIGMA)
 
 
 def spans(text: str) -> Iterator[tuple[int, int]]:
-    """Give the places of the words of a text."""
+    """Yield the offsets of the words of a text."""
     return (match.span() for match in _word_in(text).finditer(text))
 
 
@@ -78,12 +76,12 @@ def words(text: str) -> list[str]:
 
 
 def is_portable(text: str) -> bool:
-    """Whether an index finds the same words in a text as we do."""
+    """Return whether every index splits a text into the same words as we do."""
     return text.isascii() or _compiled(_ALL_PORTABLE).fullmatch(text) is not None
 
 
 def is_indexed(word: str) -> bool:
-    """Whether an index surely has a word, perhaps in pieces, wherever a text has it."""
+    """Return whether an index certainly has a word of a text, maybe in pieces."""
     if len(word) > _MAX_INDEXED_LENGTH:
         return False
     return is_portable(word) or (
@@ -92,34 +90,34 @@ def is_indexed(word: str) -> bool:
 
 
 def is_whole(word: str) -> bool:
-    """Whether an index has a word in one piece: PostgreSQL reads 6e35d56a as the number 6e35 and a word."""
+    """Return whether an index has a word in one piece: PostgreSQL splits 6e35d56a into a number and a word."""
     return _EXPONENT.match(word) is None
 
 
 def pieces(word: str) -> list[str]:
-    """Return what PostgreSQL makes of a word, in order."""
+    """Return the pieces into which PostgreSQL splits a word, in order."""
     number = _EXPONENT.match(word)
     return [word] if number is None else [number[0], *pieces(word[number.end() :])]
 
 
 def has_no_spaces(text: str) -> bool:
-    """Whether a text has a character of a script that is written without spaces, where words are not to be seen."""
+    """Return whether a text has a character of a script that is written without spaces."""
     return _compiled(_WITHOUT_SPACES).search(text) is not None
 
 
 def variants(char: str) -> str:
-    """Return all characters that are the same as a folded one."""
+    """Return all characters that fold to a character."""
     return _variants().get(char, char)
 
 
 def _word_in(text: str) -> re.Pattern[str]:
-    # Without marks to look for it takes a fifth of the time.
+    # Without marks this takes a fifth of the time.
     return _PORTABLE_WORD if is_portable(text) else _pattern()
 
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    # When it is needed: such classes of characters take milliseconds.
+    # Lazily: compiling such classes takes milliseconds.
     return re.compile(pattern)
 
 

@@ -1,4 +1,4 @@
-"""Full text on PostgreSQL: a GIN index on an expression over the messages.
+"""The search backend of PostgreSQL: a GIN index on an expression of the messages.
 
 https://www.postgresql.org/docs/current/textsearch.html
 """
@@ -58,22 +58,22 @@ _NO_WORD: Final = (
     r"\U0001d173-\U0001d17a\U0001f130-\U0001f149\U0001f150-\U0001f169\U0001f170-\U0001f189\U000e0001"
     r"\U000e0020-\U000e007f"
 )
-"""What PostgreSQL takes for a part of a word and we do not: ASCII (in paths, hosts, numbers), characters without
-width, and letters in circles and squares."""
+"""Characters that PostgreSQL takes for parts of words and we do not: ASCII (in paths, host names, numbers),
+zero-width characters, and letters in circles and squares."""
 
 _FOLDED: Final = f"replace({{}}, chr({ord(tokens.FINAL_SIGMA)}), chr({ord(tokens.SIGMA)}))"
 _EXPRESSION: Final = f"to_tsvector('simple', regexp_replace({_FOLDED}, '[{_NO_WORD}]+', ' ', 'g'))".format(
     f"left({{}}, {tokens.SEARCHED_CHARACTERS})"
 )
 _NOT_PORTABLE: Final = rf"[^{tokens.PORTABLE_CHARS}]|[0-9][eE][0-9]+[^\x01-\x40\x5b-\x60\x7b-\x7f]"
-"""Within 6e35d56a PostgreSQL reads a number, and takes what is behind it for another word."""
+"""PostgreSQL splits 6e35d56a into a number and another word."""
 
 _MAX_POSITIONED_LENGTH: Final = 500
-"""Of a word PostgreSQL keeps 256 places, so of a text of so many characters all of them."""
+"""PostgreSQL keeps 256 positions of a word, which are all in a text of this length."""
 
 
 class as_words(FunctionElement[Any]):  # noqa: N801 - reads as the SQL function it stands for
-    """The words of a text, as the index has them."""
+    """The words of a text, as in the index."""
 
     inherit_cache = True
     name = "as_words"
@@ -85,7 +85,7 @@ def _(element: as_words, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 class as_query(FunctionElement[Any]):  # noqa: N801
-    """A search, written as PostgreSQL writes one; its own function SQLAlchemy has only with PostgreSQL's dialect."""
+    """A tsquery; SQLAlchemy has its function only in the PostgreSQL dialect."""
 
     inherit_cache = True
     name = "as_query"
@@ -98,7 +98,7 @@ def _(element: as_query, compiler: SQLCompiler, **kw: Any) -> str:
 
 _NUMBER_OF_FEW: Final = literal_column(str(LOOKUP_LIMIT), Integer())
 _LARGEST_GUESS: Final = 0.0051
-"""The share of all messages at which PostgreSQL puts a word it knows nothing of, or less (DEFAULT_TS_MATCH_SEL)."""
+"""PostgreSQL's default selectivity of a word without statistics (DEFAULT_TS_MATCH_SEL)."""
 _REFRESH_SECS: Final = 60.0
 _NUMBER: Final = text("SELECT reltuples FROM pg_class WHERE oid = to_regclass(:table)").bindparams(
     bindparam("table", type_=Text())
@@ -125,8 +125,8 @@ _TRY: Final = text(f"""
 
 
 def create(schema: str | None, *, concurrently: bool = False) -> str:
-    """Return the statement that makes the index."""
-    # A short list of what is not merged yet: all of it is read by every search.
+    """Return the statement that creates the index."""
+    # A short pending list: every search reads all of it.
     return (
         f"CREATE INDEX {_how(concurrently=concurrently)}{INDEX} ON {_name(MESSAGES.name, schema)} "
         f"USING gin (({_EXPRESSION.format('content')})) WITH (gin_pending_list_limit = 1024)"
@@ -134,7 +134,7 @@ def create(schema: str | None, *, concurrently: bool = False) -> str:
 
 
 def drop(schema: str | None, *, concurrently: bool = False) -> str:
-    """Return the statement that removes the index, if it is there."""
+    """Return the statement that drops the index if it exists."""
     return f"DROP INDEX {_how(concurrently=concurrently)}IF EXISTS {_name(INDEX, schema)}"
 
 
@@ -147,32 +147,32 @@ def _name(name: str, schema: str | None) -> str:
 
 
 class IndexInfo(NamedTuple):
-    """The index as the catalogue has it: another one has another number."""
+    """The index in the catalog; a new index has another oid."""
 
     oid: int
     is_valid: bool
-    """False after CREATE INDEX CONCURRENTLY was broken off, and while it runs."""
+    """False while CREATE INDEX CONCURRENTLY runs, and after it was interrupted."""
 
 
 def find_index(db: Connection, schema: str | None) -> IndexInfo | None:
-    """Return the index that is beside our tables; None if there is none."""
+    """Return the index of our tables, or None."""
     values = {"index": schemas.qualified_name(INDEX, schema), "table": schemas.qualified_name(MESSAGES.name, schema)}
     row = db.execute(_FIND_INDEX, values).one_or_none()
     return None if row is None else IndexInfo(*row)
 
 
 def is_in_utf8(db: Connection) -> bool:
-    """Whether this database can hold the expression's characters."""
+    """Return whether this database can store the characters of the expression."""
     return bool(db.scalar(_IS_IN_UTF8))
 
 
 def tokenizer_agrees(db: Connection) -> bool:
-    """Whether this database parts and folds words as we do: by the locale C it would not, beyond ASCII."""
+    """Return whether this database splits and folds words as we do; with the C locale it does so only for ASCII."""
     return bool(db.scalar(_TRY))
 
 
 def candidates_for(query: Query) -> Candidates | None:
-    """Propose the messages whose words are in the index; None where it cannot know."""
+    """Return candidates from the index; None for a query that the index cannot answer."""
     asked = IndexQuery.build(query, _render_term, any_of=" | ", all_of=" & ", but_not="({}) & !({})")
     if asked is None:
         return None
@@ -195,12 +195,12 @@ def _conditions(prefilter: tuple[like.PatternKind, ...], *, exact: bool, narrowe
         if ordered:
             settled = and_(func.length(CONTENT) <= literal_column(str(_MAX_POSITIONED_LENGTH)), settled)
     found = and_(_PROPOSED, or_(not_(settled), _WANTED)) if narrowed else _PROPOSED
-    # As two: of an OR each side would be tried on the text of what the index lists for the other one.
+    # As two conditions: with OR, each side would be evaluated on the text of the other's matches.
     listed = (_WANTED, and_(_PROPOSED, not_(settled))) if narrowed else (_PROPOSED,)
     some = _some(listed, recheck_text(settled))
     return CandidateSql(
         listed=listed,
-        # Within one session the index is no help, and PostgreSQL would read all of its list for each.
+        # Within one session the index does not help, and PostgreSQL would read all of its list for each.
         tested=and_(like.has_one(prefilter, "sieve"), func.coalesce(found, false())),
         settled=settled,
         matching_rows=select().where(found),
@@ -230,8 +230,8 @@ def _size(db: Connection, values: Mapping[str, str]) -> int:
 
 
 def _may_be_few(db: Connection, values: Mapping[str, str]) -> bool:
-    # All of a word's list in the index is read before the first message of it is found: that of a frequent word is not
-    # to be touched. Of the words that are not the most frequent ones PostgreSQL knows no more than that.
+    # PostgreSQL reads all of a word's list before it returns the first message, so the list of a frequent word must not
+    # be used. Of words outside the most frequent ones, the statistics say no more than that.
     plan = db.scalar(_explain(schemas.schema_of(db)), {"proposed": values["proposed"]})
     found = _ROWS.search(str(plan))
     expected = 0 if found is None else int(found[1])
@@ -239,7 +239,7 @@ def _may_be_few(db: Connection, values: Mapping[str, str]) -> bool:
 
 
 def _number_of_messages(db: Connection) -> float:
-    """Return how many messages there are, about: what PostgreSQL found when it last looked, and we within a minute."""
+    """Return the estimated number of messages from PostgreSQL's statistics, cached for a minute."""
     schema = schemas.schema_of(db)
     asked = _statistics.setdefault(db.engine, {})
     number, asked_at = asked.get(schema, (0.0, -math.inf))
@@ -257,7 +257,7 @@ def _explain(schema: str | None) -> TextClause:
 
 
 def _render_term(part: Term, *, wanted: bool) -> str:
-    # As what is proposed without an order: in a long text PostgreSQL does not know all places of a word.
+    # Without an order, as in the superset query: of a long text PostgreSQL does not keep all positions.
     pieces = [f"'{piece}'" for word in part.words for piece in tokens.pieces(word)]
     if part.prefix:
         pieces[-1] += ":*"
