@@ -1,7 +1,7 @@
-"""Selects for those who want to know how the conversations go, over views that keep their meaning.
+"""SELECTs that answer common questions about conversations, over views with stable columns.
 
-Every function returns a select of SQLAlchemy, to be run on any connection, or to go on from: ``.where()``,
-``.limit()``, ``.subquery()``. The same select gives the same figures on SQLite and on PostgreSQL.
+Every function returns a SQLAlchemy SELECT, to execute on any connection or to extend with ``.where()``, ``.limit()`` or
+``.subquery()``. The same SELECT returns the same figures on SQLite and PostgreSQL.
 """
 
 from session_store.analytics.activity import activity, owners, span

@@ -1,4 +1,4 @@
-"""How much is going on, and who comes back."""
+"""Messages, active sessions and returning owners over time."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
 
 
 def activity(by: Unit | None = "day", *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
-    """Select how much was said, for each hour, day, week or month or in all.
+    """Select the number of messages, sessions and owners, in all or for each hour, day, week or month.
 
     Columns: ``period`` unless ``by`` is None, ``messages``, ``user_messages``, ``assistant_messages``, ``sessions``
-    (with a message), ``owners`` (of those sessions). Ordered by ``period``; one in which nothing was said is not there.
+    (with a message), ``owners`` (of those sessions). Ordered by ``period``; a period without a message has no row.
 
     Args:
-        by: ``"hour"``, ``"day"``, ``"week"``, which begins on Monday, or ``"month"``; None: all in one row.
-        tz: The time zone whose hours, days, weeks and months these are, such as ``"Europe/Lisbon"``.
-        filters: See `Filters`; the time is the message's.
+        by: ``"hour"``, ``"day"``, ``"week"`` (from Monday) or ``"month"``; None: one row for all.
+        tz: The time zone of the hours, days, weeks and months, such as ``"Europe/Lisbon"``.
+        filters: See `Filters`; the time is that of the message.
 
     Raises:
-        InvalidQuery: There is no such period or time zone, or a filter is not what it must be.
+        InvalidQuery: The period, the time zone or a filter is invalid.
     """
     said = select_messages([MESSAGES_V1.c.session_key, MESSAGES_V1.c.role], by, tz, filters).subquery()
     period = period_column(said)
-    # First by session, so that there is less to be looked up and to be told apart.
+    # Grouped by session first, so that there is less to look up and to deduplicate.
     spoken = (
         select(
             *period,
@@ -70,26 +70,26 @@ def activity(by: Unit | None = "day", *, tz: str = "UTC", **filters: Unpack[Filt
 
 
 def span(**filters: Unpack[Filters]) -> Select[Any]:
-    """Select when the first message was and when the last one.
+    """Select the times of the first and the last message.
 
-    Columns: ``first_at``, ``last_at``, NULL if there is none. One row.
+    Columns: ``first_at``, ``last_at``, NULL if there is no message. One row.
 
     Args:
-        filters: See `Filters`; the time is the message's.
+        filters: See `Filters`; the time is that of the message.
 
     Raises:
-        InvalidQuery: A filter is not what it must be.
+        InvalidQuery: A filter is invalid.
     """
     time = MESSAGES_V1.c.created_at
     return select_rows(MESSAGES_V1, time, [func.min(time).label("first_at"), func.max(time).label("last_at")], filters)
 
 
 def owners(by: Unit = "week", *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
-    """Select how many owners were active in each hour, day, week or month, and how many of them had been there before.
+    """Select the number of active owners in each hour, day, week or month, and of returning owners among them.
 
-    Columns: ``period``, ``active_owners`` (with a message in it), ``new_owners``, ``returning_owners``: one of whose
-    sessions began in an earlier period, chosen by ``owner`` and ``attributes`` but whenever it was. Sessions without
-    an owner do not count. Ordered by ``period``. Arguments and errors are those of `activity`.
+    Columns: ``period``, ``active_owners`` (with a message in it), ``new_owners``, ``returning_owners`` (with a session
+    that began in an earlier period, and matches the filters of owner and attributes). Sessions without an owner do not
+    count. Ordered by ``period``. Arguments and errors are those of `activity`.
     """
     said = select_messages([MESSAGES_V1.c.session_key], unit(by), tz, filters).distinct().subquery()
     seen = (

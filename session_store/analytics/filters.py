@@ -1,4 +1,4 @@
-"""What a question is about: which sessions and which time, and by which hours, days, weeks or months."""
+"""The filters and the periods of the SELECTs."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _HUNDREDTHS: Final = 100
 
 
 class Filters(TypedDict, total=False):
-    """Which sessions, and from when until when; all that is given must hold.
+    """Filters of sessions and time; all must hold.
 
-    ``owner``: of this owner; ``attributes``: with these values, strings, numbers or booleans, at the top level;
-    ``since``, ``until``: aware times, the first one included, the last one not.
+    ``owner``: only sessions of this owner. ``attributes``: only sessions with these values (strings, numbers or
+    booleans). ``since``, ``until``: timezone-aware times; ``since`` is included, ``until`` is not.
     """
 
     owner: str | None
@@ -38,14 +38,14 @@ class Filters(TypedDict, total=False):
 
 
 def session_filter(filters: Filters) -> list[ColumnElement[bool]]:
-    """Return the conditions on a session itself.
+    """Return the conditions on a session.
 
     Raises:
-        TypeError: There is no such filter: a word misspelled must not choose everything.
+        TypeError: A filter does not exist: a misspelled one must not match everything.
     """
     unknown = filters.keys() - Filters.__annotations__.keys()
     if unknown:
-        problem = f"there is no filter {', '.join(sorted(unknown))}"
+        problem = f"unknown filter {', '.join(sorted(unknown))}"
         raise TypeError(problem)
     conditions: list[ColumnElement[bool]] = []
     owner, attributes = filters.get("owner"), filters.get("attributes")
@@ -58,7 +58,7 @@ def session_filter(filters: Filters) -> list[ColumnElement[bool]]:
 
 
 def time_filter(time: ColumnElement[datetime], filters: Filters) -> list[ColumnElement[bool]]:
-    """Return the conditions on a time, and on its day, which the indexes by day know."""
+    """Return the conditions on a time, and on its day for the indexes by day."""
     day = time_functions.period(time, "day", "UTC")
     conditions: list[ColumnElement[bool]] = []
     since, until = filters.get("since"), filters.get("until")
@@ -72,10 +72,10 @@ def time_filter(time: ColumnElement[datetime], filters: Filters) -> list[ColumnE
 
 
 def period_start(time: ColumnElement[datetime], by: Unit | None, tz: str) -> list[Label[Any]]:
-    """Return the column ``period``, or none where nothing is parted.
+    """Return the column ``period``, or no column without periods.
 
     Raises:
-        InvalidQuery: There is no such period, or no such time zone.
+        InvalidQuery: The period or the time zone is invalid.
     """
     if not isinstance(tz, str):
         raise InvalidQuery(type_error(tz, "tz", "the name of a time zone"))
@@ -87,10 +87,10 @@ def period_start(time: ColumnElement[datetime], by: Unit | None, tz: str) -> lis
 
 
 def unit(by: object) -> Unit:
-    """Return by what time is parted.
+    """Return the unit of the periods.
 
     Raises:
-        InvalidQuery: There is no such period.
+        InvalidQuery: The period is invalid.
     """
     for known in get_args(Unit):
         if by == known:
@@ -101,7 +101,7 @@ def unit(by: object) -> Unit:
 def select_rows(
     source: Table, time: ColumnElement[datetime], columns: Sequence[ColumnElement[Any]], filters: Filters
 ) -> Select[Any]:
-    """Select columns of what happened in the sessions and the time that were chosen."""
+    """Select columns of the rows that match the filters."""
     chosen = select(*columns).select_from(source).where(*time_filter(time, filters))
     conditions = session_filter(filters)
     if conditions:
@@ -110,28 +110,28 @@ def select_rows(
 
 
 def select_messages(columns: Sequence[ColumnElement[Any]], by: Unit | None, tz: str, filters: Filters) -> Select[Any]:
-    """Select columns of the messages that were chosen, their period first."""
+    """Select columns of the messages that match the filters, with their period first."""
     time = MESSAGES_V1.c.created_at
     return select_rows(MESSAGES_V1, time, [*period_start(time, by, tz), *columns], filters)
 
 
 def period_column(source: Subquery) -> list[ColumnElement[Any]]:
-    """Return the period of rows that have one."""
+    """Return the column ``period`` if the rows have one."""
     return [source.c.period] if "period" in source.c else []
 
 
 def total(number: ColumnElement[Any], name: str) -> Label[int]:
-    """Return a sum as a whole number: PostgreSQL would make a decimal of it."""
+    """Return a sum as an integer: PostgreSQL's is a decimal."""
     return cast(func.coalesce(func.sum(number), 0), BigInteger).label(name)
 
 
 def count_if(condition: ColumnElement[bool], name: str) -> Label[int]:
-    """Return for how many rows a condition holds."""
+    """Return the number of rows for which a condition holds."""
     return total(case((condition, 1), else_=0), name)
 
 
 def ranked_values(source: Subquery) -> Subquery:
-    """Number the rows of each period by their ``seconds``, and count those that have any: what `percentile` reads."""
+    """Number the rows of each period by ``seconds``, and count those that have any, for `percentile`."""
     period = period_column(source)
     return select(
         *source.c,
@@ -141,9 +141,9 @@ def ranked_values(source: Subquery) -> Subquery:
 
 
 def percentile(source: Subquery, hundredths: int) -> Label[float]:
-    """Return a percentile of the seconds, between two of them by how far it is from the first one.
+    """Return a percentile of the seconds, by linear interpolation.
 
-    As numpy has it by default and as ``percentile_cont`` has it, spelled so that both databases compute the same.
+    The same as ``percentile_cont`` and numpy's default, in SQL that gives the same result on both databases.
     """
     place = (source.c.ended - 1) * hundredths
     first = place // _HUNDREDTHS

@@ -1,9 +1,8 @@
-"""Two indexes for analysts, which nobody else needs: made and removed by hand, for every append pays for them.
+"""Two optional indexes for analytics. They slow down every append, so they are created only on request.
 
-By day: what happened in a month is counted without reading what was said, nor the years before. The indexes of the days
-that PostgreSQL has from the start cost an append nothing, but of a month its planner may take them for no better than
-the whole table. By turn: the messages of each turn, which in a session of thousands would be looked for among all of
-its messages, turn by turn.
+By day: a month is counted without reading the messages or earlier years. The indexes by day that PostgreSQL always has
+are free for appends, but for a month its planner may prefer the whole table. By turn: finds the messages of a turn in
+a session of thousands without reading all of them.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ NAMES: Final = (BY_DAY, BY_TURN)
 _TURN_COLUMNS: Final = "session_store_messages (session_key, turn_id) WHERE turn_id IS NOT NULL"
 _ON: Final[Mapping[str, Mapping[str, str]]] = {
     "sqlite": {
-        # With the time itself, or every message would be looked up for it.
+        # With the time itself, so that no message is looked up for it.
         BY_DAY: "session_store_messages (substr(created_at, 1, 10), session_key, role, created_at)",
         BY_TURN: _TURN_COLUMNS,
     },
@@ -35,18 +34,18 @@ _ON: Final[Mapping[str, Mapping[str, str]]] = {
         BY_TURN: _TURN_COLUMNS,
     },
 }
-"""What each is on, by database."""
+"""The columns of each index, by database."""
 
 
 def create(bind: Bind, *, schema: str | None = None) -> list[str]:
-    """Make the indexes that are not there, and return the names of all that the database has then.
+    """Create the missing indexes, and return the names of all.
 
-    Writers wait meanwhile: some two seconds for a million messages. PostgreSQL uses the one by day when it has been
-    vacuumed and analyzed, which autovacuum does.
+    Writers are blocked during the build, about two seconds for a million messages. PostgreSQL uses the index by day
+    after a vacuum and analyze, which autovacuum runs.
 
     Args:
-        bind: A connection, whose own transaction is joined, an engine, or a URL or the path of a SQLite file.
-        schema: The PostgreSQL schema that holds the tables; None: where the server's search path finds them.
+        bind: A connection, whose open transaction is used, an engine, a URL or the path of a SQLite file.
+        schema: The PostgreSQL schema of the tables; None: the first on the search path that has them.
 
     Raises:
         SchemaOutOfDate: The tables are missing.
@@ -61,7 +60,7 @@ def create(bind: Bind, *, schema: str | None = None) -> list[str]:
 
 
 def drop(bind: Bind, *, schema: str | None = None) -> None:
-    """Remove the indexes, as far as they are there; arguments and errors are those of `create_indexes`."""
+    """Drop the indexes that exist; arguments and errors are those of `create_indexes`."""
     with connect(bind, schema) as db, migration_lock(db), schemas.use_schema(db, schema or schemas.schema_of(db)):
         revisions.require_tables(db)
         for name in NAMES:

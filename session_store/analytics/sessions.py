@@ -1,4 +1,4 @@
-"""How long conversations are, which are the busiest, and what room they take."""
+"""The length of conversations, the busiest ones, and their size."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _POWERS_OF_TWO: Final = 40
 
 
 def session_lengths(**filters: Unpack[Filters]) -> Select[Any]:
-    """Select how many sessions have how many messages, in steps that double.
+    """Select a histogram of the number of messages of a session, in steps that double.
 
     Columns: ``at_least`` (0, 1, 2, 4, 8, ... messages, and fewer than the next step), ``sessions``, ``messages``.
-    Ordered by ``at_least``; a step nobody is on is not there.
+    Ordered by ``at_least``; a step without a session has no row.
 
     Args:
-        filters: See `Filters`; the time is that of the session's beginning.
+        filters: See `Filters`; the time is the start of the session.
 
     Raises:
-        InvalidQuery: A filter is not what it must be.
+        InvalidQuery: A filter is invalid.
     """
     count = SESSIONS_V1.c.message_count
-    # Most are short, and found at the first comparisons.
+    # Most sessions are short, and match one of the first comparisons.
     steps: list[tuple[ColumnElement[bool], ColumnElement[int]]] = [
         (count < 2 ** (power + 1), literal_column(str(2**power))) for power in range(_POWERS_OF_TWO)
     ]
@@ -63,15 +63,15 @@ def session_lengths(**filters: Unpack[Filters]) -> Select[Any]:
 def busiest_sessions(limit: int = 20, **filters: Unpack[Filters]) -> Select[Any]:
     """Select the sessions with the most messages.
 
-    Columns: ``session_key``, ``name``, ``owner``, ``messages``, and when the first and the last of those were,
-    ``first_at`` and ``last_at``. The one with the most comes first, ties are by key.
+    Columns: ``session_key``, ``name``, ``owner``, ``messages``, and the times of the first and the last of
+    them, ``first_at`` and ``last_at``. Ordered by ``messages``, most first, then by key.
 
     Args:
-        limit: At most so many sessions.
-        filters: See `Filters`; the time is the message's.
+        limit: Maximum number of sessions.
+        filters: See `Filters`; the time is that of the message.
 
     Raises:
-        InvalidQuery: The limit is not a whole number of 0 or more, or a filter is not what it must be.
+        InvalidQuery: The limit is not an integer of 0 or more, or a filter is invalid.
     """
     time = MESSAGES_V1.c.created_at
     busiest = (
@@ -106,13 +106,13 @@ def busiest_sessions(limit: int = 20, **filters: Unpack[Filters]) -> Select[Any]
 
 
 def storage(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
-    """Select how many bytes of text and of payload there are, in all or for each hour, day, week or month.
+    """Select the bytes of content and of payload, in all or for each hour, day, week or month.
 
-    Columns: ``period`` if ``by`` is given, ``messages``, ``content_bytes``, ``payload_bytes``: of UTF-8, before the
-    database compresses, without indexes and rows' overhead; a payload's is JSON as the database gives it, on
-    PostgreSQL with a space behind each comma and colon. Other arguments and errors are those of `activity`.
+    Columns: ``period`` if ``by`` is given, ``messages``, ``content_bytes``, ``payload_bytes``: of UTF-8, before
+    compression, without indexes and row overhead; a payload counts as the JSON text of the database, which on
+    PostgreSQL has a space after each comma and colon. Other arguments and errors are those of `activity`.
     """
-    # Not from the view, which has no payload as a whole.
+    # Not from the view, which does not have the whole payload.
     time = MESSAGES.c.created_at
     columns = [
         *period_start(time, by, tz),

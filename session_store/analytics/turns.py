@@ -1,4 +1,4 @@
-"""How long people wait for an answer, how long turns take, and how many fail."""
+"""Response times, and the duration and failures of turns."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 
 def turns(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
-    """Select how long turns took and how many ended in an error, in all or by when they started.
+    """Select the duration and the failures of turns, in all or by the period of their start.
 
     Columns: ``period`` if ``by`` is given, ``turns``, ``ended``, ``errors`` (of those that ended, in state
     ``error``), ``error_rate`` (0 to 1; NULL if none ended), ``median_seconds``, ``p95_seconds`` (of those that ended;
-    NULL if none). Ordered by ``period``. A turn is one row of the view of turns: a time of state ``running``.
+    NULL if none). Ordered by ``period``. A turn is a row of the view of turns: an interval in state ``running``.
 
     Args:
-        by: ``"hour"``, ``"day"``, ``"week"``, which begins on Monday, or ``"month"``; None: all in one row.
-        tz: The time zone whose hours, days, weeks and months these are.
-        filters: See `Filters`; the time is that of the turn's start.
+        by: ``"hour"``, ``"day"``, ``"week"`` (from Monday) or ``"month"``; None: one row for all.
+        tz: The time zone of the hours, days, weeks and months.
+        filters: See `Filters`; the time is the start of the turn.
 
     Raises:
-        InvalidQuery: There is no such period or time zone, or a filter is not what it must be.
+        InvalidQuery: The period, the time zone or a filter is invalid.
     """
     time = TURNS_V1.c.started_at
     columns = [*period_start(time, by, tz), TURNS_V1.c.seconds, TURNS_V1.c.outcome]
@@ -64,16 +64,16 @@ def turns(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]
 
 
 def response_times(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
-    """Select how long it took from a user's message to the assistant's next one, in all or by when the user wrote.
+    """Select the time from a user's message to the next one of an assistant, in all or by the period of the former.
 
-    Columns: ``period`` if ``by`` is given, ``answers``, ``median_seconds``, ``p95_seconds`` (NULL if nobody was
-    answered). Ordered by ``period``. Each message of role ``user`` counts for which there is a later one of role
-    ``assistant`` in its session, both within the time chosen; where their times go backwards, that is 0 seconds.
-    Arguments and errors are those of `turns`; the time is the message's.
+    Columns: ``period`` if ``by`` is given, ``answers``, ``median_seconds``, ``p95_seconds`` (NULL without
+    answers). Ordered by ``period``. A message of role ``user`` counts if a later one in its session has the role
+    ``assistant``, and both match the time filter; if their times go backwards, it counts as 0 seconds. Arguments and
+    errors are those of `turns`; the time is that of the message.
     """
     asked = MESSAGES_V1.c.role == "user"
     answered = MESSAGES_V1.c.role == "assistant"
-    # From the end of a session backwards: an answer and all that was said since the one before have one number.
+    # Numbered from the end of a session: an answer and the messages since the previous answer share a number.
     number = func.count(case((answered, 1))).over(
         partition_by=MESSAGES_V1.c.session_key, order_by=MESSAGES_V1.c.seq.desc(), rows=(None, 0)
     )

@@ -1,4 +1,4 @@
-"""Which tools are called, and what the tokens cost."""
+"""Calls of tools, and tokens with their costs."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _PRICED_BY: Final = 1_000_000.0
 
 
 class Price(NamedTuple):
-    """What a million tokens of a model cost, in whatever money: those that go in, and those that come out."""
+    """The price of a million input tokens and of a million output tokens of a model, in any currency."""
 
     input: float
     output: float
 
 
 def tools(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
-    """Select how often each tool was called, in all or for each hour, day, week or month.
+    """Select the number of calls of each tool, in all or for each hour, day, week or month.
 
-    Columns: ``period`` if ``by`` is given, ``name``, ``calls``, ``sessions`` (in which it was called). Ordered by
-    ``period``, then the tool that was called most comes first, ties are by name.
+    Columns: ``period`` if ``by`` is given, ``name``, ``calls``, ``sessions`` (with a call). Ordered by ``period``,
+    then by calls, most first, then by name.
 
     Args:
-        by: ``"hour"``, ``"day"``, ``"week"``, which begins on Monday, or ``"month"``; None: all together.
-        tz: The time zone whose hours, days, weeks and months these are.
-        filters: See `Filters`; the time is that of the message that called.
+        by: ``"hour"``, ``"day"``, ``"week"`` (from Monday) or ``"month"``; None: no periods.
+        tz: The time zone of the hours, days, weeks and months.
+        filters: See `Filters`; the time is that of the message with the call.
 
     Raises:
-        InvalidQuery: There is no such period or time zone, or a filter is not what it must be.
+        InvalidQuery: The period, the time zone or a filter is invalid.
     """
     time = TOOL_CALLS_V1.c.created_at
     columns = [*period_start(time, by, tz), TOOL_CALLS_V1.c.name, TOOL_CALLS_V1.c.session_key]
@@ -68,21 +68,20 @@ def tokens(
     prices: Mapping[str, Price] | None = None,
     **filters: Unpack[Filters],
 ) -> Select[Any]:
-    """Select how many tokens each model took and gave, and what they cost, in all or for each hour, day, week or month.
+    """Select the tokens of each model and their cost, in all or for each hour, day, week or month.
 
-    Columns: ``period`` if ``by`` is given, ``model`` (NULL where the payload names none), ``messages`` (whose payload
-    says how many tokens), ``input_tokens``, ``output_tokens``, and with ``prices`` ``cost``, NULL for a model that
-    has none. Ordered by ``period`` and ``model``.
+    Columns: ``period`` if ``by`` is given, ``model`` (NULL if the payload has none), ``messages`` (with token
+    counts in their payload), ``input_tokens``, ``output_tokens``, and with ``prices`` ``cost``, NULL for a model
+    without a price. Ordered by ``period`` and ``model``.
 
     Args:
-        by: ``"hour"``, ``"day"``, ``"week"``, which begins on Monday, or ``"month"``; None: all together.
-        tz: The time zone whose hours, days, weeks and months these are.
-        prices: By the name of the model.
-        filters: See `Filters`; the time is the message's.
+        by: ``"hour"``, ``"day"``, ``"week"`` (from Monday) or ``"month"``; None: no periods.
+        tz: The time zone of the hours, days, weeks and months.
+        prices: The price of each model, by name.
+        filters: See `Filters`; the time is that of the message.
 
     Raises:
-        InvalidQuery: There is no such period or time zone, a price is no pair of numbers, or a filter is not what it
-            must be.
+        InvalidQuery: The period, the time zone, a price or a filter is invalid.
     """
     numbers = [MESSAGES_V1.c.input_tokens, MESSAGES_V1.c.output_tokens]
     known = or_(*(number.is_not(None) for number in numbers))
@@ -118,7 +117,7 @@ def _checked(prices: object) -> dict[str, Price]:
             pair = Price(*map(float, price))
         except (TypeError, ValueError, OverflowError):
             pair = None
-        # Two digits in a str are no two numbers, and of what is not finite the databases would not say the same.
+        # A str of two digits is not a pair of numbers, and the databases differ for infinite numbers.
         if pair is None or isinstance(price, str) or not all(0 <= number < math.inf for number in pair):
             raise InvalidQuery(type_error(price, f"the price of {describe(model)}", "two numbers of 0 or more"))
         checked[model] = pair

@@ -1,7 +1,7 @@
-"""The promised views as tables, for selects of one's own.
+"""The stable views as tables, for SELECTs of the application.
 
-`session_store.migrations.views_v1` makes them, docs/query.md says what each column means. Their metadata holds nothing
-else, so that a host's autogenerate never sees them.
+`session_store.migrations.views_v1` creates them; docs/query.md explains their columns. They have a metadata of their
+own, so that an application's autogenerate never sees them.
 """
 
 from __future__ import annotations

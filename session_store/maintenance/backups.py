@@ -1,4 +1,4 @@
-"""A copy of a SQLite file while others use it, and the command that copies the tables of PostgreSQL."""
+"""Back up a SQLite file in use, and build the pg_dump command for PostgreSQL."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SHOWN: Final = {
     *("host", "hostaddr", "port", "dbname", "user", "service", "target_session_attrs", "load_balance_hosts"),
     *("sslmode", "sslrootcert", "sslnegotiation", "channel_binding", "gssencmode", "connect_timeout", "options"),
 }
-"""What says where a database is; among the other options of libpq are secrets, and each version has new ones."""
+"""The options of libpq that locate a database; other options may be secrets."""
 
 
 def backup(
@@ -40,35 +40,35 @@ def backup(
     overwrite: bool = False,
     on_progress: Callable[[int, int], object] | None = None,
 ) -> int:
-    """Copy a SQLite database into a new file, whole as it was at one moment, and return how many bytes it takes.
+    """Copy a snapshot of a SQLite database into a new file, and return its size in bytes.
 
-    Others read and write meanwhile. The copy has another name until it is complete and SQLite has found it sound, so
-    that a file called ``target`` is never half a backup.
+    Readers and writers are not blocked. The copy has a temporary name until it is complete and SQLite's integrity check
+    has passed, so that ``target`` is never an incomplete backup.
 
     Args:
         bind: An engine, a URL or the path of a SQLite file.
-        target: The file to make.
-        overwrite: Replace a file that is there.
-        on_progress: Called with the number of pages copied and of all.
+        target: The file to create.
+        overwrite: Replace an existing file.
+        on_progress: Called with the number of pages copied and the number of all pages.
 
     Raises:
-        InvalidQuery: The database is no SQLite (`pg_dump_command` says what copies it), or the path cannot be one.
+        InvalidQuery: The database is not SQLite (see `pg_dump_command`), or the path is invalid.
         SchemaOutOfDate: The tables are missing.
-        StoreError: The file is there, or it is a database in use, the one to be copied for example; or the copy is not
-            sound, which the database then is not either.
-        StoreUnavailable: The database cannot be reached, or the file not be written.
+        StoreError: The file exists or is a database in use; or the integrity check failed, which means that the
+            database is damaged, too.
+        StoreUnavailable: The database cannot be reached, or the file cannot be written.
     """
     path = _path(target)
     _require_writable(path, overwrite=overwrite)
     with connect(bind, None, read_only=True) as db:
         if db.dialect.name != "sqlite":
-            problem = "only SQLite is copied into a file; pg_dump copies PostgreSQL"
+            problem = "only SQLite can be copied into a file; use pg_dump for PostgreSQL"
             raise InvalidQuery(problem)
         file = storage.database_file(db)
         if file is not None and path.exists() and path.samefile(file):
-            problem = f"{truncate(str(path))} is the database in use that is to be copied"
+            problem = f"{truncate(str(path))} is the database that would be copied"
             raise StoreError(problem)
-        # A transaction that reads: without it the copy begins anew whenever another process writes.
+        # A read transaction: without it the copy restarts whenever another process writes.
         db.exec_driver_sql("BEGIN")
         try:
             revisions.require_tables(db)
@@ -76,7 +76,7 @@ def backup(
             assert isinstance(source, sqlite3.Connection)  # noqa: S101 - `connected` has no other driver
             with atomic_write(path) as unfinished, closing(sqlite3.connect(unfinished)) as copy:
                 _copy(source, copy, on_progress)
-                # It took a while: another backup may have been quicker.
+                # Check again: another backup may have created the file.
                 _require_writable(path, overwrite=overwrite)
         finally:
             db.rollback()
@@ -84,18 +84,19 @@ def backup(
 
 
 def pg_dump_command(bind: Engine | URL, target: str | os.PathLike[str], *, schema: str | None = None) -> str:
-    """Return the shell command that copies the tables from PostgreSQL into a file, for ``pg_restore``.
+    """Return the shell command that dumps the tables of PostgreSQL into a file, for ``pg_restore``.
 
-    It has no password: PostgreSQL's programs take it from ``PGPASSWORD`` or ``~/.pgpass``. The file has the tables and
-    not their schema: an empty database needs ``CREATE SCHEMA`` before it takes them.
+    It contains no password: pg_dump reads it from ``PGPASSWORD`` or ``~/.pgpass``. The dump has the tables but not
+    their
+    schema: run ``CREATE SCHEMA`` before restoring it into an empty database.
 
     Args:
         bind: An engine on PostgreSQL, or its URL.
-        target: The file to make.
-        schema: The PostgreSQL schema that holds the tables; None: any.
+        target: The file to create.
+        schema: The PostgreSQL schema of the tables; None: any.
 
     Raises:
-        InvalidQuery: It is no PostgreSQL, or the path or the schema cannot be one.
+        InvalidQuery: The database is not PostgreSQL, or the path or the schema is invalid.
     """
     from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - needs libpq
     from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg  # noqa: PLC0415 - not for who has SQLite
@@ -121,21 +122,21 @@ def _path(target: object) -> Path:
 
 def _require_writable(path: Path, *, overwrite: bool) -> None:
     if path.exists() and not path.is_file():
-        # A folder, or a device, in whose place a file would come to be.
-        problem = f"{truncate(str(path))} is there and no file"
+        # A folder or a device, which a file must not replace.
+        problem = f"{truncate(str(path))} exists and is not a file"
         raise StoreError(problem)
     if path.exists() and not overwrite:
-        problem = f"there is a file {truncate(str(path))} already"
+        problem = f"the file {truncate(str(path))} exists already"
         raise StoreError(problem)
     if Path(f"{path}-wal").exists() or Path(f"{path}-journal").exists():
-        # SQLite would take it for that of the copy, and so would whoever has the file open.
-        problem = f"{truncate(str(path))} is a database in use: its log is beside it"
+        # SQLite would use this WAL for the copy.
+        problem = f"{truncate(str(path))} is a database in use: its WAL is next to it"
         raise StoreError(problem)
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[str]:
-    """Give the name of a new file, which becomes that of the path if nothing is raised and else is gone."""
+    """Yield the name of a temporary file, which replaces the path on success and is deleted on an error."""
     try:
         handle, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
@@ -164,5 +165,5 @@ def _copy(
         problem = f"{type(error).__name__}: {error}"
         raise StoreUnavailable(problem) from error
     if found != "ok":
-        problem = f"the copy is not sound, and so the database is not: {found}"
+        problem = f"the integrity check failed, the database is damaged: {found}"
         raise StoreError(problem)

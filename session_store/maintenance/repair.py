@@ -1,7 +1,7 @@
-"""What an operator does to a database: giving the disk back what was deleted, and mending what is wrong.
+"""Vacuum a database, and repair what the doctor found.
 
-A session is mended under the lock of its head and in a transaction of its own batch, so that others go on writing; who
-is interrupted calls again and goes on.
+Sessions are repaired in batches, each in a transaction that locks their rows, so that writers are not blocked for long.
+After an interruption the same call continues.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ Bind = Engine | URL | str | os.PathLike[str]
 _TABLES: Final = tuple(METADATA.tables)
 _HEAD_BATCH_SIZE: Final = 1_000
 _SESSION_BATCH_SIZE: Final = 100
-"""Sessions in one transaction, whose heads it locks."""
+"""The number of sessions that one transaction locks."""
 
 
 class VacuumResult(NamedTuple):
-    """What the tables took before and after, in bytes; on SQLite the file and its write-ahead log, whoever uses it.
+    """The size of the tables before and after, in bytes; on SQLite the size of the file and its WAL.
 
-    ``complete`` is False where a reader kept SQLite's log from being emptied: what was deleted may still be in it.
+    ``complete`` is False if a reader kept SQLite's WAL from being truncated: deleted data may still be in it.
     """
 
     before: int
@@ -57,26 +57,26 @@ class VacuumResult(NamedTuple):
 
 
 class OrphanCounts(NamedTuple):
-    """How many messages and states had no session."""
+    """The number of messages and states without a session."""
 
     messages: int
     states: int
 
 
 def vacuum(bind: Bind, *, full: bool = False, schema: str | None = None) -> VacuumResult:
-    """Give back what deleted sessions, messages and states took, so that others can use it.
+    """Free the disk space of deleted sessions, messages and states.
 
-    On PostgreSQL that is VACUUM of the three tables, beside readers and writers. On SQLite the free pages of the file
-    are cut off, some at a time, and its log is emptied.
+    On PostgreSQL this is VACUUM of the three tables, which does not block readers and writers. On SQLite the free pages
+    of the file are truncated in chunks, and so is its WAL.
 
-    With ``full`` everything is written anew, and no byte of what was deleted is left in the file, or in the tables
-    and indexes; nobody else writes meanwhile, and on PostgreSQL nobody reads. What PostgreSQL has in its log goes with
-    time; what a transaction that began before the deletion may still see stays until a vacuum after its end.
+    With ``full`` everything is rewritten, and no deleted byte remains in the file, or in the tables and indexes.
+    Writers are blocked, on PostgreSQL also readers. PostgreSQL recycles its WAL over time. Rows that a transaction
+    begun before the deletion can still see remain until a vacuum after its end.
 
     Args:
         bind: An engine, a URL or the path of a SQLite file.
-        full: Leave nothing behind.
-        schema: The PostgreSQL schema that holds the tables; None: where the server's search path finds them.
+        full: Rewrite everything.
+        schema: The PostgreSQL schema of the tables; None: the first on the search path that has them.
 
     Raises:
         SchemaOutOfDate: The tables are missing.
@@ -88,7 +88,7 @@ def vacuum(bind: Bind, *, full: bool = False, schema: str | None = None) -> Vacu
             has_index = fts5.TABLE in fts5.objects(db)
             db.rollback()
             if has_index:
-                # The index forgets words when it merges its parts, some time after their messages have gone.
+                # The index removes deleted words when it merges its parts, which may be long after the deletion.
                 with migration_lock(db):
                     db.exec_driver_sql(fts5.OPTIMIZE)
         use_autocommit(db)
@@ -106,16 +106,16 @@ def repair_heads(
     dry_run: bool = False,
     on_progress: Callable[[int], object] | None = None,
 ) -> int:
-    """Let every head say what its logs say, and return how many did not.
+    """Recompute every session row from its messages and states, and return how many were wrong.
 
-    The rules are those of ``compact``, which also removes doubles: messages are counted, ``last_seq`` and the last
-    activity are never lowered, and the state is that of the newest entry in its log.
+    The rules are those of ``compact``, which also deletes duplicates: messages are counted, ``last_seq`` and
+    ``last_activity`` are never lowered, and the state is the newest one in the state log.
 
     Args:
         bind: As in `vacuum`.
         schema: As in `vacuum`.
         dry_run: Count only.
-        on_progress: Told how many more sessions have been gone through.
+        on_progress: Called with the number of sessions checked since the previous call.
 
     Raises:
         SchemaOutOfDate: The tables are missing.
@@ -142,9 +142,9 @@ def repair_heads(
 def delete_orphans(
     bind: Bind, *, schema: str | None = None, batch_size: int = 500, dry_run: bool = False
 ) -> OrphanCounts:
-    """Delete messages and states whose session is not there, and say how many there were; `adopt_orphans` keeps them.
+    """Delete messages and states without a session, and return their numbers; `adopt_orphans` keeps them instead.
 
-    They come to be where somebody deletes a head by SQL on an engine that keeps no foreign keys.
+    They exist if a session row was deleted with SQL on an engine that does not check foreign keys.
 
     Args:
         bind: As in `vacuum`.
@@ -153,7 +153,7 @@ def delete_orphans(
         dry_run: Count only.
 
     Raises:
-        InvalidQuery: The batch size is out of its range; nothing was deleted.
+        InvalidQuery: The batch size is out of range; nothing was deleted.
         SchemaOutOfDate: The tables are missing.
         StoreUnavailable: The database cannot be reached, or was locked for too long.
     """
@@ -166,9 +166,9 @@ def delete_orphans(
 
 
 def adopt_orphans(bind: Bind, *, schema: str | None = None) -> int:
-    """Make the heads that messages and states without one need, and return how many.
+    """Create session rows for messages and states without one, and return their number.
 
-    Such a session is as old as its oldest entry; its name, owner and attributes are not known any more.
+    Such a session is as old as its oldest row; its name, owner and attributes are lost.
 
     Args:
         bind: As in `vacuum`.
@@ -184,19 +184,19 @@ def adopt_orphans(bind: Bind, *, schema: str | None = None) -> int:
 
 
 def enable_wal(bind: Bind) -> list[str]:
-    """Set what a SQLite file keeps of how it is written, and return what was not so: the write-ahead log.
+    """Switch a SQLite file to a write-ahead log, and return the pragmas that were changed.
 
-    What is set by each connection is the host's: `session_store.configure_sqlite`. A file that does not keep track of
+    Pragmas of a connection are set by the application with `session_store.configure_sqlite`. A file that does not track
     its free pages does so after a `vacuum` with ``full``.
 
     Raises:
         InvalidQuery: The database is not SQLite.
-        StoreUnavailable: Somebody else has the file open, or it cannot be written.
-        StoreError: Its file system has no room for a log that processes share.
+        StoreUnavailable: Another process has the file open, or it cannot be written.
+        StoreError: The file system does not support a WAL that processes share.
     """
     with resolve_engine(bind, read_only=True) as engine, connect(engine, None) as db:
         if db.dialect.name != "sqlite":
-            problem = f"only SQLite has pragmas, this database is {db.dialect.name}"
+            problem = f"only SQLite has pragmas, not {db.dialect.name}"
             raise InvalidQuery(problem)
         if storage.uses_wal(db):
             return []
@@ -204,13 +204,13 @@ def enable_wal(bind: Bind) -> list[str]:
         use_autocommit(db)
         db.exec_driver_sql("PRAGMA journal_mode = WAL").close()
         if not storage.uses_wal(db):
-            problem = "SQLite could not switch to its write-ahead log, which this file system may not allow"
+            problem = "SQLite could not switch to a write-ahead log: the file system may not support it"
             raise StoreError(problem)
     return ["journal_mode = WAL"]
 
 
 class _Runner:
-    """Transactions one after the other, between which SQLite's lock is left to others."""
+    """Runs transactions one after the other, and yields SQLite's lock between them."""
 
     def __init__(self, engine: Engine, schema: str | None) -> None:
         self._engine = engine
@@ -234,7 +234,7 @@ def _repair_heads(wrong: Sequence[tuple[Any, ...]], db: Connection) -> int:
     mended = 0
     for (key,) in wrong:
         values = {"the_key": key}
-        # Again under the lock: what was wrong may be right by now, or gone.
+        # Check again under the lock: another transaction may have changed or deleted the session.
         if not db.execute(statements.LOCK, values).all():
             continue
         told = repair_head(db, key)

@@ -1,4 +1,4 @@
-"""How much there is: a first look at a store."""
+"""The number of sessions, messages and states, and their size."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _BY_STATE: Final = (
 
 
 class Stats(NamedTuple):
-    """How much there is; times are UTC, and None where there is no session.
+    """The statistics of a store; times are in UTC, and None without a session.
 
-    ``states`` says how many sessions are in each state, the most frequent first. ``size`` is the bytes on the disk, of
-    the tables with their indexes; on SQLite of the file with its log, and whatever else is in it.
+    ``states`` is the number of sessions in each state, most frequent first. ``size`` is in bytes: of the tables with
+    their indexes, on SQLite of the whole file and its WAL.
     """
 
     sessions: int
@@ -47,14 +47,14 @@ class Stats(NamedTuple):
 
 
 def stats(bind: Bind, *, schema: str | None = None) -> Stats:
-    """Count sessions and messages, by the heads of the sessions: no message is read.
+    """Return the statistics of a store; reads the session rows and no message.
 
     Args:
-        bind: A connection, an engine, or a URL or the path of a SQLite file.
-        schema: The PostgreSQL schema that holds the tables; None: where the server's search path finds them.
+        bind: A connection, an engine, a URL or the path of a SQLite file.
+        schema: The PostgreSQL schema of the tables; None: the first on the search path that has them.
 
     Raises:
-        SchemaOutOfDate: The tables are missing or old.
+        SchemaOutOfDate: The tables are missing or at another revision.
         StoreUnavailable: The database cannot be reached.
     """
     with connect(bind, schema) as db, rollback_on_exit(db), schemas.schema_translate(db, schema):

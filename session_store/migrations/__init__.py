@@ -1,9 +1,9 @@
-"""The tables are born from the revisions in ``versions/``, and from nothing else.
+"""Create and upgrade the tables with the revisions in ``versions/``, the only source of the tables.
 
-`upgrade` runs them from Python, in a transaction of its own or in the caller's, under a lock, and can be called
-within a host's Alembic run: it leaves alone what Alembic keeps in global names. ``python -m session_store.migrations``
-does the same, and ``alembic upgrade head`` in a checkout of this project. A host may also carry the revisions as a
-branch in its own run; `include_object`, `render_item` and `require_branch` are for its ``env.py``.
+`upgrade` runs them from Python, under a lock, in the caller's transaction or one of its own; it can be called inside an
+application's Alembic run. ``python -m session_store.migrations`` does the same on the command line, and
+``alembic upgrade head`` in a checkout of this project. An application may also run the revisions as a branch of its own
+Alembic; `include_object`, `render_item` and `require_branch` are for its ``env.py``.
 """
 
 from __future__ import annotations
@@ -47,33 +47,32 @@ HERE: Final = Path(__file__).parent
 
 
 def upgrade(bind: Bind, *, schema: str | None = None) -> None:
-    """Bring the tables to the revision this package needs; do nothing where they are.
+    """Upgrade the tables to the revision that this package needs; do nothing if they are there already.
 
-    Any number of processes may do it at once: one does, the others wait for as long as it takes. The revision is read
-    and written where it is kept already: in ``session_store_alembic_version``, or in the version table of a host that
-    carries our branch in its own run.
+    Several processes may upgrade at once: one of them does, the others wait. The revision is recorded where it is
+    already: in ``session_store_alembic_version``, or in the version table of an application that runs our branch.
 
-    In a host's ``env.py`` call it before ``context.configure``, and not from a revision: what that makes would depend
-    on the version installed when it runs. On an event loop: ``await connection.run_sync(upgrade)``.
+    In an application's ``env.py``, call it before ``context.configure``. Do not call it from a revision: the result
+    would depend on the installed version. On an event loop: ``await connection.run_sync(upgrade)``.
 
     Args:
-        bind: A connection, an engine, or a URL or the path of a SQLite file. If the connection is in a transaction,
-            all happens in it, to a savepoint, and its owner commits; if not, in one of its own, as with Alembic itself.
-        schema: The PostgreSQL schema to hold the tables and their version table, made if it is not there. None:
-            the one of the search path in which they are, or else the first of it.
+        bind: A connection, an engine, a URL or the path of a SQLite file. An open transaction of a connection is used,
+            with a savepoint, and its owner commits; otherwise the upgrade has a transaction of its own.
+        schema: The PostgreSQL schema of the tables and their version table, created if it does not exist. None: the
+            schema on the search path that has the tables, or else the first one.
 
     Raises:
-        Conflict: The connection's own transaction met another one; run it again from its start.
-        InvalidQuery: The bind is nothing to connect with, the schema cannot have that name, or the database has none.
-        StoreError: The tables are there and not as they should be, and no version table beside them knows their
-            revision; or there is no transaction to do it in.
+        Conflict: The transaction of the connection was rolled back because of another one; run it again.
+        InvalidQuery: The bind or the schema is invalid, or the database has no schemas.
+        StoreError: The tables exist but do not match, and no version table records their revision; or the connection is
+            in autocommit mode.
         StoreUnavailable: The database cannot be reached, or was locked for too long.
     """
     with connect(bind, schema, create=True) as db:
-        # Who finds all as it should be waits for nobody, and needs no right but to read.
+        # An up-to-date database takes no lock and needs only SELECT.
         with rollback_on_exit(db), schemas.schema_translate(db, schema):
             revision = revisions.current(db)
-        # A newer one is another process's, of a newer version of this package that is being rolled out.
+        # A newer revision comes from a newer version of this package, which is being rolled out.
         if revision is not None and revision >= revisions.HEAD:
             return
         with migration_lock(db):
@@ -81,21 +80,20 @@ def upgrade(bind: Bind, *, schema: str | None = None) -> None:
 
 
 def current(bind: Bind, *, schema: str | None = None) -> str | None:
-    """Return the revision the tables are at; None if there are none, or nobody can tell."""
+    """Return the revision of the tables; None if they do not exist or the revision is unknown."""
     with connect(bind, schema) as db, rollback_on_exit(db), schemas.use_schema(db, schema or schemas.schema_of(db)):
         return _current(db)
 
 
 def check(bind: Bind, *, schema: str | None = None) -> list[str]:
-    """Return in words what differs from the tables this package needs; nothing if all is well.
+    """Return a description of each difference from the tables that this package needs.
 
-    Alembic compares columns, indexes and references; it does not see primary keys, conditions of indexes and
-    collations.
+    Alembic compares columns, indexes and foreign keys, but not primary keys, conditions of indexes and collations.
     """
     with connect(bind, schema) as db, rollback_on_exit(db), schemas.use_schema(db, schema or schemas.schema_of(db)):
         revision = revisions.current(db)
         if not revisions.exists(db):
-            return ["there are no tables of session_store"]
+            return ["the tables of session_store do not exist"]
         found = [difference.description for difference in differences(db)]
     if (revision or revisions.HEAD) < revisions.HEAD:
         found.insert(0, f"the revision is {revision}, this package needs {revisions.HEAD}")
@@ -103,14 +101,14 @@ def check(bind: Bind, *, schema: str | None = None) -> list[str]:
 
 
 def sql(dialect: str, *, schema: str | None = None) -> str:
-    """Return the SQL that makes the tables in an empty database, for somebody else to run.
+    """Return the SQL script that creates the tables in an empty database.
 
     Args:
         dialect: ``"sqlite"`` or ``"postgresql"``.
-        schema: The PostgreSQL schema that is to hold them, made if it is not there.
+        schema: The PostgreSQL schema of the tables, created if it does not exist.
 
     Raises:
-        InvalidQuery: There is no such dialect, or the schema cannot have that name.
+        InvalidQuery: The dialect or the name of the schema is invalid.
     """
     from alembic.migration import MigrationContext  # noqa: PLC0415
 
@@ -118,7 +116,7 @@ def sql(dialect: str, *, schema: str | None = None) -> str:
         raise InvalidQuery(type_error(dialect, "dialect", " or ".join(engines.DIALECTS)))
     script = io.StringIO()
     options = {"as_sql": True, "output_buffer": script, **_options(revisions.VERSION_TABLE)}
-    # Without it a percent sign is doubled, as the drivers want it and nobody else.
+    # Without it percent signs are doubled, which only drivers need.
     plain = {"paramstyle": "named"}
     context = MigrationContext.configure(dialect_name=dialect, dialect_opts=plain, opts=options)
     with context.begin_transaction():
@@ -138,7 +136,7 @@ def scripts() -> ScriptDirectory:
 def _upgrade(db: Connection, schema: str | None) -> None:
     schemas.create_schema(db, schema)
     with schemas.use_schema(db, schema):
-        # Again, under the lock: somebody else may have done it meanwhile.
+        # Check again under the lock: another process may have upgraded.
         revision = _current(db)
         if revision is not None and revision >= revisions.HEAD:
             return

@@ -1,6 +1,6 @@
-"""Making again what somebody dropped beside our tables, and which of it is missing.
+"""Find and restore dropped indexes, views and foreign keys.
 
-What holds rows is not made here: it would be empty.
+Tables are not restored: they would be empty.
 """
 
 from __future__ import annotations
@@ -24,20 +24,19 @@ if TYPE_CHECKING:
 
 
 def restore(bind: Bind, *, schema: str | None = None) -> list[str]:
-    """Make the indexes and views of ours that are missing and return their names; references and version table too.
+    """Create the missing indexes, views, foreign keys and version table, and return their names.
 
-    Writers wait while an index is made: some two seconds for a million messages. An index that PostgreSQL has, and
-    does not use because its making was broken off, is made anew. Of the search index `session_store.search.index`
-    takes care.
+    Writers are blocked while an index is built, about two seconds for a million messages. An index that PostgreSQL does
+    not use because its build was interrupted is rebuilt. The search index is restored by `session_store.search.index`.
 
     Args:
-        bind: A connection, whose own transaction is joined, an engine, or a URL or the path of a SQLite file.
-        schema: The PostgreSQL schema that holds the tables; None: where the server's search path finds them.
+        bind: A connection, whose open transaction is used, an engine, a URL or the path of a SQLite file.
+        schema: The PostgreSQL schema of the tables; None: the first on the search path that has them.
 
     Raises:
-        SchemaOutOfDate: The tables are missing, or older than this package needs: upgrade them.
-        StoreError: No version table is left, and the tables are not as this version needs them; or a reference is
-            missing, and there are messages or states without a session.
+        SchemaOutOfDate: The tables are missing, or older than this package needs: upgrade first.
+        StoreError: There is no version table, and the tables do not match this version; or a foreign key is missing,
+            and there are messages or states without a session.
         StoreUnavailable: The database cannot be reached, or was locked for too long.
     """
     with connect(bind, schema) as db, migration_lock(db), schemas.use_schema(db, schema or schemas.schema_of(db)):
@@ -70,7 +69,7 @@ def restore(bind: Bind, *, schema: str | None = None) -> list[str]:
 
 
 def missing_indexes(db: Connection, schema: str | None) -> list[str]:
-    """Return the names of the indexes that are not there, or not used."""
+    """Return the names of the indexes that are missing or unusable."""
     used = introspection.indexes(db, METADATA.tables, schema)
     needed = [*_indexes(db)]
     if db.dialect.name == "postgresql":
@@ -79,13 +78,13 @@ def missing_indexes(db: Connection, schema: str | None) -> list[str]:
 
 
 def missing_views(db: Connection, schema: str | None) -> list[str]:
-    """Return the names of the views that are not there, those first that others read."""
+    """Return the names of the missing views, in the order in which they depend on each other."""
     views = set(inspect(db).get_view_names(schema))
     return [name for name in views_v1.NAMES if name not in views]
 
 
 def missing_references(db: Connection, schema: str | None) -> list[ForeignKeyConstraint]:
-    """Return the references to sessions that are not there and can be made: SQLite makes one with its table only."""
+    """Return the missing foreign keys that can be created: SQLite creates one only with its table."""
     if db.dialect.name != "postgresql":
         return []
     look = inspect(db)
@@ -96,19 +95,21 @@ def missing_references(db: Connection, schema: str | None) -> list[ForeignKeyCon
 
 
 def _require_no_orphans(db: Connection, log: Table) -> None:
-    # Statements that only mending needs are not made when a store is imported.
+    # Imported lazily: only repairs need these statements.
     from session_store.repositories.consistency import COUNT_ORPHANS  # noqa: PLC0415
 
     number = db.execute(COUNT_ORPHANS[log]).first()
     if number and number[0]:
-        problem = f"{number[0]:,} rows of {log.name} have no session: mend the orphans before the reference to sessions"
+        problem = f"{number[0]:,} rows of {log.name} have no session: repair the orphans before the foreign key"
         raise StoreError(problem)
 
 
 def _require_no_other_difference(db: Connection) -> None:
     for difference in differences(db, include_others=False):
         if difference.kind not in {"index", "view", "fk"}:
-            problem = f"nobody knows the revision of the tables, and it is not this one's: {difference.description}"
+            problem = (
+                f"the revision of the tables is unknown, and they do not match this version: {difference.description}"
+            )
             raise StoreError(problem)
 
 

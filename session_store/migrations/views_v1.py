@@ -1,8 +1,7 @@
-"""The views that analysts may count on, the same on both databases; docs/query.md says what each column means.
+"""The stable views for analytics, the same on both databases; docs/query.md explains their columns.
 
-Nothing in them changes once they are released: what must be different gets new names, ``session_store_v2_...``, beside
-these. A revision that rebuilds a table of ours drops them first and creates them again, for no database lets a table
-go that a view reads.
+They do not change after a release: changes get views with new names, ``session_store_v2_...``. A revision that rebuilds
+one of our tables must drop the views first and create them again, because a table that a view reads cannot be dropped.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NAMES: Final = tuple(f"session_store_v1_{name}" for name in ("sessions", "messages", "tool_calls", "turns", "daily"))
-"""The views, those that others read first."""
+"""The views, in the order in which they depend on each other."""
 
 MOST: Final = 2**53
-"""A greater number is no count: beyond it the two databases would not agree on what is whole."""
+"""Greater numbers are ignored: beyond this, the databases disagree on which numbers are integers."""
 
 
 DAY_INDEXES: Final = (
@@ -26,24 +25,24 @@ DAY_INDEXES: Final = (
 
 
 def create(dialect: str) -> Iterator[str]:
-    """Give the SQL that makes the views, and on PostgreSQL the indexes of their days."""
+    """Yield the SQL that creates the views, and on PostgreSQL the indexes by day."""
     yield from statements(dialect).values()
 
 
 def statements(dialect: str) -> dict[str, str]:
-    """Return what makes each view, and on PostgreSQL each index of their days, by its name."""
+    """Return the SQL that creates each view, and on PostgreSQL each index by day, by name."""
     db = SqliteViews if dialect == "sqlite" else PostgresqlViews
     made = {name: f"CREATE VIEW {name} AS {select}" for name, select in zip(NAMES, selects(db), strict=True)}
     if db is PostgresqlViews:
-        # As small, and as free for the append, as the indexes of the times themselves, which a condition on a day
-        # does not reach.
+        # As small as an index of the time, and as cheap for appends; a condition on a day cannot use an index of the
+        # time.
         for name, table, time in DAY_INDEXES:
             made[name] = f"CREATE INDEX {name} ON {table} USING brin (({db.day(time)}))"
     return made
 
 
 def drop(dialect: str) -> Iterator[str]:
-    """Give the SQL that removes them."""
+    """Yield the SQL that drops the views and indexes."""
     for name in reversed(NAMES):
         yield f"DROP VIEW {name}"
     if dialect != "sqlite":
@@ -52,7 +51,7 @@ def drop(dialect: str) -> Iterator[str]:
 
 
 class SqliteViews:
-    """How SQLite says what the views need."""
+    """The SQL of the views on SQLite."""
 
     sub = "char(26)"
     calls = """json_each(
@@ -67,25 +66,25 @@ class SqliteViews:
 
     @staticmethod
     def day(time: str) -> str:
-        """Cut a time to its day."""
+        """Return the day of a time."""
         return f"substr({time}, 1, 10)"
 
     @staticmethod
     def seconds(start: str, end: str) -> str:
-        """Subtract two times; SQLite's own functions know milliseconds only."""
+        """Return the seconds between two times; SQLite's functions have only milliseconds."""
         whole = f"strftime('%s', substr({end}, 1, 19)) - strftime('%s', substr({start}, 1, 19))"
         rest = f"substr({end}, 21, 6) - substr({start}, 21, 6)"
         return f"((({whole}) * 1000000 + ({rest})) / 1000000.0)"
 
     @staticmethod
     def text_at(path: str) -> str:
-        """Take a string out of the payload."""
+        """Return a string of the payload."""
         at = f"m.payload, '$.{path}'"
         return f"CASE WHEN json_type({at}) = 'text' THEN json_extract({at}) END"
 
     @staticmethod
     def number_at(path: str, kind: str) -> str:
-        """Take a number that is not negative out of the payload, for bigint a whole one."""
+        """Return a number of the payload that is not negative, for bigint an integer."""
         at = f"m.payload, '$.{path}'"
         number = f"json_extract({at})"
         return f"""CASE WHEN json_type({at}) IN ('integer', 'real')
@@ -94,7 +93,7 @@ class SqliteViews:
 
 
 class PostgresqlViews:
-    """How PostgreSQL says what the views need."""
+    """The SQL of the views on PostgreSQL."""
 
     sub = "chr(26)"
     calls = """LATERAL jsonb_array_elements(
@@ -110,23 +109,23 @@ class PostgresqlViews:
 
     @staticmethod
     def day(time: str) -> str:
-        """Cut a time to its day."""
+        """Return the day of a time."""
         return f"CAST({time} AT TIME ZONE 'UTC' AS date)"
 
     @staticmethod
     def seconds(start: str, end: str) -> str:
-        """Subtract two times."""
+        """Return the seconds between two times."""
         return f"CAST(extract(epoch FROM {end} - {start}) AS double precision)"
 
     @staticmethod
     def text_at(path: str) -> str:
-        """Take a string out of the payload."""
+        """Return a string of the payload."""
         return f"CASE WHEN jsonb_typeof(m.payload -> '{path}') = 'string' THEN m.payload ->> '{path}' END"
 
     @staticmethod
     def number_at(path: str, kind: str) -> str:
-        """Take a number that is not negative out of the payload, for bigint a whole one."""
-        # One call finds and checks: taking it out anew for every comparison costs a third more.
+        """Return a number of the payload that is not negative, for bigint an integer."""
+        # One call finds and checks: extracting it for each comparison costs a third more.
         whole = " && @.floor() == @" if kind == "bigint" else ""
         return f"""CAST(jsonb_path_query_first(
             m.payload, 'strict $.{path} ? (@ >= 0 && @ <= {MOST}{whole})', '{{}}', true
@@ -146,7 +145,7 @@ def selects(db: type[SqliteViews | PostgresqlViews]) -> tuple[str, str, str, str
         its_intervals = """
             SELECT 1 FROM session_store_states AS o
             WHERE o.session_key = s.session_key AND o.turn_id = s.turn_id AND o.state = 'running'"""
-        # A message is in one interval of its turn, whatever the clocks said: the last that had begun, or the first.
+        # A message belongs to one interval of its turn, even if clocks differ: the last that had begun, or the first.
         return f"""CASE WHEN s.turn_id IS NULL THEN (
             {its_messages} AND m.turn_id IS NULL AND m.created_at >= s.entered_at
                 AND (n.entered_at IS NULL OR m.created_at < n.entered_at)
@@ -157,8 +156,7 @@ def selects(db: type[SqliteViews | PostgresqlViews]) -> tuple[str, str, str, str
         ) END"""
 
     def percentile(hundredths: int) -> str:
-        # Between the values on both sides of the place, by how far it is from the first one. Not by a percent sign,
-        # which drivers would take for a parameter.
+        # Linear interpolation, without a percent sign, which drivers would take for a parameter.
         place = f"(ended - 1) * {hundredths}"
         first = f"1 + {place} / 100"
         low, high = (
@@ -177,7 +175,7 @@ def selects(db: type[SqliteViews | PostgresqlViews]) -> tuple[str, str, str, str
         if db is SqliteViews:
             figures = part_of_a_day(sessions_active="count(DISTINCT session_key)", **spoken)
             return f"{figures} FROM {source} GROUP BY day"
-        # By session first, which PostgreSQL can do without sorting: half the time.
+        # Grouped by session first, which PostgreSQL does without sorting, in half the time.
         columns = ", ".join(f"{figure} AS {name}" for name, figure in spoken.items())
         figures = part_of_a_day(sessions_active="count(*)", **{name: f"sum({name})" for name in spoken})
         of_a_session = f"SELECT day, session_key, {columns} FROM {source} GROUP BY day, session_key"
@@ -224,8 +222,7 @@ def selects(db: type[SqliteViews | PostgresqlViews]) -> tuple[str, str, str, str
             FROM session_store_states AS s LEFT JOIN {db.next_state}
             WHERE s.state = 'running'
         """,
-        # Windows and no GROUP BY where there is a choice: through those alone SQLite lets a condition on the day down
-        # to the rows.
+        # Window functions instead of GROUP BY: only through them SQLite pushes a condition on the day down.
         f"""
             SELECT day, {", ".join([*counts, *durations])}
             FROM (

@@ -1,7 +1,6 @@
-"""A look at a database as an operator takes it: what is wrong, how much of it, and the command that mends it.
+"""Check a database: what is wrong, and the command that repairs it.
 
-Every check is a function of its own that reads and says what it found; the order they stand in is that of the answer.
-Nothing here writes, not even to a SQLite file that could be made better by it.
+Each check is a function that reads the database and yields findings. Nothing here writes.
 """
 
 from __future__ import annotations
@@ -17,25 +16,24 @@ __all__ = ["Finding", "Severity", "doctor"]
 
 
 def doctor(bind: Bind, *, schema: str | None = None, stuck_secs: float = 3600.0, quick: bool = False) -> list[Finding]:
-    """Look at a database and say what is wrong with it, and what mends that; facts that are well are told too.
+    """Check a database and return findings: problems with the command that fixes each, and informational facts.
 
-    Nothing is written: it runs on a read-only replica and on a read-only file, and beside whoever writes. For a table
-    that somebody has locked it waits two seconds, unless it is given a connection. What cannot be looked at is a
-    finding as well.
+    Nothing is written: it works on a read-only replica or file, and does not block writers. It waits up to two seconds
+    for a locked table, unless ``bind`` is a connection. A check that fails is a finding, too.
 
     Args:
-        bind: A connection, an engine, or a URL or the path of a SQLite file. A file named so is opened to be read only;
-            an engine's own settings are looked at only if it is given.
-        schema: The PostgreSQL schema that holds the tables; None: where the server's search path finds them.
-        stuck_secs: A session that has been running for longer is stuck. A transaction of somebody else's that is
-            older than this, or than ten minutes, has been open for too long.
-        quick: Leave out what reads every row.
+        bind: A connection, an engine, a URL or the path of a SQLite file. A path or URL is opened read-only; the
+            settings of connections are checked only for an engine or a connection.
+        schema: The PostgreSQL schema of the tables; None: the first on the search path that has them.
+        stuck_secs: A session that has been running for longer is stuck. A transaction that is older than this, or than
+            ten minutes, has been open for too long.
+        quick: Skip the checks that read every row.
 
     Raises:
-        InvalidQuery: An argument is not of its kind or out of its range.
+        InvalidQuery: An argument has the wrong type or is out of range.
         StoreUnavailable: The database cannot be reached.
     """
-    # What it takes to look is of no use to who imports the package for its store.
+    # Imported lazily: the store does not need the doctor.
     from session_store.maintenance.doctor.runner import examine  # noqa: PLC0415
 
     return examine(bind, schema=schema, stuck_secs=stuck_secs, quick=quick)

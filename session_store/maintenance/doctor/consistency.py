@@ -1,4 +1,4 @@
-"""Heads against their logs, and entries of logs that have no head."""
+"""Check session rows against their messages and states, and find rows without a session."""
 
 from __future__ import annotations
 
@@ -15,50 +15,54 @@ if TYPE_CHECKING:
     from session_store.maintenance.doctor.context import CheckContext
 
 _MEANING: Final = {
-    "message_count": (Severity.ERROR, "counts other messages than there are", "lists show a wrong number"),
-    "last_seq": (Severity.ERROR, "has a last_seq below that of a message", "the next append to it is refused"),
-    "last_activity": (Severity.WARNING, "has a last activity before its newest message", "lists are out of order"),
-    "active_minute": (Severity.WARNING, "has the minute of another time", "lists are out of order, or miss it"),
+    "message_count": (Severity.ERROR, "has a wrong message_count", "lists show a wrong number"),
+    "last_seq": (Severity.ERROR, "has a last_seq below the seq of a message", "the next append to the session fails"),
+    "last_activity": (Severity.WARNING, "has a last_activity before its newest message", "lists are out of order"),
+    "active_minute": (
+        Severity.WARNING,
+        "has the active_minute of another time",
+        "lists are out of order, or miss the session",
+    ),
     "state_seq": (
         Severity.ERROR,
-        "has another state_seq than the newest entry in its log",
-        "the next change of its state may be refused",
+        "has another state_seq than its newest state",
+        "the next change of its state may fail",
     ),
     "state": (
         Severity.WARNING,
-        "says another state than the newest entry in its log",
-        "a turn may look as if it ran, or as if it had ended",
+        "has another state than its newest entry in the state log",
+        "a turn may seem to run, or to have ended",
     ),
 }
 _ORPHANS: Final = {
-    MESSAGES: ("orphans.messages", "message", "nobody can load them, and one may be in the way of the next append"),
-    STATES: ("orphans.states", "state", "one may be in the way of the next change of state"),
+    MESSAGES: ("orphans.messages", "message", "they cannot be loaded, and may make the next append fail"),
+    STATES: ("orphans.states", "state", "they may make the next change of state fail"),
 }
 
 
 def check_session_rows(context: CheckContext) -> Iterator[Finding]:
-    """Compare what each head says with its logs."""
+    """Compare each session row with its messages and states."""
     row = context.db.execute(consistency.COUNT_WRONG_HEADS).one()._mapping
     for name, (severity, what, meaning) in _MEANING.items():
         number = row[name]
         if number:
             message = (
-                f"{pluralize(number, 'session')} whose head {what}, {truncate(row[f'{name}_of'])} for one: {meaning}"
+                f"{pluralize(number, 'session')} whose row {what}, for example {truncate(row[f'{name}_of'])}: {meaning}"
             )
             yield Finding(f"heads.{name}", severity, message, number, "sessions", context.command("repair", "heads"))
     number = row["sessions"]
-    message = f"{pluralize(number, 'session')} compared with what their logs say"
+    message = f"{pluralize(number, 'session')} compared with their messages and states"
     yield Finding("heads.compared", Severity.INFO, message, number, "sessions")
 
 
 def check_orphans(context: CheckContext) -> Iterator[Finding]:
-    """Look for messages and states of sessions that are not there."""
+    """Look for messages and states without a session."""
     for log, (name, what, meaning) in _ORPHANS.items():
         number, sessions, key = context.db.execute(consistency.COUNT_ORPHANS[log]).one()
         if number:
             message = (
-                f"{pluralize(number, what)} of {pluralize(sessions, 'session')} without a head, "
-                f"{truncate(key)} for one: "
+                f"{pluralize(number, what)} of {pluralize(sessions, 'session')} without a session row, "
+                f"for example {truncate(key)}: "
                 f"{meaning}"
             )
             yield Finding(name, Severity.ERROR, message, number, f"{what}s", context.command("repair", "orphans"))

@@ -1,4 +1,4 @@
-"""What the checks of one look at a database share."""
+"""The context that all checks share."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CheckContext:
-    """What every check is given: a connection to read from, and what was asked."""
+    """The connection and the arguments of `doctor`, passed to each check."""
 
     db: Connection
     schema: str | None
-    """The PostgreSQL schema of the tables; None: where the search path finds them."""
+    """The PostgreSQL schema of the tables; None: the search path."""
     now: datetime
     stuck_secs: float
     quick: bool
-    """Whether to leave out what reads every row."""
+    """Whether to skip the checks that read every row."""
     is_external: bool
-    """Whether the connection is one as the host has them, so that its settings are the host's too."""
+    """Whether the connection belongs to the application, with its settings."""
 
     @property
     def on_sqlite(self) -> bool:
-        """Which of the two databases it is."""
+        """Whether the database is SQLite."""
         return self.db.dialect.name == "sqlite"
 
     def command(self, *words: str) -> str:
-        """Return a command of ours, for the schema that was asked for; the environment names the database."""
+        """Return a session-store command for this schema; the environment names the database."""
         schema = () if self.schema is None else ("--schema", self.schema)
         return shell_command(PROGRAM, *words, *schema)
 
     def psql(self, *statements: str) -> str:
-        """Return a command for PostgreSQL's own client; as whom, and with which password, is the operator's."""
+        """Return a psql command; the operator adds the user and the password."""
         url = self.db.engine.url
         hosts = url.query.get("host", ())
         # Several are tried one after the other, and which of them answered is not in the URL: the operator names it.

@@ -1,4 +1,4 @@
-"""What a look at a database found: a fact, or a fault with what mends it."""
+"""A finding of the doctor, and the formats of its texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NEEDS_QUOTING: Final = re.compile(r"[^ -~]|['\\]")
 
 
 class Severity(IntEnum):
-    """How bad a finding is: a fact, something to see to, or something that is wrong already."""
+    """The severity of a finding: a fact, a risk, or a fault."""
 
     INFO = 1
     WARNING = 2
@@ -25,11 +25,11 @@ class Severity(IntEnum):
 
 
 class Finding(NamedTuple):
-    """One thing that was found.
+    """A result of a check.
 
-    ``check`` is its name, which stays the same; ``message`` says in one line what it is and what it means. ``value``
-    is the number or word it is about, ``unit`` of what (``"sessions"``, ``"bytes"``, ``"seconds"``). ``command`` mends
-    it, as typed in a shell; None where there is nothing to mend, or no command does.
+    ``check`` is the stable name of the check, ``message`` says in one line what was found and what it means, ``value``
+    is the measured number or word, and ``unit`` its unit (``"sessions"``, ``"bytes"``, ``"seconds"``). ``command`` is
+    the shell command that fixes it, None if nothing is wrong or no command does.
     """
 
     check: str
@@ -41,32 +41,32 @@ class Finding(NamedTuple):
 
 
 def shell_command(*words: str) -> str:
-    """Return words as they are typed in a shell, in characters that do nothing to a terminal."""
+    """Return a quoted shell command, without characters that could steer a terminal."""
     return " ".join(map(_quote, words))
 
 
 def escape_ascii(text: str) -> str:
-    """Return a text with everything but plain ASCII written out."""
+    """Return a text with all characters but printable ASCII escaped."""
     return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def format_size(size: float) -> str:
-    """Return a number of bytes as people write it."""
+    """Return a size for people, such as ``1.2 MB``."""
     power = min(int(math.log10(max(size, 1))) // 3, len(_UNITS) - 1)
     return f"{size:,.0f} bytes" if power == 0 else f"{size / 1000**power:.1f} {_UNITS[power]}"
 
 
 def format_age(seconds: float) -> str:
-    """Return a duration as people write it, and as a command takes it: in its largest whole unit."""
+    """Return a duration in its largest whole unit, as commands accept it, such as ``90m``."""
     for length, unit in _AGES:
         if seconds >= length and seconds % length == 0:
             return f"{seconds // length:.0f}{unit}"
-    # Not as 1.23e+06, which no command takes, nor rounded: it would move on sessions that are not that old.
+    # Not in scientific notation, which commands reject, and not rounded: that would match younger sessions.
     return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration that was measured, of which nobody needs more than two digits."""
+    """Return a measured duration, rounded to two digits."""
     for length, unit in (*_AGES, (1, "s")):
         if seconds >= length:
             rounded = seconds / length
@@ -75,14 +75,14 @@ def format_duration(seconds: float) -> str:
 
 
 def pluralize(number: int, what: str, many: str | None = None) -> str:
-    """Return a number and what is counted, in the form that goes with it."""
+    """Return a number with its noun, in the singular or plural."""
     return f"{number:,} {what if number == 1 else many or what + 's'}"
 
 
 def _quote(word: str) -> str:
     if not _UNPRINTABLE.search(word):
         return shlex.quote(word)
-    # As POSIX has it since 2024, and bash, zsh and ksh for longer.
+    # The syntax of POSIX 2024, and of bash, zsh and ksh before.
     return f"$'{_NEEDS_QUOTING.sub(_escape, word)}'"
 
 
