@@ -1,4 +1,4 @@
-"""Much into a store: one transaction after the other, and on SQLite without the search index meanwhile."""
+"""Load many rows in one transaction after the other, on SQLite with the search index disabled."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ R = TypeVar("R")
 
 LINE_BATCH_SIZE: Final = 10_000
 BATCH_MAX_BYTES: Final = 8 * 1024 * 1024
-"""Some 10 MB of memory, and on SQLite a second for which other writers wait."""
+"""About 10 MB of memory, and on SQLite a second during which other writers wait."""
 
 MANY_MESSAGES: Final = 50_000
-"""After so many messages added it pays to make the search index anew at the end."""
+"""From this number of messages on, rebuilding the search index at the end is faster."""
 
 _ATTEMPTS: Final = 5
 _MAX_PAUSE_SECS: Final = 0.5
 
 
 class BulkLoad:
-    """A load on its way, within ``with``: it ends with the search index made anew, if it went on without it.
+    """A running load, used as a context manager; on exit it rebuilds the search index if it disabled it.
 
     Args:
-        store: Where to, migrated; not within its ``begin()``.
-        dry_run: Do all of it in one transaction, which is rolled back at the end.
+        store: The store, migrated; not inside its ``begin()``.
+        dry_run: Run everything in one transaction, and roll it back at the end.
     """
 
     def __init__(self, store: SessionStore, *, dry_run: bool = False) -> None:
@@ -47,13 +47,13 @@ class BulkLoad:
         self._whole: SessionTransaction | None = None
         self._index_is_suspended = False
         self.added = 0
-        """Messages so far; whoever adds some counts them here."""
+        """The number of messages added so far, counted by the importers."""
 
     def __enter__(self) -> Self:
         if self._dry_run:
             self._whole = self._closing.enter_context(_rolled_back(self._store))
         else:
-            # A load that was killed may have left it so.
+            # A killed load may have left the index disabled.
             self._index_is_suspended = search_index.is_disabled(self._store.engine)
         return self
 
@@ -63,16 +63,16 @@ class BulkLoad:
             search_index.rebuild(self._store.engine)
 
     def run(self, work: Callable[[SessionTransaction], R]) -> R:
-        """Do some work in a transaction, again where the database gave way to others, and then leave it to them.
+        """Run work in a transaction, with retries, and then pause for other writers.
 
         Raises:
-            Conflict: It gave way every time.
+            Conflict: Every attempt was rolled back.
         """
         if self.added >= MANY_MESSAGES and not self._index_is_suspended:
             bind = self._store.engine if self._whole is None else connection_of(self._whole)
             self._index_is_suspended = search_index.disable(bind)
         if self._whole is not None:
-            # What fails is undone by itself, as it would be outside of the one transaction.
+            # A failed batch is undone by itself, as without the enclosing transaction.
             with connection_of(self._whole).begin_nested():
                 return work(self._whole)
         begun = time.monotonic()
@@ -94,12 +94,12 @@ class BulkLoad:
 
 
 def connection_of(transaction: SessionTransaction) -> Connection:
-    """Return the connection that a transaction is on."""
+    """Return the connection of a transaction."""
     return transaction._run(lambda db: db, Access.READ, None)  # noqa: SLF001 - it offers sessions, not their copies
 
 
 class _Undone(Exception):
-    """Ends a transaction that was a trial."""
+    """Ends the transaction of a dry run."""
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""Messages as rows, for a spreadsheet or a data frame: what the view of messages has, the owner, and the payload.
+"""Export messages as rows of CSV: the columns of the view of messages, the owner and the payload.
 
-NUL stays. A lone surrogate, which UTF-8 cannot have, becomes U+FFFD.
+NUL is kept. A lone surrogate, which UTF-8 cannot encode, becomes U+FFFD.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from session_store.store.sync import SessionStore
 
 COLUMNS: Final = (*MESSAGES_V1.columns, Column("owner", Text), Column("payload", Text))
-"""The columns of a row, of the types they have in the database."""
+"""The columns of a row, with their types in the database."""
 
 _ROW_BATCH_SIZE: Final = (
     select(*MESSAGES_V1.columns, cast(MESSAGES.c.payload, Text).label("payload"))
@@ -41,7 +41,7 @@ _as_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).en
 
 
 def message_rows(reader: SessionReader) -> Iterator[list[Any]]:
-    """Give a row for each message, its values those of Python: a time is a datetime in UTC, a day a date."""
+    """Yield a row of Python values for each message: a time is a datetime in UTC, a day a date."""
     for session in reader.sessions(_ROW_BATCH_SIZE):
         for *said, payload in session.messages:
             row = [
@@ -51,7 +51,7 @@ def message_rows(reader: SessionReader) -> Iterator[list[Any]]:
 
 
 def _whole(text: str) -> str:
-    """Return a text as UTF-8 can have it."""
+    """Return a text without lone surrogates."""
     return text if text.isascii() else _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -77,23 +77,23 @@ def export_csv(
     on_session: Callable[[SessionMetadata], object] | None = None,
     **which: Unpack[ExportFilter],
 ) -> ExportResult:
-    """Write the messages of sessions as CSV, a row each, and say what was written.
+    """Write the messages of sessions as CSV, one row each, and return what was written.
 
-    As RFC 4180 has it, in UTF-8. What is null is an empty field, as is an empty text. Times are ISO 8601 in UTC. As for
-    `export_jsonl` otherwise.
+    The format is RFC 4180 in UTF-8. Null and an empty text are an empty field. Times are ISO 8601 in UTC. Order,
+    memory and snapshots are those of `export_jsonl`.
 
     Args:
-        store: Where they are.
-        out: A path, where a file that is there is replaced, or a file open for writing bytes.
-        header: Begin with the names of the columns.
-        on_session: Told of each session that has been written.
-        which: Which sessions, see `ExportFilter`; all if nothing is said.
+        store: The store to export.
+        out: A path, whose file is replaced, or a file open for writing bytes.
+        header: Start with the names of the columns.
+        on_session: Called with the key of each session after it was written.
+        which: The filter, see `ExportFilter`; all sessions by default.
 
     Raises:
-        OSError: The file cannot be made or written.
-        InvalidQuery: An argument is not of its kind.
-        InvalidKey: The owner, the state or the key cannot be one.
-        SchemaOutOfDate: The tables are missing or old.
+        OSError: The file cannot be created or written.
+        InvalidQuery: An argument has the wrong type.
+        InvalidKey: The owner, the state or the key is not a valid identifier.
+        SchemaOutOfDate: The tables are missing or at another revision.
         StoreUnavailable: The database cannot serve.
     """
     walk = SessionReader(store, on_session, which)
@@ -107,7 +107,7 @@ def export_csv(
 
 
 class _Utf8:
-    """Writes text into a file of bytes."""
+    """Writes text to a binary file."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

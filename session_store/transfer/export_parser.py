@@ -1,7 +1,7 @@
-"""Lines that `session_store.transfer.export_jsonl` wrote, put together as sessions again.
+"""Parse the lines of `session_store.transfer.export_jsonl` into sessions.
 
-A session's own line comes first, then its states and its messages, whose fields are those that the export has. Where
-one of them is broken, nothing of the session is taken: a message missing in the middle would never be missed.
+The line of a session comes first, then its states and its messages. If one line is broken, the whole session is
+skipped: nothing would reveal a message missing in the middle.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ESCAPE: Final = b"\\u001"
 
 
 class Line(NamedTuple):
-    """A line of a file: its number, the text, and what that says."""
+    """A line of a file: its number, its text and its fields."""
 
     number: int
     text: bytes
@@ -34,7 +34,7 @@ class Line(NamedTuple):
 
     @property
     def kind(self) -> str | None:
-        """What an export calls it; None where it is a message by itself."""
+        """The kind of an exported line; None for a message that is not part of an export."""
         match self.fields.get("kind"):
             case "message" if "seq" in self.fields:
                 return "message"
@@ -44,14 +44,14 @@ class Line(NamedTuple):
 
     @property
     def key(self) -> Any:
-        """The session it is of."""
+        """The key of the session."""
         return self.fields.get("session_key")
 
     def get(self, name: str) -> Any:
         """Return a field.
 
         Raises:
-            InvalidMessage: There is none of that name.
+            InvalidMessage: The field is missing.
         """
         if name not in self.fields:
             problem = f"has no {name}"
@@ -59,12 +59,12 @@ class Line(NamedTuple):
         return self.fields[name]
 
     def text_of(self, name: str) -> Any:
-        """Return a field whose strings are as `session_store.models.types.to_portable` makes them."""
+        """Return a field, with its strings converted back from `session_store.models.types.to_portable`."""
         value = self.get(name)
         return map_strings(value, unescape) if _ESCAPE in self.text else value
 
     def time_of(self, name: str) -> datetime:
-        """Return a field that is a time."""
+        """Return a field as a time."""
         time = parse_time(self.get(name), name)
         if time is None:
             problem = f"has no {name}"
@@ -73,7 +73,7 @@ class Line(NamedTuple):
 
 
 class PeekableLines:
-    """Lines, of which the next one can be looked at."""
+    """An iterator of lines with one line of lookahead."""
 
     def __init__(self, lines: Iterator[Line]) -> None:
         self._lines = lines
@@ -81,24 +81,24 @@ class PeekableLines:
         self.move()
 
     def move(self) -> None:
-        """Go on to the line behind the next one."""
+        """Consume the next line."""
         self.next = next(self._lines, None)
 
     def of(self, kind: str, key: object) -> Iterator[Line]:
-        """Give the lines of a kind and a session that come next; each is the next one until it has been used."""
+        """Yield the next lines of a kind and a session; each is consumed after it was used."""
         while self.next is not None and self.next.kind == kind and self.next.key == key:
             yield self.next
             self.move()
 
 
 def read_session(first: Line, ahead: PeekableLines, lines: Lines, writer: SessionImporter) -> None:
-    """Hand the session that a line begins to a writer, and pass by all lines of it.
+    """Pass the session that starts at a line to an importer, and consume all its lines.
 
     Args:
-        first: The line.
-        ahead: It is the next one.
-        lines: Counts those that are broken.
-        writer: Gets the session, or is told why there is none.
+        first: The line of the session.
+        ahead: The lines, of which ``first`` is the next.
+        lines: Counts broken lines.
+        writer: Imports the session, or reports why it is skipped.
     """
     broken = lines.broken
     ahead.move()
@@ -110,13 +110,13 @@ def read_session(first: Line, ahead: PeekableLines, lines: Lines, writer: Sessio
     else:
         its = _SessionLines(head, ahead, lines, broken)
         writer.add(head, its.states(), its.messages())
-    # Of one that was skipped.
+    # The lines of a skipped session.
     while ahead.next is not None and ahead.next.kind in {"state", "message"} and ahead.next.key == first.key:
         ahead.move()
 
 
 class _SessionLines:
-    """What comes behind a session's own line, as long as no line of it is broken."""
+    """The states and messages of a session, up to the first broken line."""
 
     def __init__(self, head: ImportedSession, ahead: PeekableLines, lines: Lines, broken: int) -> None:
         self._head = head
@@ -146,19 +146,19 @@ class _SessionLines:
                 )
             yield message
             self._came += 1
-        # A line that is broken behind the last one may be of another session.
+        # A broken line after the last one may belong to another session.
         if self._came < (self._head.message_count or 0) or self._state_seq < self._head.state_seq:
             self._require_whole()
 
     def _require_whole(self) -> None:
         if self._lines.broken > self._broken:
-            problem = "a line of it is missing or broken"
+            problem = "a line of the session is missing or broken"
             raise InvalidMessage(problem)
 
 
 def _head(line: Line) -> ImportedSession:
     if line.kind != "session":
-        problem = f"a {line.kind} whose session's own line is broken or missing"
+        problem = f"a {line.kind} without the line of its session, which is broken or missing"
         raise InvalidMessage(problem)
     return ImportedSession(
         line.get("session_key"),
@@ -178,7 +178,7 @@ def _head(line: Line) -> ImportedSession:
 
 @contextmanager
 def _located(line: Line) -> Iterator[None]:
-    """Say in which line something is wrong."""
+    """Add the number of the line to an error."""
     try:
         yield
     except ValueError as error:

@@ -1,6 +1,6 @@
-"""Sessions as JSON Lines, which `session_store.transfer.import_jsonl` makes an equal store of.
+"""Export sessions as JSON Lines, from which `session_store.transfer.import_jsonl` creates an equal store.
 
-Of each session there are its own line, one for each entry of its state log, and one for each message, in this order:
+Each session has a line of its own, then a line for each state and for each message, in this order:
 
     {"kind":"session","session_key":...,"name":...,"owner":...,"attributes":{...},"created_at":...,"last_activity":...,
      "message_count":...,"last_seq":...,"state":...,"turn_id":...,"state_entered_at":...,"state_seq":...}
@@ -8,8 +8,8 @@ Of each session there are its own line, one for each entry of its state log, and
     {"kind":"message","session_key":...,"seq":...,"created_at":...,"turn_id":...,"role":...,"content":...,
      "payload":...,"idempotency_key":...}
 
-All fields are always there. Times are ISO 8601 in UTC, with microseconds. Names, attributes, contents and payloads are
-what they are, with two exceptions that have the store's own escape: see `session_store.models.types.to_portable`.
+Every field is always present. Times are ISO 8601 in UTC with microseconds. Names, attributes, contents and payloads are
+unchanged, with two exceptions that are escaped: see `session_store.models.types.to_portable`.
 """
 
 from __future__ import annotations
@@ -39,21 +39,22 @@ def export_jsonl(
     on_session: Callable[[SessionMetadata], object] | None = None,
     **which: Unpack[ExportFilter],
 ) -> ExportResult:
-    """Write sessions with all that belongs to them as JSON Lines, and say what was written.
+    """Write sessions with their messages and states as JSON Lines, and return what was written.
 
-    They come in the order of their keys, in constant memory, each as it was when its turn came: no transaction lasts.
+    Sessions are written in the order of their keys, in constant memory, each as a snapshot of the time when it is read;
+    there is no long transaction.
 
     Args:
-        store: Where they are.
-        out: A path, where a file that is there is replaced, or a file open for writing bytes.
-        on_session: Told of each session that has been written.
-        which: Which sessions, see `ExportFilter`; all if nothing is said.
+        store: The store to export.
+        out: A path, whose file is replaced, or a file open for writing bytes.
+        on_session: Called with the key of each session after it was written.
+        which: The filter, see `ExportFilter`; all sessions by default.
 
     Raises:
-        OSError: The file cannot be made or written.
-        InvalidQuery: An argument is not of its kind.
-        InvalidKey: The owner, the state or the key cannot be one.
-        SchemaOutOfDate: The tables are missing or old.
+        OSError: The file cannot be created or written.
+        InvalidQuery: An argument has the wrong type.
+        InvalidKey: The owner, the state or the key is not a valid identifier.
+        SchemaOutOfDate: The tables are missing or at another revision.
         StoreUnavailable: The database cannot serve.
     """
     walk = SessionReader(store, on_session, which)

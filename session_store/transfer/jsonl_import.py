@@ -1,8 +1,8 @@
-"""JSON Lines into a store: messages each by itself, and whole sessions as an export wrote them.
+"""Import JSON Lines: single messages, and whole sessions as an export wrote them.
 
-A message by itself has ``session_key``, ``role`` and ``content``, all text, and may have ``created_at`` (ISO 8601 with
-a time zone; without it: now) and ``payload`` (any JSON). Other fields are passed over, as are blank lines. The lines
-of an export are known by their ``kind``.
+A single message has ``session_key``, ``role`` and ``content``, all text, and may have ``created_at`` (ISO 8601 with a
+time zone; default: now) and ``payload`` (any JSON). Other fields and blank lines are ignored. The lines of an export
+have a ``kind``.
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ def import_jsonl(  # noqa: PLR0913 - each is an option
     on_skipped: Callable[[SkippedSession], object] | None = None,
     on_read: Callable[[int], object] | None = None,
 ) -> ImportResult:
-    """Bring what JSON Lines files say, plain or gzip, into a store, and say what became of it.
+    """Import JSON Lines files, plain or gzip, into a store, and return what was imported.
 
-    A message that comes by itself is appended; the same file again adds nothing. The sessions of an export are made
-    with the numbers, times and states they had. One that is there already gets what is new in it; if it differs from
-    what comes, or a line of it is broken, it is skipped.
+    A single message is appended; importing the same file again adds nothing. Sessions of an export are created with
+    their seqs, times and states. If a session exists, its new messages are added; it is skipped if stored messages
+    differ, or if one of its lines is broken.
 
-    All is committed in batches of up to 10,000 lines. Where this ends early, by a crash or an error, the batches
-    before are there, and doing it again completes it. Memory grows by about 100 bytes a message that comes by itself,
-    of the longest file. On SQLite a long import suspends the search index, and makes it anew at the end.
+    Batches of up to 10,000 lines are committed. After a crash or an error the same call continues. Memory grows by
+    about 100 bytes for each single message of the longest file. On SQLite a long import disables the search index, and
+    rebuilds it at the end.
 
     Args:
-        store: Where they go, migrated; not within its ``begin()``.
+        store: The store, migrated; not inside its ``begin()``.
         files: Paths, or files open for reading bytes.
-        dry_run: Only say what would become of it. All is done in one transaction, which is then rolled back: on SQLite
-            nobody else writes meanwhile, on PostgreSQL nobody else writes to the same sessions.
-        on_broken: Told of each line that is not imported; the others are.
-        on_skipped: Told of each session of an export that is not taken, or not to its end.
-        on_read: Told how many more bytes of the files as they are, compressed or not, have been read.
+        dry_run: Only return what would be imported. Everything runs in one transaction, which is rolled back: on SQLite
+            it blocks all other writers, on PostgreSQL those of the same sessions.
+        on_broken: Called with each line that is not imported; the others are.
+        on_skipped: Called with each exported session that is not imported, or not completely.
+        on_read: Called with the number of bytes read since the previous call, before decompression.
 
     Raises:
         OSError: A file cannot be opened.
-        InvalidQuery: A file is neither a path nor open for reading bytes; the ones before it were read.
+        InvalidQuery: A file is neither a path nor open for reading bytes; the files before it were imported.
         StoreUnavailable: The database cannot serve, or was locked for too long.
-        SchemaOutOfDate: The tables are missing or old.
-        Conflict: The database gave way to other writers every time.
+        SchemaOutOfDate: The tables are missing or at another revision.
+        Conflict: The database kept rolling back a transaction because of other writers.
     """
     lines = Lines(on_broken)
     with BulkLoad(store, dry_run=dry_run) as load:
@@ -68,7 +68,7 @@ def import_jsonl(  # noqa: PLR0913 - each is an option
                 appending.begin_file()
                 ahead = PeekableLines(_objects(lines, name, source))
                 while (line := ahead.next) is not None:
-                    # What stands first in a file is written first, for it may be of the same session.
+                    # Write earlier lines first: they may belong to the same session.
                     if line.kind is None:
                         writer.flush()
                         _append(line, name, appending, lines)
@@ -101,7 +101,7 @@ def _objects(lines: Lines, file: str, source: BinaryIO) -> Iterator[Line]:
 def _object(text: bytes) -> dict[str, Any]:
     fields = decode(text)
     if not isinstance(fields, dict):
-        problem = f"must be a JSON object, not {type(fields).__name__}"
+        problem = f"must be a JSON object, got {type(fields).__name__}"
         raise InvalidMessage(problem)
     return fields
 

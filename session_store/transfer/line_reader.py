@@ -1,4 +1,4 @@
-"""Files by their lines: plain or gzip, with what editors add and damage leaves, and each line as JSON."""
+"""Read lines of JSON from plain or gzip files, and report broken lines."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MAX_LINE_BYTES: Final = 32 * 1024 * 1024
-"""A longer line is broken, and read past without being held in memory."""
+"""A longer line is broken; it is skipped without being held in memory."""
 
 _GZIP: Final = b"\x1f\x8b"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 class Lines:
-    """Reads files by lines, and counts them; a line that is broken is told and passed by."""
+    """Reads and counts lines; a broken line is reported and skipped."""
 
     def __init__(self, on_broken: Callable[[BrokenLine], object] | None = None) -> None:
         self._on_broken = on_broken
         self.read = self.broken = 0
 
     def of(self, file: str, source: BinaryIO) -> Iterator[tuple[int, bytes]]:
-        """Give the lines of a file that are not blank, with their numbers."""
+        """Yield the lines of a file that are not blank, with their numbers."""
         number = 0
         try:
             while text := source.readline(MAX_LINE_BYTES):
@@ -54,7 +54,7 @@ class Lines:
             self.tell(file, number + 1, f"cannot be read from here on: {error}")
 
     def tell(self, file: str, number: int, reason: str) -> None:
-        """Tell that a line is not imported."""
+        """Report a line that is not imported."""
         self.broken += 1
         if self._on_broken is not None:
             self._on_broken(BrokenLine(file, number, reason))
@@ -64,15 +64,15 @@ class Lines:
 def open_lines(
     file: str | os.PathLike[str] | BinaryIO, on_read: Callable[[int], object] | None = None
 ) -> Iterator[tuple[str, BinaryIO]]:
-    """Give the name of a file and what is in it, whether it is compressed or not.
+    """Yield the name of a file and its decompressed content.
 
     Args:
         file: A path, or a file open for reading bytes, which stays open.
-        on_read: Told how many more bytes of the file as it is have been read.
+        on_read: Called with the number of bytes read since the previous call, before decompression.
 
     Raises:
-        OSError: It cannot be opened.
-        InvalidQuery: It is neither a path nor open for reading bytes.
+        OSError: The file cannot be opened.
+        InvalidQuery: The argument is neither a path nor open for reading bytes.
     """
     if isinstance(file, str | os.PathLike):
         with open(file, "rb") as source:  # noqa: PTH123 - a path may be one of bytes
@@ -84,10 +84,10 @@ def open_lines(
 
 
 def decode(text: bytes) -> Any:
-    """Return what is written in a line.
+    """Return the JSON value of a line.
 
     Raises:
-        InvalidMessage: It is not JSON, or not to be read; the text is the reason.
+        InvalidMessage: The line is not valid JSON; the message says why.
     """
     try:
         return _JSON.decode(text.decode().rstrip())
@@ -96,24 +96,24 @@ def decode(text: bytes) -> Any:
     except json.JSONDecodeError as error:
         problem = f"is not JSON at character {error.pos + 1}: {error.msg}"
     except RecursionError:
-        problem = "is nested too deep"
+        problem = "is nested too deeply"
     except InvalidMessage:
         raise
     except ValueError:
-        problem = "holds a whole number of more than 4,300 digits"
+        problem = "has an integer of more than 4,300 digits"
     raise InvalidMessage(problem)
 
 
 def parse_time(value: object, what: str) -> datetime | None:
-    """Return a time that is written in ISO 8601; None where there is none.
+    """Parse a time in ISO 8601; None stays None.
 
     Raises:
-        InvalidMessage: It is no such text, or has no time zone.
+        InvalidMessage: The value is not such a text, or has no time zone.
     """
     if value is None:
         return None
     if not isinstance(value, str):
-        problem = f"{what} must be a str, not {type(value).__name__}"
+        problem = f"{what} must be a str, got {type(value).__name__}"
         raise InvalidMessage(problem)
     try:
         time = datetime.fromisoformat(value)
@@ -124,7 +124,7 @@ def parse_time(value: object, what: str) -> datetime | None:
 
 
 class _Reader(io.RawIOBase):
-    """A file that says how much of it has been read."""
+    """A file that reports how much of it was read."""
 
     def __init__(self, source: BinaryIO, on_read: Callable[[int], object] | None) -> None:
         self._source = source
@@ -142,7 +142,7 @@ class _Reader(io.RawIOBase):
 
 
 def _decompress(source: BinaryIO, on_read: Callable[[int], object] | None) -> BinaryIO:
-    """Return what is in a file, whether it is compressed or not."""
+    """Return the content of a file, decompressed if needed."""
     plain = io.BufferedReader(_Reader(source, on_read), 1 << 16)
     if plain.peek(len(_GZIP)).startswith(_GZIP):
         return gzip.GzipFile(fileobj=plain)  # type: ignore[return-value]

@@ -1,8 +1,8 @@
-"""Lines that are messages, each appended to its session.
+"""Import single messages, each appended to its session.
 
-Each message is appended under an idempotency key made of a hash of what its line says and of how many lines of the
-same file said the same before it. So a file read again adds nothing, one that has grown adds what is new, two files
-that overlap are not doubled, and two honest equal lines of one file are two messages.
+The idempotency key of a message is a hash of its line and of the number of equal lines before it in the same file. A
+file read again adds nothing, a file that has grown adds its new lines, overlapping files add each message once, and two
+equal lines of one file are two messages.
 """
 
 from __future__ import annotations
@@ -43,36 +43,36 @@ class _Line(NamedTuple):
 
 
 class MessageImporter:
-    """Messages on their way into a store, by batches, and what was counted so far.
+    """Imports messages in batches, and counts them.
 
     Args:
-        load: What runs the batches.
-        tell: Told the file, the number and the reason of a line that is refused.
+        load: Runs the batches.
+        tell: Called with the file, the number and the problem of a rejected line.
     """
 
     def __init__(self, load: bulk_load.BulkLoad, tell: Callable[[str, int, str], object]) -> None:
         self._load = load
         self._tell = tell
         self._refused_in_a_row = 0
-        # Of each digest 64 bits are kept. Should two agree in those, one line has a number of its own too many, the
-        # same at every reading; what tells messages apart is the whole digest.
+        # Only 64 bits of each digest. If two agree in those, one line gets a higher number, the same at every reading;
+        # messages are distinguished by the whole digest.
         self._occurrences: dict[int, int] = {}
         self._batch: list[_Line] = []
         self._size = 0
         self.added = self.already_there = 0
         self.keys: set[str] = set()
-        """The sessions that have messages of these."""
+        """The sessions with an imported message."""
 
     def begin_file(self) -> None:
-        """Count anew how often the same is said."""
+        """Start a file: reset the counts of equal lines."""
         self._occurrences.clear()
 
     def add(self, file: str, number: int, fields: Mapping[str, Any], size: int) -> None:
-        """Take what a line says, to be appended by one of the next calls of `flush`.
+        """Add a message, to be appended by a later call of `flush`.
 
         Raises:
-            InvalidKey: Its session, or its role, cannot be one.
-            InvalidMessage: It cannot be stored.
+            InvalidKey: The session or the role is not a valid identifier.
+            InvalidMessage: The message cannot be stored.
         """
         key, message = _message_from_fields(fields)
         digest = _digest(key, message)
@@ -83,7 +83,7 @@ class MessageImporter:
         self._size += size
 
     def flush(self, *, if_full: bool = False) -> None:
-        """Append what is on its way, perhaps only if it is a whole batch."""
+        """Append the pending messages; optionally only a full batch."""
         if if_full and len(self._batch) < bulk_load.LINE_BATCH_SIZE and self._size < bulk_load.BATCH_MAX_BYTES:
             return
         batch, self._batch, self._size = self._batch, [], 0
@@ -91,7 +91,7 @@ class MessageImporter:
             self._write(batch)
 
     def _write(self, lines: Sequence[_Line]) -> None:
-        """Append the messages of these lines in one transaction; of those that are refused, tell each."""
+        """Append the messages of these lines in one transaction, and report those that are rejected."""
         try:
             self._append(lines)
         except (Conflict, SchemaOutOfDate, StoreUnavailable):
@@ -104,7 +104,7 @@ class MessageImporter:
                 return
             about_it = isinstance(error, IdempotencyConflict | InvalidKey | InvalidMessage)
             self._refused_in_a_row += not about_it
-            # Then it is not the lines: no right to write, for example.
+            # Then the lines are not the cause, but a missing privilege, for example.
             if self._refused_in_a_row > _MAX_REFUSALS:
                 raise
             self._tell(lines[0].file, lines[0].number, str(error))
@@ -123,9 +123,9 @@ class MessageImporter:
 
 
 def _append_to(transaction: SessionTransaction, sessions: Mapping[str, Sequence[NewMessage]]) -> int:
-    """Append messages to their sessions and return how many were not there."""
+    """Append messages to their sessions, and return the number of new ones."""
     added = 0
-    # By key, so that two imports never wait for each other in a ring.
+    # In the order of the keys, so that two imports cannot deadlock.
     for key in sorted(sessions):
         head = transaction.get_session_metadata(key)
         last_seq = 0 if head is None else head.last_seq

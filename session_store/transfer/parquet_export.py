@@ -1,4 +1,4 @@
-"""Messages as Parquet, in row groups, by pyarrow, which the extra ``parquet`` brings."""
+"""Export messages as Parquet with pyarrow (extra ``parquet``)."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ def export_parquet(
     on_session: Callable[[SessionMetadata], object] | None = None,
     **which: Unpack[ExportFilter],
 ) -> ExportResult:
-    """Write the messages of sessions as Parquet, a row each, and say what was written.
+    """Write the messages of sessions as Parquet, one row each, and return what was written.
 
-    Times are timestamps of microseconds in UTC, days dates, numbers of 64 bits, all else text. A path gets the
-    file when it is complete; until then there is one beside it whose name ends in ``.part``. As for `export_csv`
-    otherwise.
+    Times are timestamps in microseconds, in UTC; days are dates, numbers have 64 bits, everything else is text. A file
+    is written next to ``out`` with the suffix ``.part`` and renamed when it is complete. The rows are those of
+    `export_csv`.
 
     Args:
-        store: Where they are.
-        out: A path, where a file that is there is replaced, or a file open for writing bytes.
-        on_session: Told of each session that has been written.
-        which: Which sessions, see `ExportFilter`; all if nothing is said.
+        store: The store to export.
+        out: A path, whose file is replaced, or a file open for writing bytes.
+        on_session: Called with the key of each session after it was written.
+        which: The filter, see `ExportFilter`; all sessions by default.
 
     Raises:
-        OSError: The file cannot be made or written.
-        StoreError: There is no pyarrow.
-        InvalidQuery: An argument is not of its kind.
-        InvalidKey: The owner, the state or the key cannot be one.
-        SchemaOutOfDate: The tables are missing or old.
+        OSError: The file cannot be created or written.
+        StoreError: pyarrow is not installed.
+        InvalidQuery: An argument has the wrong type.
+        InvalidKey: The owner, the state or the key is not a valid identifier.
+        SchemaOutOfDate: The tables are missing or at another revision.
         StoreUnavailable: The database cannot serve.
     """
     pyarrow = _pyarrow()
     walk = SessionReader(store, on_session, which)
-    # The least and greatest value of each group stay in memory to the end, and of long texts nobody asks for them.
+    # No statistics for long texts: they stay in memory to the end, and no query uses them.
     short = [column.name for column in COLUMNS if column.name not in {"content", "payload"}]
     schema = pyarrow.schema([(column.name, _type_of(column.type, pyarrow)) for column in COLUMNS])
     with (
@@ -93,7 +93,7 @@ def _type_of(kind: Any, pyarrow: ModuleType) -> Any:
 
 
 def _groups(rows: Iterator[list[Any]]) -> Iterator[list[list[Any]]]:
-    """Put so many rows together as a group of the file is to have."""
+    """Collect rows into row groups."""
     group: list[list[Any]] = []
     size = 0
     for row in rows:
@@ -108,7 +108,7 @@ def _groups(rows: Iterator[list[Any]]) -> Iterator[list[list[Any]]]:
 
 @contextmanager
 def _complete(out: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
-    """Give a file to write into that gets its name when it is complete."""
+    """Yield a file that gets its name when it is complete."""
     if not isinstance(out, str | os.PathLike):
         with open_output(out) as file:
             yield file

@@ -1,4 +1,4 @@
-"""What an import says: of each line and session that it did not take, and in the end."""
+"""The results of an import."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 
 class BrokenLine(NamedTuple):
-    """A line that was not imported, numbered from 1, and why.
+    """A line that was not imported, numbered from 1, and the reason.
 
-    Where a file cannot be read to its end, ``line`` is the first one missing.
+    If a file cannot be read to its end, ``line`` is the first missing line.
     """
 
     file: str
@@ -17,16 +17,16 @@ class BrokenLine(NamedTuple):
 
 
 class SkippedSession(NamedTuple):
-    """A session of which nothing more was imported, and why."""
+    """A session that was not imported, or not completely, and the reason."""
 
     session_key: str
     reason: str
 
 
 class Adjusted(NamedTuple):
-    """Something that was imported otherwise than it was said, for that cannot be kept, and how.
+    """A value that could not be stored as given and was adjusted.
 
-    ``line`` is 0 where it is about a session and not about one message.
+    ``line`` is 0 for a value of the session and not of a message.
     """
 
     file: str
@@ -35,11 +35,10 @@ class Adjusted(NamedTuple):
 
 
 class ImportResult(NamedTuple):
-    """What became of it all.
+    """The counts of an import.
 
-    ``lines`` were read, ``broken`` of them could not be. Messages were ``added`` or ``already_there``, and
-    ``sessions`` have at least one that was, or came without any; ``skipped`` sessions were not taken to their end.
-    ``mended`` things were taken otherwise than they were said.
+    ``lines`` read, ``broken`` of them; messages ``added`` and ``already_there``; ``sessions`` with such a message, or
+    without any message; ``skipped`` sessions, which were not imported completely; ``adjusted`` values.
     """
 
     lines: int

@@ -1,4 +1,4 @@
-"""Whole sessions into a store, from wherever they come: the one way that every import of them goes."""
+"""Import whole sessions; every import of sessions uses this module."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ __all__ = ["ImportedMessage", "ImportedSession", "SessionImporter", "StateEntry"
 
 
 class SessionImporter:
-    """Sessions on their way into a store, and what was counted so far.
+    """Imports sessions in batches, and counts them.
 
-    Small sessions share a transaction, of up to 10,000 messages and states or 8 MB. A longer one comes in several, each
-    of which leaves a beginning of it; doing it again completes it.
+    Small sessions share a transaction of up to 10,000 messages and states or 8 MB. A longer session is split into
+    several transactions; after an interruption, the same import completes it.
 
-    A session that is there already keeps its name, owner and attributes, and gets the messages and states with numbers
-    above those it has taken. Its messages under other numbers must be equal to what comes, in role, content and
-    payload: where one is not, or is there no more, the session is skipped.
+    An existing session keeps its name, owner and attributes, and gets the messages and states above its high-water
+    marks. Its other messages must equal the stored ones in role, content and payload; if one differs or was deleted,
+    the session is skipped.
 
     Args:
-        load: What runs the transactions: ``with Load(store) as load: writer = Writer(load)``.
-        on_skipped: Told of each session that was not taken to its end.
+        load: Runs the transactions: ``with BulkLoad(store) as load: importer = SessionImporter(load)``.
+        on_skipped: Called with each session that is not imported completely.
     """
 
     def __init__(self, load: bulk_load.BulkLoad, on_skipped: Callable[[SkippedSession], object] | None = None) -> None:
@@ -55,13 +55,13 @@ class SessionImporter:
         self._lines = self._size = 0
         self.added = self.already_there = self.skipped = 0
         self.keys: set[str] = set()
-        """The sessions that were taken, all that came of them."""
+        """The number of sessions imported completely."""
 
     def add(self, head: ImportedSession, states: Iterable[StateEntry], messages: Iterable[ImportedMessage]) -> None:
-        """Take a session, to be written now or by one of the next calls, at the latest by `flush`.
+        """Add a session, to be written by this or a later call, at the latest by `flush`.
 
-        States and messages come in the order of their numbers, and may be generators. What these raise comes out, and
-        nothing is written of the part that was being filled; but for an `InvalidMessage` the session is skipped.
+        States and messages are in the order of their seqs, and may be generators. An error of a generator propagates,
+        and the current slice is not written; an `InvalidMessage` skips the session.
         """
         came = lines = size = 0
         try:
@@ -90,23 +90,23 @@ class SessionImporter:
             return
         part.is_whole = came >= (part.head.message_count or 0)
         self._parts[part.key] = part
-        # A session that has nothing is a line too.
+        # A session without rows counts as a line.
         self._lines += lines + 1
         self._size += size
         if not part.is_whole:
-            self.skip(part.key, f"only {came:,} of its {part.head.message_count:,} messages came")
+            self.skip(part.key, f"only {came:,} of its {part.head.message_count:,} messages are in the file")
         if _is_batch(self._lines, self._size):
             self.flush()
 
     def flush(self) -> None:
-        """Write what is on its way."""
+        """Write the pending sessions."""
         parts = list(self._parts.values())
         self._parts, self._lines, self._size = {}, 0, 0
         if parts:
             self._write(parts)
 
     def _write(self, parts: Sequence[SessionSlice]) -> bool:
-        """Write parts of different sessions and say whether none was skipped."""
+        """Write slices of different sessions, and return whether none was skipped."""
         work = partial(write_slices, parts=parts)
         written = self._load.run(lambda transaction: transaction._run(work, Access.WRITE, None))  # noqa: SLF001
         for part in parts:
@@ -121,7 +121,7 @@ class SessionImporter:
         return all(outcome.problem is None for outcome in written.values())
 
     def skip(self, key: object, reason: str) -> None:
-        """Tell that a session is not taken, or not to its end."""
+        """Report a session that is not imported completely."""
         self.skipped += 1
         if self._on_skipped is not None:
             name = key if isinstance(key, str) and len(key) <= MAX_IDENTIFIER_BYTES else describe(key)
@@ -129,7 +129,7 @@ class SessionImporter:
 
 
 class _Refused(Exception):
-    """A session is not taken, for the reason given."""
+    """A session is rejected, with a reason."""
 
 
 @contextmanager

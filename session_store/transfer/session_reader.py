@@ -1,7 +1,7 @@
-"""Sessions by their keys, with what belongs to them, in constant memory.
+"""Read sessions with their messages and states, in the order of their keys and in constant memory.
 
-A walk by recency would miss a session that is used meanwhile; keys stay where they are. Rows are read by pages, and no
-connection is held between two.
+In the order of recency, a session used during the export would be missed. Rows are read in pages, and no connection is
+held between two pages.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 
 class ExportConditions(TypedDict, total=False):
-    """What must hold of a session, all that is given.
+    """Conditions on a session; all must hold.
 
     Attributes:
-        owner: It is this owner's.
-        state: It is in this state now.
-        attributes: Its attributes have these values, strings, numbers or booleans.
-        active_since: It was active then or later; aware.
-        active_before: It has not been active since; aware.
+        owner: Only sessions of this owner.
+        state: Only sessions in this state now.
+        attributes: Only sessions with these attributes; values are strings, numbers or booleans.
+        active_since: Only sessions last used at this time or later; timezone-aware.
+        active_before: Only sessions last used before this time; timezone-aware.
     """
 
     owner: str | None
@@ -49,17 +49,17 @@ class ExportConditions(TypedDict, total=False):
 
 
 class ExportFilter(ExportConditions, total=False):
-    """Which sessions to export: those for which the conditions hold.
+    """A filter of the sessions to export.
 
     Attributes:
-        after: Only those with a greater key, compared byte by byte: to go on behind the last one of another export.
+        after: Only sessions with a greater key, compared byte by byte; continues after the last one of another export.
     """
 
     after: str | None
 
 
 class ExportResult(NamedTuple):
-    """What was exported; ``last_key`` is where another export goes on, None if there was no session."""
+    """The result of an export; ``last_key`` is the key after which another export continues, None without a session."""
 
     sessions: int
     messages: int
@@ -67,7 +67,7 @@ class ExportResult(NamedTuple):
 
 
 class ExportedSession(NamedTuple):
-    """A session as its head said when it was read, the same as it is stored, and its rows in the logs."""
+    """An exported session: its values, its stored row, and the rows of its states and messages."""
 
     head: SessionMetadata
     row: Sequence[Any]
@@ -76,17 +76,17 @@ class ExportedSession(NamedTuple):
 
     @property
     def state_seq(self) -> int:
-        """The number of its last change of state."""
+        """The seq of its newest state."""
         return int(self.row[-1])
 
 
 class SessionReader:
-    """A walk through the sessions asked for, and how far it has come.
+    """Reads the sessions that match a filter.
 
     Raises:
-        InvalidQuery: A condition is not of its kind.
-        InvalidKey: The owner, the state or the key cannot be one.
-        SchemaOutOfDate: The tables are missing or old.
+        InvalidQuery: A condition has the wrong type.
+        InvalidKey: The owner, the state or the key is not a valid identifier.
+        SchemaOutOfDate: The tables are missing or at another revision.
         StoreUnavailable: The database cannot be reached.
     """
 
@@ -101,20 +101,20 @@ class SessionReader:
         self._values = {**values, "limit": PAGE}
         self._sessions = self._messages = 0
         self._last_key: str | None = None
-        # Before there is a file: what cannot be read is not to leave one.
+        # Before the file is created: an error must not leave one.
         self._first_page = self._page("" if after is None else identifier(after, "after"))
 
     @property
     def exported(self) -> ExportResult:
-        """How far it has come."""
+        """The result so far."""
         return ExportResult(self._sessions, self._messages, self._last_key)
 
     def sessions(self, messages: Executable, states: Executable | None = None) -> Iterator[ExportedSession]:
-        """Give each session with its rows, which are to be used before the next one.
+        """Yield each session with its rows, which must be used before the next session.
 
-        What has come since its head was read is left to the next export.
+        Rows that were added after the session row was read are left to the next export.
         """
-        # A session that has nothing is held in memory too.
+        # A session without rows takes memory, too.
         for group in in_groups(self._all(), lambda session: 1 + session.head.message_count + session.state_seq):
             keys = [session.head.key for session in group]
             said = _of_each(keys, rows_by_key(self._read, messages, keys))
@@ -164,7 +164,7 @@ def _keyset_pages(  # noqa: PLR0913 - no other names than these
 
 
 def _of_each(keys: Iterable[str], rows: Iterable[Any]) -> Iterator[Iterable[Any]]:
-    """Give for each session its rows; they come in the order of the keys."""
+    """Yield the rows of each session, in the order of the keys."""
     groups = groupby(rows, itemgetter(0))
     key, its = next(groups, (None, iter(())))
     for this in keys:
@@ -181,7 +181,7 @@ def _up_to(seq: int, rows: Iterable[Any]) -> Iterator[Any]:
 
 @contextmanager
 def open_output(out: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
-    """Give a file to write bytes into: the one that is open already, or one that is made, or made empty."""
+    """Yield a binary file: the open one, or the file at a path, created or truncated."""
     if isinstance(out, str | os.PathLike):
         with open(out, "wb") as file:  # noqa: PTH123 - a path may be one of bytes
             yield file

@@ -1,4 +1,4 @@
-"""What comes of the files of other programs: sessions for the writer, and what is told of those and counted."""
+"""Convert sessions of other programs, and report what could not be imported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class ForeignSession(NamedTuple):
-    """A session as the writer takes it."""
+    """A session for the importer."""
 
     head: ImportedSession
     states: Iterable[StateEntry]
@@ -37,19 +37,19 @@ class ForeignSession(NamedTuple):
 
 
 class _KeptEntries(Protocol):
-    """Returns what a session's row says in a column; None where that is nothing, or cannot be kept."""
+    """Returns the value of a column of a session's row; None if it is empty or cannot be stored."""
 
     def __call__(self, column: str, check: Callable[[object, str], T]) -> T | None:
-        """Return it; ``check`` takes what is there and the name of the column."""
+        """Return the value, checked by ``check`` with the name of the column."""
 
 
 class ForeignImporter:
-    """An import on its way.
+    """A running import from another program.
 
     Args:
-        on_broken: Told of each message that is not imported.
-        on_skipped: Told of each session that is not imported, or not to its end.
-        on_mended: Told of what is imported otherwise than it was said.
+        on_broken: Called with each message that is not imported.
+        on_skipped: Called with each session that is not imported, or not completely.
+        on_adjusted: Called with each value that was adjusted.
     """
 
     def __init__(
@@ -64,13 +64,13 @@ class ForeignImporter:
         self._skipped = self._mended = 0
 
     def adjust(self, file: str, line: int, reason: str) -> None:
-        """Tell of something that is imported otherwise than it was said."""
+        """Report a value that was adjusted."""
         self._mended += 1
         if self._on_mended is not None:
             self._on_mended(Adjusted(file, line, reason))
 
     def skip(self, key: str, reason: str) -> None:
-        """Tell of a session that is not imported."""
+        """Report a session that is not imported."""
         self._skipped += 1
         if self._on_skipped is not None:
             self._on_skipped(SkippedSession(key, reason))
@@ -82,13 +82,13 @@ class ForeignImporter:
         last_activity: str,
         said: Callable[[Mapping[str, Any]], ChatMessage],
     ) -> Iterator[tuple[ForeignSession, _KeptEntries]]:
-        """Give the sessions of a SQLite file, with their times and messages and nothing else as yet.
+        """Yield the sessions of a SQLite file with timestamps and messages; the caller adds the rest.
 
         Args:
             path: The file.
-            groups: What it holds of each.
-            last_activity: The column that has the time of that.
-            said: Returns the message that a row is.
+            groups: The rows of each session.
+            last_activity: The column with the time of the last activity.
+            said: Converts a row to a message.
         """
         file = str(path)
         for group in groups:
@@ -112,9 +112,9 @@ class ForeignImporter:
         created_at: datetime,
         said: Callable[[Mapping[str, Any]], ChatMessage],
     ) -> Iterator[ImportedMessage]:
-        """Give what rows say by number, without those that cannot be messages.
+        """Yield the messages of rows with their seqs, without rows that cannot be messages.
 
-        One whose time is none gets that of the one before it, the first one that of its session: ``created_at``.
+        A message without a valid time gets the time of the previous one, the first one ``created_at`` of the session.
         """
         seq = 0
         for row in rows:
@@ -127,19 +127,19 @@ class ForeignImporter:
             try:
                 created_at = time(row.get("created_at"), "created_at")
             except InvalidMessage as error:
-                self.adjust(file, row["id"], f"{error}; it gets the time before it, {created_at}")
+                self.adjust(file, row["id"], f"{error}; it gets the time of the previous message, {created_at}")
             seq += 1
             yield ImportedMessage(seq, created_at, None, None, message)
 
     def write_all(self, store: SessionStore, sessions: Iterable[ForeignSession], *, dry_run: bool) -> ImportResult:
-        """Write sessions to a store and say what became of all."""
+        """Write sessions to a store, and return the counts."""
         with BulkLoad(store, dry_run=dry_run) as load:
             writer = SessionImporter(load, self._on_skipped)
             try:
                 for session in sessions:
                     writer.add(*session)
             except sqlite3.Error:
-                # Of the file: what was read of it before is not lost.
+                # An error of the file: what was read before is not lost.
                 writer.flush()
                 raise
             writer.flush()
@@ -160,12 +160,12 @@ class ForeignImporter:
         try:
             return check(value, column)
         except (InvalidKey, InvalidMessage, InvalidQuery) as error:
-            self.adjust(file, 0, f"session {truncate(group.key)} comes without it: {error}")
+            self.adjust(file, 0, f"session {truncate(group.key)} is imported without it: {error}")
             return None
 
 
 def modified_at(path: Path) -> datetime:
-    """Return when a file was last changed; where that is after all time, now."""
+    """Return the time of the last change of a file; now, if that is not a valid time."""
     try:
         return datetime.fromtimestamp(path.stat().st_mtime, UTC)
     except (OverflowError, ValueError):

@@ -1,8 +1,7 @@
-"""From the file in which the OpenAI Agents SDK keeps its sessions: that of `SQLiteSession` and of what is built on it.
+"""Import the SQLite file of the OpenAI Agents SDK (`SQLiteSession` and the classes based on it).
 
-The SDK keeps items: messages, calls of tools, what those returned, and what a model reasoned. Each becomes a message.
-Where its role and its content do not say all of an item, ``payload["item"]`` has it as it was. So this gives the SDK
-its items back::
+The SDK stores items: messages, tool calls, their outputs, and reasoning. Each becomes a message. If its role and
+content do not say everything, ``payload["item"]`` has the original item. This restores the items of the SDK::
 
     [(message.payload or {}).get("item", {"role": message.role, "content": message.content}) for message in messages]
 """
@@ -34,10 +33,10 @@ _KEY: Final = "session_id"
 _NEEDED: Final = {"id", _KEY, "message_data"}
 
 _SAID: Final = ("summary", "content", "text", "code", "output", "outputs")
-"""The fields of an item that may hold text; others hold pictures, or what is enciphered."""
+"""The fields of an item that may have text; others have images or encrypted data."""
 
 _WORDS: Final = ("text", "refusal", "logs", "stdout", "stderr")
-"""The same of a part of one."""
+"""The same for a part of an item."""
 
 
 def import_openai_agents(  # noqa: PLR0913 - each is an option of its own
@@ -51,28 +50,28 @@ def import_openai_agents(  # noqa: PLR0913 - each is an option of its own
     on_skipped: Callable[[SkippedSession], object] | None = None,
     on_adjusted: Callable[[Adjusted], object] | None = None,
 ) -> ImportResult:
-    """Copy the sessions of the OpenAI Agents SDK to a store, and say what became of them.
+    """Import the sessions of the OpenAI Agents SDK, and return the counts.
 
-    Done again it adds what is new. Each session arrives whole, or, of more than 10,000 messages or 8 MB, in several
-    parts, each a beginning of it.
+    Importing again adds what is new. A session of more than 10,000 messages or 8 MB is imported in several
+    transactions.
 
     Args:
-        store: Where they go, migrated; not within its ``begin()``.
+        store: The store, migrated; not inside its ``begin()``.
         file: The SQLite file.
-        sessions_table: What the SDK was told to call its table of sessions.
-        messages_table: The same of the messages.
-        dry_run: Write nothing, and say what would become of them.
-        on_broken: Told of each item that is not taken, by its ``id``; the others are.
-        on_skipped: Told of each session that is not taken, or not to its end.
-        on_mended: Told of a time that cannot be kept, and what came in its place.
+        sessions_table: The name of the SDK's table of sessions.
+        messages_table: The name of the SDK's table of messages.
+        dry_run: Write nothing, and return what would be imported.
+        on_broken: Called with each item that is not imported, by its ``id``; the others are.
+        on_skipped: Called with each session that is not imported, or not completely.
+        on_adjusted: Called with each time that could not be stored, and its replacement.
 
     Raises:
-        OSError: The file is not there, or cannot be opened.
-        InvalidQuery: It is not a file of the SDK's.
-        StoreError: It is damaged, or cannot be read as it lies there; what was read before is in the store.
-        StoreUnavailable: The store cannot serve, or was locked for too long.
-        SchemaOutOfDate: Its tables are missing or old.
-        Conflict: Its database gave way to other writers every time.
+        OSError: The file does not exist or cannot be opened.
+        InvalidQuery: It is not a file of the SDK.
+        StoreError: The file is damaged or cannot be read; what was read before is in the store.
+        StoreUnavailable: The database of the store cannot serve, or was locked for too long.
+        SchemaOutOfDate: The tables of the store are missing or at another revision.
+        Conflict: The database kept rolling back a transaction because of other writers.
     """
     path = Path(file)
     telling = ForeignImporter(on_broken, on_skipped, on_adjusted)
@@ -85,7 +84,7 @@ def import_openai_agents(  # noqa: PLR0913 - each is an option of its own
 
 
 def is_openai_agents(file: str | os.PathLike[str]) -> bool:
-    """Whether a file is a database with the tables the SDK makes."""
+    """Return whether a file is a database with the tables of the SDK."""
     path = Path(file)
     if path.is_dir() or not sqlite_file.is_sqlite(path):
         return False
@@ -98,15 +97,15 @@ def _message_from_row(row: Mapping[str, Any]) -> ChatMessage:
 
 
 def to_message(item: Any) -> ChatMessage:
-    """Return the message that an item becomes.
+    """Convert an item to a message.
 
     Raises:
-        InvalidMessage: It cannot be one; the text is the reason.
+        InvalidMessage: The item cannot be converted; the message says why.
     """
     if not isinstance(item, dict):
         raise InvalidMessage(type_error(item, "an item", "a JSON object"))
     if "__enc__" in item:
-        problem = "is encrypted: the key to it is not here"
+        problem = "is encrypted, and the key is not available"
         raise InvalidMessage(problem)
     role, kind, payload = item.get("role"), item.get("type"), dict[str, Any]()
     if isinstance(role, str):
@@ -137,7 +136,7 @@ def _call(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    """Return what can be read of a field: a text, or those of its parts."""
+    """Return the text of a field, or the texts of its parts."""
     parts = value if isinstance(value, list) else [value]
     texts = (part if isinstance(part, str) else _of_part(part) for part in parts)
     return _join_texts(texts)

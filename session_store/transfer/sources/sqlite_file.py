@@ -1,7 +1,7 @@
-"""What the files of other programs have in common: a SQLite file that is read and left as it is, texts, and times.
+"""Read SQLite files of other programs, without changing them.
 
-A program may be writing to the file meanwhile. What is read of it is what it held at one moment, and nobody waits:
-the programs whose files are read here keep them in WAL mode.
+A program may write to the file at the same time. All reads see one snapshot, and block no writer: the programs whose
+files are read here use WAL mode.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\
 
 
 class InvalidText(NamedTuple):
-    """What a column gives whose text is not UTF-8, and where that begins."""
+    """The value of a column whose text is not UTF-8, and the offset of the first invalid byte."""
 
     raw: bytes
     column: int
 
 
 class SessionGroup(NamedTuple):
-    """What a SQLite file holds of one session: what its row says, if it has one, and its messages, oldest first."""
+    """The rows of one session: its own row, if it has one, and its messages, oldest first."""
 
     key: object
     about: Mapping[str, object]
@@ -40,24 +40,24 @@ class SessionGroup(NamedTuple):
 
 
 def is_sqlite(path: Path) -> bool:
-    """Whether a file begins as every SQLite database does."""
+    """Return whether a file starts like a SQLite database."""
     with path.open("rb") as file:
         return file.read(len(_SQLITE)) == _SQLITE
 
 
 @contextmanager
 def open_readonly(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a SQLite file for reading and nothing else, with what is in the write-ahead log beside it.
+    """Open a SQLite file for reading, including its write-ahead log.
 
-    Where the index of the log is not there SQLite makes it, and leaves it and a log behind. Where it must not, for the
-    directory cannot be written to, and there is no log, the file is read alone.
+    SQLite may create the files of the WAL and leave them behind. In a directory that is not writable, a file without a
+    WAL is read alone.
 
     Raises:
-        InvalidQuery: It is no SQLite database.
-        StoreError: It is damaged, or cannot be read as it lies there; then or later.
+        InvalidQuery: It is not a SQLite database.
+        StoreError: It is damaged or cannot be read; also raised later, while reading.
     """
     if not is_sqlite(path):
-        problem = f"{str(path)!r} is no SQLite database"
+        problem = f"{str(path)!r} is not a SQLite database"
         raise InvalidQuery(problem)
     try:
         with closing(_connection(path)) as db:
@@ -73,7 +73,7 @@ def _connection(path: Path) -> sqlite3.Connection:
         return _snapshot(address)
     except sqlite3.OperationalError as error:
         if path.with_name(f"{path.name}-wal").exists():
-            problem = f"{error}; copy it, with the files beside it, to where you can write"
+            problem = f"{error}; copy it, with the -wal and -shm files next to it, to a writable directory"
             raise sqlite3.OperationalError(problem) from error
         return _snapshot(f"{address}&immutable=1")
 
@@ -83,7 +83,7 @@ def _snapshot(address: str) -> sqlite3.Connection:
     try:
         db.row_factory = sqlite3.Row
         db.text_factory = _text
-        # Somebody else's schema is not to call functions.
+        # The schema of an untrusted file must not call functions.
         db.execute("PRAGMA trusted_schema = OFF")
         db.execute("BEGIN")
         db.execute("SELECT 1 FROM sqlite_master").fetchone()
@@ -101,17 +101,17 @@ def _text(raw: bytes) -> str | InvalidText:
 
 
 def columns(db: sqlite3.Connection, table: str) -> set[str]:
-    """Return the names of the columns of a table; none where there is no such table."""
+    """Return the columns of a table; empty if the table does not exist."""
     if table not in [row["name"] for row in db.execute("SELECT name FROM sqlite_master")]:
         return set()
     return {row["name"] for row in db.execute("SELECT name FROM pragma_table_info(?)", [table])}
 
 
 def require(db: sqlite3.Connection, path: Path, table: str, needed: set[str]) -> None:
-    """See that a table is there, with the columns that make it what it is to be.
+    """Check that a table exists and has the columns that identify it.
 
     Raises:
-        InvalidQuery: It is not there, or a column is not.
+        InvalidQuery: The table or a column is missing.
     """
     there = columns(db, table)
     if not needed <= there:
@@ -121,13 +121,13 @@ def require(db: sqlite3.Connection, path: Path, table: str, needed: set[str]) ->
 
 
 def groups(db: sqlite3.Connection, sessions: str | None, messages: str, key: str) -> Iterator[SessionGroup]:
-    """Give session by session what is in two tables, by their keys; the messages of one before the next is asked for.
+    """Yield the rows of one session after the other; use its messages before the next session.
 
     Args:
         db: The file.
         sessions: The table of the sessions, if there is one.
-        messages: The table of the messages, whose column ``id`` has their order.
-        key: The column of both that names the session.
+        messages: The table of the messages; its column ``id`` defines their order.
+        key: The column of both tables with the key of the session.
     """
     keys, about = f"{_select(key, messages)} GROUP BY {key}", None
     if sessions is not None:
@@ -150,10 +150,10 @@ def _select(what: str, table: str) -> str:
 
 
 def text(value: object, what: str) -> str:
-    """Return the text that a column holds.
+    """Return the text of a column.
 
     Raises:
-        InvalidMessage: It holds none.
+        InvalidMessage: The value is not a text.
     """
     match value:
         case str():
@@ -163,15 +163,15 @@ def text(value: object, what: str) -> str:
         case None:
             problem = f"{what} is missing"
         case _:
-            problem = f"{what} is no text but {type(value).__name__}"
+            problem = f"{what} must be text, got {type(value).__name__}"
     raise InvalidMessage(problem)
 
 
 def time(value: object, what: str) -> datetime:
-    """Return a time that was written as RFC 3339 says, or as SQLite writes it; without a time zone it is UTC.
+    """Parse a time in the format of RFC 3339 or of SQLite; without a time zone it is in UTC.
 
     Raises:
-        InvalidMessage: It is none.
+        InvalidMessage: The value is not a time.
     """
     said = text(value, what).strip().upper()
     try:

@@ -1,16 +1,16 @@
-"""From the sessions of zeroclaw: those in its ``sessions.db``, and those in a file ``KEY.jsonl`` each.
+"""Import the sessions of zeroclaw, from its ``sessions.db`` and from files ``KEY.jsonl``.
 
-What becomes of a session in ``sessions.db``, of which older files lack columns:
+A session in ``sessions.db`` is converted as follows; older files lack some columns:
 
-* its messages are numbered from 1 in the order of their ``id``, with their times;
-* ``name`` is its name; ``sender_id`` its owner, for zeroclaw keeps there who wrote last, in the words of the channel;
-  ``agent_alias``, ``channel_id`` and ``room_id`` are its attributes ``agent``, ``channel`` and ``room``;
-* ``state`` and ``turn_id`` are its state, with one entry in the log of states unless it is idle. It was entered at
-  ``turn_started_at``, which zeroclaw keeps of a running session only, else at ``last_activity``.
+* its messages are numbered from 1 in the order of their ``id``, and keep their times;
+* ``name`` is its name, ``sender_id`` (the last sender, as named by the channel) its owner; ``agent_alias``,
+  ``channel_id`` and ``room_id`` are the attributes ``agent``, ``channel`` and ``room``;
+* ``state`` and ``turn_id`` are its state, with one entry in the state log unless it is idle. The state was entered at
+  ``turn_started_at``, which zeroclaw has only for a running session, else at ``last_activity``.
 
-A file ``KEY.jsonl`` has roles and contents and no times: each message gets that of the file's last change. zeroclaw
-keeps a session in one or the other, and renames a file when it has moved it to ``sessions.db``. So where both have a
-session the one in ``sessions.db`` is taken, and the file is skipped.
+A file ``KEY.jsonl`` has roles and contents but no times: each message gets the time of the last change of the file.
+zeroclaw renames a file after moving its session to ``sessions.db``. If both have a session, the one in ``sessions.db``
+is imported, and the file is skipped.
 """
 
 from __future__ import annotations
@@ -59,25 +59,25 @@ def import_zeroclaw(  # noqa: PLR0913 - each is told of something else
     on_skipped: Callable[[SkippedSession], object] | None = None,
     on_adjusted: Callable[[Adjusted], object] | None = None,
 ) -> ImportResult:
-    """Copy the sessions of zeroclaw to a store, and say what became of them; done again it adds what is new.
+    """Import the sessions of zeroclaw, and return the counts; importing again adds what is new.
 
-    Each session arrives whole, or, of more than 10,000 messages or 8 MB, in several parts, each a beginning of it.
+    A session of more than 10,000 messages or 8 MB is imported in several transactions.
 
     Args:
-        store: Where they go, migrated; not within its ``begin()``.
-        place: A workspace, its folder ``sessions``, or a file of that: ``sessions.db`` or ``KEY.jsonl``.
-        dry_run: Write nothing, and say what would become of them.
-        on_broken: Told of each message that is not taken, by its line or its ``id``; the others are.
-        on_skipped: Told of each session that is not taken, or not to its end.
-        on_mended: Told of a time, a name or the like that cannot be kept, and what came in its place.
+        store: The store, migrated; not inside its ``begin()``.
+        place: A workspace, its folder ``sessions``, or a file ``sessions.db`` or ``KEY.jsonl``.
+        dry_run: Write nothing, and return what would be imported.
+        on_broken: Called with each message that is not imported, by its line or ``id``; the others are.
+        on_skipped: Called with each session that is not imported, or not completely.
+        on_adjusted: Called with each value that could not be stored, and its replacement.
 
     Raises:
-        OSError: The place is not there, or cannot be opened.
-        InvalidQuery: There is nothing of zeroclaw in it, or a database that is not zeroclaw's.
-        StoreError: The database is damaged, or cannot be read as it lies there; what was read before is in the store.
-        StoreUnavailable: The store cannot serve, or was locked for too long.
-        SchemaOutOfDate: Its tables are missing or old.
-        Conflict: Its database gave way to other writers every time.
+        OSError: The place does not exist or cannot be opened.
+        InvalidQuery: The place has no sessions of zeroclaw, or a database of another program.
+        StoreError: The database is damaged or cannot be read; what was read before is in the store.
+        StoreUnavailable: The database of the store cannot serve, or was locked for too long.
+        SchemaOutOfDate: The tables of the store are missing or at another revision.
+        Conflict: The database kept rolling back a transaction because of other writers.
     """
     found = _find(Path(place))
     telling = ForeignImporter(on_broken, on_skipped, on_adjusted)
@@ -90,9 +90,9 @@ def import_zeroclaw(  # noqa: PLR0913 - each is told of something else
 
 
 def is_zeroclaw(place: str | os.PathLike[str]) -> bool:
-    """Whether there are sessions of zeroclaw in a place, as far as a look at it tells.
+    """Return whether a place looks like sessions of zeroclaw.
 
-    Of a file that is called ``sessions/KEY.jsonl`` its lines decide: those for `import_jsonl` name the session.
+    For a file ``sessions/KEY.jsonl``, its lines decide: lines for `import_jsonl` name the session.
     """
     path = Path(place)
     if path.is_dir():
@@ -107,7 +107,7 @@ def is_zeroclaw(place: str | os.PathLike[str]) -> bool:
 
 
 def _has_its_lines(path: Path) -> bool:
-    """Whether the first line that can be read is one of zeroclaw's, or there is none."""
+    """Return whether the first valid line is one of zeroclaw, or there is no line."""
     with path.open("rb") as file:
         for _, line in Lines().of(str(path), file):
             try:
@@ -119,9 +119,9 @@ def _has_its_lines(path: Path) -> bool:
 
 
 class _Found(NamedTuple):
-    """Where the sessions are: a database, if there is one, and files by the keys of their sessions.
+    """The files with sessions: a database, if there is one, and files by session key.
 
-    ``passed_over`` has files that are not taken, by the same, and why.
+    ``passed_over`` has the reasons for skipped files, by session key.
     """
 
     database: Path | None
@@ -134,7 +134,7 @@ def _find(place: Path) -> _Found:
         return _find_file(place)
     folder = _folder(place)
     if folder is None:
-        problem = f"there is nothing of zeroclaw in {str(place)!r}: no folder sessions, no sessions.db, no KEY.jsonl"
+        problem = f"{str(place)!r} has no sessions of zeroclaw: no folder sessions, no sessions.db, no KEY.jsonl"
         raise InvalidQuery(problem)
     paths = sorted(folder.iterdir())
     being_moved, files, moved = (
@@ -142,15 +142,13 @@ def _find(place: Path) -> _Found:
         for suffix in (_BEING_MOVED, _FILE, _MOVED)
     )
     twice = [
-        (key, f"{being_moved[key]} is passed over: {path.name} is there")
-        for key, path in files.items()
-        if key in being_moved
+        (key, f"{being_moved[key]} is skipped: {path.name} exists") for key, path in files.items() if key in being_moved
     ]
     database = folder / DATABASE
     if database.exists():
         return _Found(database, being_moved | files, twice)
     lost = [
-        (key, f"{path} was moved to a {DATABASE} that is not here; to take it, name this file")
+        (key, f"{path} was moved to a {DATABASE} that is missing; name this file to import it")
         for key, path in moved.items()
     ]
     return _Found(None, being_moved | files, twice + lost)
@@ -162,12 +160,12 @@ def _find_file(path: Path) -> _Found:
     for suffix in (_BEING_MOVED, _FILE, _MOVED):
         if path.name.endswith(suffix):
             return _Found(None, {path.name.removesuffix(suffix): path}, [])
-    problem = f"{str(path)!r} is nothing of zeroclaw: no SQLite database, and not called KEY.jsonl"
+    problem = f"{str(path)!r} is not a file of zeroclaw: neither a SQLite database nor KEY.jsonl"
     raise InvalidQuery(problem)
 
 
 def _folder(path: Path) -> Path | None:
-    """Return the folder that has the sessions: one in the directory, or that itself."""
+    """Return the folder with the sessions: one in the directory, or the directory itself."""
     if (path / _FOLDER).is_dir():
         return path / _FOLDER
     its_own = path.name == _FOLDER or (path / DATABASE).exists() or any(path.glob(f"*{_FILE}"))
@@ -181,7 +179,7 @@ def _from_database(db: sqlite3.Connection, path: Path, telling: ForeignImporter)
         sender = kept("sender_id", text)
         owner = None if sender is None else kept("sender_id", _convert_identifier)
         attributes = {label: kept(column, text) for column, label in _LABELS.items()}
-        # Too long for an owner, for example.
+        # The value is too long for an owner, for example.
         attributes["sender"] = sender if owner is None else None
         described = head._replace(
             name=kept("name", lambda value, what: session_name(text(value, what))),
@@ -210,7 +208,7 @@ def _from_files(found: _Found, db: sqlite3.Connection | None, telling: ForeignIm
             identifier(key, "session_key")
             source = path.open("rb")
         except (InvalidKey, OSError) as error:
-            telling.skip(key, f"{path} cannot be taken: {error}")
+            telling.skip(key, f"{path} cannot be imported: {error}")
             continue
         with source:
             in_database = None if db is None else _count(db, key)
@@ -250,7 +248,7 @@ def _message_from_row(row: Mapping[str, Any]) -> ChatMessage:
 
 
 def _count(db: sqlite3.Connection, key: str) -> int | None:
-    """Return how many messages a session has in the database; None if it is not there."""
+    """Return the number of messages of a session in the database; None if it does not exist."""
     is_there = False
     if sqlite_file.columns(db, _METADATA):
         is_there = db.execute("SELECT 1 FROM session_metadata WHERE session_key = ?", [key]).fetchone() is not None
@@ -259,11 +257,11 @@ def _count(db: sqlite3.Connection, key: str) -> int | None:
 
 
 def _compare_counts(path: Path, source: BinaryIO, in_database: int) -> str:
-    """Return why a file is skipped."""
+    """Return the reason for skipping a file."""
     in_file = sum(1 for _ in _from_lines(path, source, modified_at(path), ForeignImporter(None, None, None)))
     if in_file <= in_database:
-        return f"{path} is passed over: {DATABASE} has this session"
+        return f"{path} is skipped: {DATABASE} has this session"
     return (
-        f"{path} is passed over: {DATABASE} has this session, though with {in_database:,} messages and not the "
-        f"{in_file:,} of the file; to take those too, name this file, once the rest is there"
+        f"{path} is skipped: {DATABASE} has this session, but with {in_database:,} messages and not the "
+        f"{in_file:,} of the file; name this file after the import to add those, too"
     )
