@@ -143,7 +143,7 @@ def ranked_values(source: Subquery) -> Subquery:
 def percentile(source: Subquery, hundredths: int) -> Label[float]:
     """Return a percentile of the seconds, by linear interpolation.
 
-    The same as ``percentile_cont`` and numpy's default, in SQL that gives the same result on both databases.
+    The same as ``percentile_cont`` and numpy's default, in SQL with the same result on both databases.
     """
     place = (source.c.ended - 1) * hundredths
     first = place // _HUNDREDTHS

@@ -31,7 +31,7 @@ _POWERS_OF_TWO: Final = 40
 
 
 def session_lengths(**filters: Unpack[Filters]) -> Select[Any]:
-    """Select a histogram of the number of messages of a session, in steps that double.
+    """Select a histogram of the number of messages of a session, in powers of two.
 
     Columns: ``at_least`` (0, 1, 2, 4, 8, ... messages, and fewer than the next step), ``sessions``, ``messages``.
     Ordered by ``at_least``; a step without a session has no row.

@@ -1,4 +1,4 @@
-"""The commands of whoever keeps a database: doctor, backup, vacuum, upgrade, and those of the search index."""
+"""The commands for operators: doctor, backup, vacuum, upgrade and index."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -30,26 +30,24 @@ from session_store.search.index import SearchIndex
 
 _SECS_PER_HOUR: Final = timedelta(hours=1)
 
-Concurrently = Annotated[
-    bool, typer.Option("--concurrently", help="Let writers go on meanwhile (PostgreSQL); it takes longer.")
-]
-Analytics = Annotated[bool, typer.Option("--analytics", help="The two indexes for analysts instead.")]
+Concurrently = Annotated[bool, typer.Option("--concurrently", help="Do not block writers (PostgreSQL); takes longer.")]
+Analytics = Annotated[bool, typer.Option("--analytics", help="The two optional indexes for analytics instead.")]
 
 
 def doctor(
     *,
-    quick: Annotated[bool, typer.Option("--quick", help="Leave out what reads every row.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Skip the checks that read every row.")] = False,
     stuck_after: Annotated[
         timedelta | None,
-        typer.Option(metavar="TIME", parser=age, help="How long a turn may take.", show_default="1h"),
+        typer.Option(metavar="TIME", parser=age, help="The maximum duration of a turn.", show_default="1h"),
     ] = None,
     json: Json = False,
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """Look for what is wrong with a database, and say what mends it; nothing is changed.
+    """Check a database, and print the command that fixes each problem; changes nothing.
 
-    The exit code is 1 where something was found that is not well.
+    The exit code is 1 if a check found a problem.
     """
     stuck_secs = (_SECS_PER_HOUR if stuck_after is None else stuck_after).total_seconds()
     with spinner("looking"):
@@ -63,34 +61,36 @@ def doctor(
 
 
 def upgrade(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
-    """Bring the tables to the revision this version needs, making them if need be."""
-    with open_store(db, schema, make=True) as store, spinner("bringing the tables to the newest revision"):
+    """Create the tables, or upgrade them to the revision that this version needs."""
+    with open_store(db, schema, make=True) as store, spinner("upgrading the tables"):
         made = engines.missing_file(store.engine) is not None
         before = None if made else migrations.current(store.engine, schema=schema)
         migrations.upgrade(store.engine, schema=schema)
     if json:
         json_output.write({"before": before, "revision": HEAD})
     else:
-        terminal_output.print_result(f"the schema is at {HEAD}")
+        terminal_output.print_result(f"the tables are at revision {HEAD}")
 
 
 def backup(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The file to make.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file to create.")],
     *,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     json: Json = False,
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """Copy a SQLite database while others use it; for PostgreSQL, print the command that does, with exit code 1."""
+    """Copy a SQLite database in use; for PostgreSQL, print the pg_dump command and exit with code 1."""
     with read_store(db, schema) as store:
         if not engines.is_sqlite(store.engine):
             command = backups.pg_dump_command(store.engine, file, schema=schema)
             if json:
                 json_output.write({"file": None, "command": command})
             else:
-                where = "" if schema is None else f", where a schema {schema!r} has been made"
-                terminal_output.print_note(f"nothing was copied; this does it, and pg_restore brings it back{where}:")
+                where = "" if schema is None else f" (create the schema {schema!r} first)"
+                terminal_output.print_note(
+                    f"nothing was copied; run this command, and pg_restore to restore it{where}:"
+                )
                 terminal_output.print_result(command)
             raise typer.Exit(1)
         with progress("copying", None) as advance:
@@ -110,16 +110,14 @@ def backup(
 
 def vacuum(
     *,
-    full: Annotated[
-        bool, typer.Option("--full", help="Write all anew, so that no byte of what was deleted is left.")
-    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="Rewrite everything, so that no deleted byte remains.")] = False,
     json: Json = False,
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """Give back to the disk what deleted messages took.
+    """Free the disk space of deleted rows.
 
-    With --full writers wait meanwhile, and on PostgreSQL readers too.
+    With --full, writers are blocked, on PostgreSQL also readers.
     """
     with open_store(db, schema) as store, spinner("vacuuming"):
         done = repair.vacuum(store.engine, full=full, schema=schema)
@@ -131,13 +129,13 @@ def vacuum(
         )
     if not done.complete:
         terminal_output.print_error(
-            "somebody reads an old state of the database: what was deleted may still be in its log"
+            "a reader uses an old snapshot of the database: deleted data may still be in the WAL"
         )
         raise typer.Exit(1)
 
 
 def status(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
-    """Say which engine finds words, why, and what the index takes."""
+    """Show which search backend is used, why, and the size of the index."""
     with read_store(db, schema) as store:
         _print(search_index.status(store.engine, schema=schema), json=json)
 
@@ -150,7 +148,7 @@ def create(
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """Make the index from the messages; nothing happens where one serves already."""
+    """Create the index; does nothing if a complete one exists."""
     with open_store(db, schema) as store, spinner("making the index"):
         if for_analysts:
             names = analytics.create_indexes(store.engine, schema=schema)
@@ -161,7 +159,7 @@ def create(
     elif json:
         json_output.write({"indexes": names})
     else:
-        terminal_output.print_result(f"there are {' and '.join(names)}")
+        terminal_output.print_result(f"the database has {' and '.join(names)}")
 
 
 def rebuild(
@@ -171,8 +169,8 @@ def rebuild(
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """Make the index anew, after somebody bypassed its triggers or it was damaged."""
-    with open_store(db, schema) as store, spinner("making the search index anew"):
+    """Rebuild the index, after damage or writes that bypassed its triggers."""
+    with open_store(db, schema) as store, spinner("rebuilding the search index"):
         made = search_index.rebuild(store.engine, concurrently=concurrently, schema=schema)
     _print(made, json=json)
 
@@ -184,7 +182,7 @@ def drop(
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """Remove the index; words are then found by looking at every message."""
+    """Drop the index; searches then read every message."""
     with open_store(db, schema) as store:
         (analytics.drop_indexes if for_analysts else search_index.drop)(store.engine, schema=schema)
         _print(search_index.status(store.engine, schema=schema), json=json)

@@ -1,4 +1,4 @@
-"""The command line as a whole: which commands there are, an example of each, and how one is run."""
+"""The command line: all commands with an example each, and how a command runs."""
 
 import inspect
 import io
@@ -26,17 +26,19 @@ from session_store.maintenance.doctor.findings import PROGRAM
 _INTERRUPTED: Final = 130
 
 app = typer.Typer(
-    # Its tracebacks show the values of variables, a URL with its password among them.
+    # Typer's tracebacks show local variables, such as a URL with its password.
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    help="Conversations kept in SQLite or PostgreSQL.",
+    help="Conversations in SQLite or PostgreSQL.",
     epilog=(
         "Exit codes: 0 done; 1 not done, or not all of it, or the doctor found something; 2 the command was not "
         "understood; 130 interrupted."
     ),
 )
-index = typer.Typer(help="The search index: what serves, make it, make it anew, remove it.", no_args_is_help=True)
-repair = typer.Typer(help="What the doctor found: heads, orphans, the schema, pragmas.", no_args_is_help=True)
+index = typer.Typer(help="The search index: show, create, rebuild and drop it.", no_args_is_help=True)
+repair = typer.Typer(
+    help="Repair what the doctor found: session rows, orphans, the schema, pragmas.", no_args_is_help=True
+)
 
 READ_PANEL: Final = "Look"
 CHANGE_PANEL: Final = "Change a session"
@@ -96,7 +98,7 @@ _REPAIR_COMMANDS: Final[Mapping[str, tuple[Callable[..., Any], str]]] = {
 
 def _add(group: typer.Typer, name: str, call: Callable[..., Any], example: str, panel: str | None = None) -> None:
     paragraphs = inspect.getdoc(call).split("\n\n")  # type: ignore[union-attr]
-    # As long as the lines of the terminal, not as those of the docstring.
+    # Wrapped for the terminal, not as in the docstring.
     said = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
     group.command(name, help=said, rich_help_panel=panel, epilog=f"Example: {PROGRAM} {example}")(call)
 
@@ -116,21 +118,21 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A terminal that knows no Chinese gets it written out, not a traceback.
+            # Characters that the terminal cannot encode are escaped instead of raising.
             stream.reconfigure(errors="backslashreplace")
     try:
         code = app(list(arguments) or ["--help"], prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read this has read enough. What is still in the buffer would be tried again at the exit.
+        # The reader closed the pipe. The rest of the buffer would be written again at the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except typer.Abort:
         # Ctrl-C at a question.
         return _INTERRUPTED
     except typer.TyperException as error:
-        # Not printed by typer: it would repeat a URL that stands where none is expected, with its password.
-        terminal_output.print_error(f"{error.format_message()} ({PROGRAM} --help says what can be done)")
+        # Not printed by typer, which would repeat a misplaced URL with its password.
+        terminal_output.print_error(f"{error.format_message()} ({PROGRAM} --help lists the commands and options)")
         return error.exit_code
     except (StoreError, OSError) as error:
         terminal_output.print_error(str(error))

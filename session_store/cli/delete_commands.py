@@ -1,4 +1,4 @@
-"""The commands that remove: delete, erase, cleanup, prune, trim, compact."""
+"""The commands that delete: delete, erase, cleanup, prune, trim, compact."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -42,7 +42,7 @@ def delete(
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """Delete sessions with their messages and states; one that another table refers to stays."""
+    """Delete sessions with their messages and states; one that another table refers to is kept."""
     with (read_store if dry_run else open_store)(db, schema) as store:
         sessions = [require_session(store, key) for key in dict.fromkeys(keys)]
         messages = sum(session.message_count for session in sessions)
@@ -72,9 +72,9 @@ def erase(
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """Delete all sessions of an owner; those that another table refers to stay.
+    """Delete all sessions of an owner; those that another table refers to are kept.
 
-    Ended early, the same command goes on. To leave no byte of them in the files: vacuum --full afterwards.
+    After an interruption, the same command continues. Run vacuum --full afterwards to leave no byte in the files.
     """
     with (read_store if dry_run else open_store)(db, schema) as store:
         count = store.delete_sessions(owner=owner, dry_run=True)
@@ -89,7 +89,7 @@ def erase(
     print_summary({"session": count if dry_run or not count else deleted}, "deleted", dry_run=dry_run, json=json)
     if not dry_run and count and left:
         terminal_output.print_error(
-            f"{pluralize(left, 'session')} are left: another table refers to them, or they came meanwhile"
+            f"{pluralize(left, 'session')} are left: another table refers to them, or they are new"
         )
         raise typer.Exit(1)
 
@@ -97,16 +97,16 @@ def erase(
 def cleanup(
     *,
     older_than: OlderThan,
-    include_running: Annotated[bool, typer.Option("--include-running", help="Also those that are running.")] = False,
+    include_running: Annotated[bool, typer.Option("--include-running", help="Also running sessions.")] = False,
     yes: Yes = False,
     dry_run: DryRun = False,
     json: Json = False,
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """Delete the sessions nobody has used for so long; running ones stay, and those that another table refers to.
+    """Delete sessions that were not used for a time; running ones and those that another table refers to are kept.
 
-    Ended early, the same command goes on.
+    After an interruption, the same command continues.
     """
     hours = older_than / _SECS_PER_HOUR
     with (read_store if dry_run else open_store)(db, schema) as store:
@@ -132,13 +132,13 @@ def prune(
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """Remove from the log of states those that ended so long ago; what each session is doing now stays."""
+    """Delete old entries of the state log; the current state of each session is kept."""
     before = cutoff(older_than)
     with (read_store if dry_run else open_store)(db, schema) as store:
         removed = _run_delete(
             lambda **options: store.prune_states(before, **options),
             lambda count: (
-                f"Remove {pluralize(count, 'state')} that ended more than "
+                f"Delete {pluralize(count, 'state')} that ended more than "
                 f"{terminal_output.format_duration(older_than)} ago?"
             ),
             yes=yes,
@@ -150,7 +150,7 @@ def prune(
 def trim(
     key: Key,
     *,
-    keep_last: Annotated[int | None, typer.Option(min=0, help="The newest so many messages stay.")] = None,
+    keep_last: Annotated[int | None, typer.Option(min=0, help="Number of newest messages to keep.")] = None,
     older_than: Annotated[
         timedelta | None, typer.Option(metavar="TIME", parser=age, help="Only messages older than this, such as 30d.")
     ] = None,
@@ -160,16 +160,16 @@ def trim(
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """Remove old messages of a session; the session stays, and the numbers of its messages.
+    """Delete old messages of a session; the session stays, and seqs are not reused.
 
-    With both limits a message goes if it is beyond the newest and old enough.
+    With both limits, a message is deleted if it exceeds --keep-last and is old enough.
     """
     before = None if older_than is None else cutoff(older_than)
     with (read_store if dry_run else open_store)(db, schema) as store:
         require_session(store, key)
         removed = _run_delete(
             lambda **options: store.trim(key, keep_last=keep_last, before=before, **options),
-            lambda count: f"Remove {pluralize(count, 'message')} of {key!r}?",
+            lambda count: f"Delete {pluralize(count, 'message')} of {key!r}?",
             yes=yes,
             dry_run=dry_run,
         )
@@ -181,7 +181,7 @@ def compact(
     *,
     within: Annotated[
         timedelta | None,
-        typer.Option(metavar="TIME", parser=age, help="How much younger a double is at most.", show_default="2s"),
+        typer.Option(metavar="TIME", parser=age, help="Maximum age difference of duplicates.", show_default="2s"),
     ] = None,
     yes: Yes = False,
     dry_run: DryRun = False,
@@ -189,11 +189,11 @@ def compact(
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """Remove messages of sessions that were stored twice, and make their heads agree with their logs.
+    """Delete duplicate messages, and recompute the session rows.
 
-    A double equals the message before it in role, text, payload and turn, and has no idempotency key.
+    A duplicate equals the message before it in role, text, payload and turn, and has no idempotency key.
     """
-    # Not `within or ...`: no time at all is a time.
+    # Not `within or ...`: zero is a valid time.
     seconds = (_DEFAULT_WITHIN if within is None else within).total_seconds()
     with (read_store if dry_run else open_store)(db, schema) as store:
         every = [require_session(store, key).key for key in dict.fromkeys(keys)]
@@ -202,7 +202,7 @@ def compact(
         mended = sum(each.head_repaired for each in found)
         if not dry_run and (doubles or mended):
             confirm(
-                f"Remove {pluralize(doubles, 'message')} that are there twice, and mend {pluralize(mended, 'head')}?",
+                f"Delete {pluralize(doubles, 'duplicate message')}, and repair {pluralize(mended, 'session row')}?",
                 yes=yes,
             )
             with progress("compacting", len(every)) as advance:
@@ -216,7 +216,7 @@ def compact(
 
 
 def _run_delete(remove: Callable[..., int], question: Callable[[int], str], *, yes: bool, dry_run: bool) -> int:
-    """Count what would be removed, and unless that is all that was asked for, remove it if the user agrees."""
+    """Count the rows to delete, and delete them if the user agrees, unless it is a dry run."""
     count = remove(dry_run=True)
     if dry_run or not count:
         return count

@@ -1,4 +1,4 @@
-"""The command that brings sessions to files: export."""
+"""The export command."""
 
 import os
 import sys
@@ -32,7 +32,7 @@ from session_store.transfer import ExportConditions, ExportFilter, ExportResult
 
 
 class Format(StrEnum):
-    """The kind of a file that is written."""
+    """The format of the exported file."""
 
     JSONL = "jsonl"
     CSV = "csv"
@@ -48,30 +48,30 @@ _WRITE: Final[dict[Format, Callable[..., ExportResult]]] = {
 
 def export(
     *,
-    format_: Annotated[Format, typer.Option("--format", help="The kind of file.")] = Format.JSONL,
-    out: Annotated[str, typer.Option(metavar="FILE", help="Where to; - is the standard output.")] = PIPE,
+    format_: Annotated[Format, typer.Option("--format", help="The format of the file.")] = Format.JSONL,
+    out: Annotated[str, typer.Option(metavar="FILE", help="The file to write; - is the standard output.")] = PIPE,
     owner: Owner = None,
     state: State = None,
     attribute: Attributes = None,
     active_since: ActiveSince = None,
     active_before: ActiveBefore = None,
     after: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Only sessions behind this one, in the order of their keys.")
+        str | None, typer.Option(metavar="KEY", help="Only sessions after this key, in the order of keys.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a file that is not complete.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an incomplete file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     json: Json = False,
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
     """Export sessions, in the order of their keys.
 
-    jsonl has all of them, for session-store import; csv and parquet have their messages, a row each. A VALUE that is a
-    number, true, false or a text in quotes in JSON is that, anything else is a text. With --json what was exported is
-    said so, and where the sessions go to the standard output, on that of errors.
+    jsonl has whole sessions, for session-store import; csv and parquet have one row per message. VALUE is parsed as
+    JSON if it is a number, true, false or a quoted string, otherwise it is a string. --json prints the summary as JSON,
+    on stderr when the export goes to stdout.
     """
     place = _output_path(out, format_, resume=resume, force=force)
-    # Arrow's own allocator takes 25 MB ahead, of which 5 are needed. It is chosen when Arrow is loaded.
+    # Arrow's own allocator reserves 25 MB, of which 5 are needed. It is chosen when Arrow is loaded.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     conditions: ExportConditions = {
         "owner": owner,
@@ -95,17 +95,17 @@ def export(
 
 
 def _output_path(out: str, format_: Format, *, resume: bool, force: bool) -> Path | None:
-    """Return the file to write, None for the standard output."""
+    """Return the path to write, None for the standard output."""
     place = None if out == PIPE else Path(out)
     if resume and format_ is Format.PARQUET:
-        problem = "nothing can be put behind what is in a Parquet file: name a new file with --after KEY"
+        problem = "a Parquet file cannot be continued: export to a new file with --after KEY"
     elif resume and (force or place is None):
-        problem = "--resume goes with a file, and not with --force"
+        problem = "--resume needs a file, and does not go with --force"
     elif place is None and format_ is Format.PARQUET and sys.stdout.isatty():
-        problem = "Parquet is nothing for a terminal: name a file"
+        problem = "Parquet is binary: name a file with --out"
     elif place is not None and place.exists() and not (resume or force):
-        problem = f"{out!r} is there: --force replaces it"
-        problem += ", --resume goes on with it" if format_ is not Format.PARQUET else ""
+        problem = f"{out!r} exists: --force replaces it"
+        problem += ", --resume continues it" if format_ is not Format.PARQUET else ""
     else:
         return place
     raise typer.BadParameter(problem, param_hint="--out")
@@ -113,7 +113,7 @@ def _output_path(out: str, format_: Format, *, resume: bool, force: bool) -> Pat
 
 @contextmanager
 def _open_output(place: Path | None, format_: Format, *, resume: bool) -> Iterator[tuple[Path | BinaryIO, str | None]]:
-    """Give what to write into, and behind which session that goes on with what is there."""
+    """Yield the file to write, and the key after which an existing file continues."""
     if place is None:
         yield sys.stdout.buffer, None
     elif not resume or not place.exists():
@@ -129,5 +129,5 @@ def _print_resume_hint(place: Path | None, format_: Format) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if place is not None and place.exists() and format_ is not Format.PARQUET:
-            terminal_output.stderr_console().print("stopped; --resume goes on with what is there", soft_wrap=True)
+            terminal_output.stderr_console().print("interrupted; --resume continues the file", soft_wrap=True)
         raise

@@ -1,4 +1,4 @@
-"""The command that brings sessions from files: import."""
+"""The import command."""
 
 import sys
 import tempfile
@@ -26,7 +26,7 @@ from session_store.transfer.sources.zeroclaw import import_zeroclaw, is_zeroclaw
 
 
 class Source(StrEnum):
-    """What wrote a file that is imported."""
+    """The program that wrote a file."""
 
     JSONL = "jsonl"
     ZEROCLAW = "zeroclaw"
@@ -40,24 +40,25 @@ _FOREIGN: Final[dict[Source, Callable[..., ImportResult]]] = {
 
 
 def import_(
-    files: Annotated[list[str], typer.Argument(metavar="FILE", help="What to import; - is JSON Lines piped in.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="The files to import; - reads JSON Lines from
+        stdin.")],
     *,
     source: Annotated[
-        Source | None, typer.Option("--from", help="What wrote it; without this a look at it decides.")
+        Source | None, typer.Option("--from", help="The program that wrote the files; default: detected.")
     ] = None,
     dry_run: DryRun = False,
     json: Json = False,
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """Import messages and sessions; the database is made and migrated if need be.
+    """Import messages and sessions; the database is created and migrated if needed.
 
-    JSON Lines, plain or gzip: what session-store export wrote, or lines that have session_key, role, content and, if
-    wanted, created_at (ISO 8601 with a time zone) and payload. Of zeroclaw its folder or a file of it; of the OpenAI
-    Agents SDK its SQLite file.
+    Files are JSON Lines, plain or gzip, from session-store export, or with session_key, role, content and optionally
+    created_at (ISO 8601 with a time zone) and payload; the folder or a file of zeroclaw; or the SQLite file of the
+    OpenAI Agents SDK.
 
-    What is there already is not added again. A broken line, and a session that differs from what is there, is reported
-    with its reason, the others are kept, and the exit code is then 1.
+    Messages that exist are not added again. Broken lines and sessions that differ from the stored ones are reported and
+    skipped; the exit code is then 1.
     """
     kinds = [(_detect_source(file, source), file) for file in files]
     every: list[ImportResult] = []
@@ -83,19 +84,19 @@ def _print(total: ImportResult, *, dry_run: bool) -> None:
     terminal_output.stdout_console().print(
         f"{total.lines:,} lines: {total.added:,} messages added, {total.already_there:,} already there, "
         f"{total.broken:,} broken{mended}; {total.sessions:,} sessions{skipped}"
-        f"{'; a trial: nothing was written' if dry_run else ''}",
+        f"{'; dry run: nothing was written' if dry_run else ''}",
         soft_wrap=True,
     )
 
 
 def _detect_source(file: str, source: Source | None) -> Source:
-    """Return what wrote a file, and refuse what cannot be read as that."""
+    """Return the program that wrote a file; raise if it cannot be read."""
     path = Path(file)
     piped = file == PIPE
     if not piped and not path.exists():
-        problem = f"there is no file {file!r}"
+        problem = f"file {file!r} does not exist"
     elif piped and source in _FOREIGN:
-        problem = f"of {source} a file is imported, not what is piped in"
+        problem = f"{source} needs a file, not stdin"
     elif path.is_dir() and source is not Source.ZEROCLAW and (source is not None or not is_zeroclaw(path)):
         problem = f"{file!r} is a directory"
     else:
@@ -104,7 +105,7 @@ def _detect_source(file: str, source: Source | None) -> Source:
 
 
 def _recognize(path: Path) -> Source:
-    # Not a pipe: what was looked at would be gone.
+    # Not for a pipe: the data read would be lost.
     if path.is_file() and is_openai_agents(path):
         return Source.OPENAI_AGENTS
     if (path.is_file() or path.is_dir()) and is_zeroclaw(path):
@@ -121,7 +122,7 @@ def _migrated_store(db: str, schema: str | None) -> Iterator[SessionStore]:
 
 @contextmanager
 def _scratch_store(db: str, schema: str | None) -> Iterator[SessionStore]:
-    """Open a database for a trial; where there is none, or nothing of ours in it, an empty one stands in."""
+    """Open the database for a dry run; without tables, use an empty one in memory."""
     with open_store(db, schema, make=True) as store:
         if _has_tables(store):
             yield store
@@ -179,7 +180,7 @@ def _import_jsonl(store: SessionStore, files: Sequence[str], *, dry_run: bool) -
 
 
 def _total_size(files: Sequence[str]) -> int | None:
-    """Return how many bytes there are to read, as far as it is known beforehand."""
+    """Return the number of bytes to read, as far as it is known."""
     if not all(Path(file).is_file() for file in files):
         return None
     return sum(Path(file).stat().st_size for file in files)

@@ -1,4 +1,4 @@
-"""What the commands say to programs: a JSON object in each line, in ASCII, so that it goes through any pipe."""
+"""The output of --json: one JSON object per line, in ASCII, which every pipe can carry."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def write(record: Mapping[str, Any], *, file: IO[str] | None = None) -> None:
-    """Write an object, to the standard output unless another file is named."""
+    """Write an object, by default to the standard output."""
     (file or sys.stdout).write(json.dumps(record, default=_as_json) + "\n")
 
 
 def write_all(records: Iterable[Mapping[str, Any]]) -> None:
-    """Write objects as they come."""
+    """Write objects one by one."""
     for record in records:
         write(record)
 
@@ -32,12 +32,12 @@ def session(metadata: SessionMetadata) -> dict[str, Any]:
 
 
 def session_with_hits(metadata: SessionMetadata, hits: Sequence[MessageHit]) -> dict[str, Any]:
-    """Return a session and those of its messages that a search found."""
+    """Return a session with its messages that match a search."""
     return {**session(metadata), "hits": [hit(each) for each in hits]}
 
 
 def hit(found: MessageHit) -> dict[str, Any]:
-    """Return a message that a search found; ``matches`` are places in ``text``, start and end."""
+    """Return a message that matches a search; ``matches`` are (start, end) offsets in ``text``."""
     return {
         "session_key": found.key,
         "seq": found.seq,
@@ -51,7 +51,7 @@ def hit(found: MessageHit) -> dict[str, Any]:
 
 
 def message(key: str, stored: StoredMessage) -> dict[str, Any]:
-    """Return a message as an object, of the shape in which `session_store.transfer.import_jsonl` takes one."""
+    """Return a message as an object that `session_store.transfer.import_jsonl` accepts."""
     return {
         "session_key": key,
         "seq": stored.seq,
@@ -62,7 +62,7 @@ def message(key: str, stored: StoredMessage) -> dict[str, Any]:
 
 
 def finding(found: Finding) -> dict[str, Any]:
-    """Return what the doctor found as an object; its severity is ``info``, ``warning`` or ``error``."""
+    """Return a finding as an object; its severity is ``info``, ``warning`` or ``error``."""
     return {**found._asdict(), "severity": found.severity.name.lower()}
 
 

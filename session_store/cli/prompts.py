@@ -1,4 +1,4 @@
-"""Nothing is deleted unasked: what a command would do is shown, and done when the user agrees."""
+"""Ask before deleting: show what a command would do, and let the user confirm."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from session_store.interface.values import SessionMetadata
 
 PREVIEW_COUNT: Final = 10
-"""Of those that are meant so many are shown."""
+"""The number of sessions shown in a preview."""
 
 
 def confirm(question: str, *, yes: bool) -> float:
-    """Return, if the user wants it done or said so beforehand, how many seconds the answer took.
+    """Ask the user to confirm, unless --yes was passed; return how many seconds the answer took.
 
-    What was asked about is by then so much older.
+    Ages in the question have grown by that time.
 
     Raises:
-        StoreError: There is nobody to ask.
-        Exit: They do not, exit code 1.
+        StoreError: There is no terminal to ask on.
+        Exit: The user declined; exit code 1.
     """
     if yes:
         return 0.0
     asked = time.monotonic()
     if not sys.stdin.isatty():
-        problem = f"{question} Nobody is there to answer: --yes does it, --dry-run only says what would be done"
+        problem = f"{question} There is no terminal to answer: use --yes, or --dry-run to only print what would be done"
         raise StoreError(problem)
     if not typer.confirm(terminal_output.escape_line(question), err=True):
         terminal_output.stderr_console().print("nothing was done")
@@ -46,7 +46,7 @@ def confirm(question: str, *, yes: bool) -> float:
 
 @contextmanager
 def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show on a terminal how far something is, and give what is told of each further part of it."""
+    """Show a progress bar on a terminal, and yield the function that advances it."""
     console = terminal_output.stderr_console()
     columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
@@ -55,7 +55,7 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
 
 
 def print_preview(sessions: Sequence[SessionMetadata], count: int, *, json: bool) -> None:
-    """Show those that are meant, or the first of them, to who is asked about them."""
+    """Print the affected sessions, or the first of them."""
     if json or not sessions:
         return
     console = terminal_output.stderr_console()
@@ -65,7 +65,7 @@ def print_preview(sessions: Sequence[SessionMetadata], count: int, *, json: bool
 
 
 def print_summary(figures: Mapping[str, int], done: str, *, dry_run: bool, json: bool) -> None:
-    """Say of how many things something was done, or would be; they are named in the singular."""
+    """Print a summary of the counts; their names are in the singular."""
     if json:
         json_output.write({**{f"{name}s": number for name, number in figures.items()}, "dry_run": dry_run})
     else:

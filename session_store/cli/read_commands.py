@@ -1,4 +1,4 @@
-"""The commands that only look: list, show, tail, search, running, stats."""
+"""The commands that read: list, show, tail, search, running, stats."""
 
 import sys
 import time
@@ -36,11 +36,11 @@ _PAGE: Final = 500
 _HITS_PER_SESSION: Final = 3
 _SECOND: Final = timedelta(seconds=1)
 
-Keyword = Annotated[str | None, typer.Option(metavar="WORDS", help="Only sessions with a message that has these.")]
-Words = Annotated[list[str], typer.Argument(metavar="WORD", help="What one message has; see above.")]
-Last = Annotated[int | None, typer.Option(min=1, help="Only the newest so many messages.")]
-AfterSeq = Annotated[int, typer.Option(min=0, help="Only messages with a higher number.")]
-Time = Annotated[datetime | None, typer.Option(metavar="TIME", parser=time_of, help="ISO 8601, or an age as 30d.")]
+Keyword = Annotated[str | None, typer.Option(metavar="WORDS", help="Only sessions with a message that matches.")]
+Words = Annotated[list[str], typer.Argument(metavar="WORD", help="The words to search for; see above.")]
+Last = Annotated[int | None, typer.Option(min=1, help="Only this number of newest messages.")]
+AfterSeq = Annotated[int, typer.Option(min=0, help="Only messages with a higher seq.")]
+Time = Annotated[datetime | None, typer.Option(metavar="TIME", parser=time_of, help="ISO 8601, or an age such as 30d.")]
 
 
 def list_(
@@ -73,7 +73,7 @@ def list_(
 
 
 def running(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
-    """List the sessions in which an agent works on a turn, newest turn first."""
+    """List the running sessions, newest turn first."""
     with read_store(db, schema) as store:
         _print_sessions(store.list_running_sessions(), None, json=json)
 
@@ -89,7 +89,7 @@ def show(
 ) -> None:
     """Show a session and its messages, oldest first; on a terminal in your pager.
 
-    With --json the first line is the session, each other one a message.
+    With --json, the first line is the session, each other line a message.
     """
     with read_store(db, schema) as store:
         session = require_session(store, key)
@@ -108,17 +108,17 @@ def show(
 def tail(
     key: Key,
     *,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
-    last: Annotated[int, typer.Option("--last", "-n", min=0, help="Begin with the newest so many.")] = 10,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new messages until Ctrl-C.")] = False,
+    last: Annotated[int, typer.Option("--last", "-n", min=0, help="Number of newest messages to start with.")] = 10,
     interval: Annotated[
         timedelta | None,
-        typer.Option(metavar="TIME", parser=age, help="How often to look for more.", show_default="1s"),
+        typer.Option(metavar="TIME", parser=age, help="The interval between two polls.", show_default="1s"),
     ] = None,
     json: Json = False,
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """Print the newest messages of a session, and with -f those that come."""
+    """Print the newest messages of a session; with -f, also new ones."""
     with read_store(db, schema) as store:
         session = require_session(store, key)
         behind = _seq_before(store, session, last)
@@ -140,7 +140,7 @@ def search(
     after: After = None,
     owner: Owner = None,
     state: State = None,
-    messages: Annotated[bool, typer.Option("--messages", help="List the messages, not their sessions.")] = False,
+    messages: Annotated[bool, typer.Option("--messages", help="List messages instead of sessions.")] = False,
     key: Annotated[str | None, typer.Option(help="Only messages of this session.")] = None,
     role: Annotated[str | None, typer.Option(help="Only messages of this role.")] = None,
     since: Time = None,
@@ -150,19 +150,19 @@ def search(
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """List the sessions with a message that has all the words, newest activity first, and show where.
+    """List the sessions with a message that contains all words, newest activity first, with the matches.
 
-    "a phrase" in quotes, prefix*, and between two choices OR. A word with a minus must not be there: put -- before
-    the first word then, so that it is not taken for an option.
+    Use "a phrase" in quotes, prefix*, this OR that, and -without to exclude a word; put -- before the first word then,
+    so that it is not taken for an option.
 
-    --key, --role, --since, --until and --order go with --messages, --owner and --state with sessions.
+    --key, --role, --since, --until and --order need --messages; --owner and --state do not go with it.
     """
     keyword = " ".join(words)
     if messages and (owner is not None or state is not None):
-        problem = "--owner and --state choose sessions, and do not go with --messages"
+        problem = "--owner and --state filter sessions, and do not go with --messages"
         raise typer.BadParameter(problem)
     if not messages and (key, role, since, until, order) != (None, None, None, None, "recency"):
-        problem = "--key, --role, --since, --until and --order choose messages, and go with --messages"
+        problem = "--key, --role, --since, --until and --order filter messages, and need --messages"
         raise typer.BadParameter(problem)
     with read_store(db, schema) as store:
         if messages:
@@ -189,7 +189,7 @@ def search(
 
 
 def stats(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
-    """Say how many sessions and messages there are, in which states, and what they take on the disk."""
+    """Print the number of sessions and messages, the states, and the size on disk."""
     with read_store(db, schema) as store:
         figures = count(store.engine, schema=schema)
         index = search_index.status(store.engine, schema=schema)
@@ -200,7 +200,7 @@ def stats(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema
 
 
 def _seq_before(store: SessionStore, session: SessionMetadata, last: int) -> int:
-    """Return the seq before that of the first of the newest messages; only pages of them are held."""
+    """Return the seq before the newest messages, without holding all of them in memory."""
     first = session.last_seq + 1
     while last > 0 and (page := store.history(session.key, before_seq=first, limit=min(last, _PAGE))):
         first = page[0].seq
@@ -213,7 +213,7 @@ def _print_messages(key: str, messages: Iterable[StoredMessage], *, json: bool) 
         json_output.write_all(json_output.message(key, message) for message in messages)
     else:
         terminal_output.print_messages(terminal_output.stdout_console(), messages)
-    # Whoever follows through a pipe waits for this, not for a full buffer.
+    # A reader of a pipe must not wait for a full buffer.
     sys.stdout.flush()
 
 

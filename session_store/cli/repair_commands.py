@@ -1,4 +1,4 @@
-"""The commands that mend what the doctor found: heads, orphans, the schema, pragmas."""
+"""The commands that repair what the doctor found: heads, orphans, schema, pragmas."""
 
 from typing import Annotated
 
@@ -25,7 +25,7 @@ from session_store.maintenance.doctor.findings import pluralize
 def heads(
     *, dry_run: DryRun = False, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None
 ) -> None:
-    """Let every session say of itself what its messages and states say: counts, numbers, times, its state."""
+    """Recompute each session's counters, timestamps and state from its messages and state log."""
     with (
         (read_store if dry_run else open_store)(db, schema) as store,
         progress("looking at sessions", store.count_sessions()) as advance,
@@ -36,14 +36,14 @@ def heads(
 
 def orphans(
     *,
-    adopt: Annotated[bool, typer.Option("--adopt", help="Keep them: make the sessions they belong to.")] = False,
+    adopt: Annotated[bool, typer.Option("--adopt", help="Keep them: create the missing sessions.")] = False,
     yes: Yes = False,
     dry_run: DryRun = False,
     json: Json = False,
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """Delete messages and states whose session is not there any more, or with --adopt make it again."""
+    """Delete messages and states without a session; with --adopt, create their sessions instead."""
     with (read_store if dry_run else open_store)(db, schema) as store:
         found = repair.delete_orphans(store.engine, schema=schema, dry_run=True)
         if adopt and not dry_run:
@@ -53,7 +53,7 @@ def orphans(
             return
         if not dry_run and any(found):
             what = f"{pluralize(found.messages, 'message')} and {pluralize(found.states, 'state')}"
-            confirm(f"Delete {what} whose session is not there?", yes=yes)
+            confirm(f"Delete {what} without a session?", yes=yes)
             with spinner("deleting"):
                 found = repair.delete_orphans(store.engine, schema=schema)
     done = "adopted" if adopt else "deleted"
@@ -61,16 +61,16 @@ def orphans(
 
 
 def restored(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
-    """Make the indexes and views that are missing; writers wait meanwhile."""
-    with open_store(db, schema) as store, spinner("making what is missing"):
+    """Create missing indexes and views; blocks writers."""
+    with open_store(db, schema) as store, spinner("creating missing objects"):
         made = migrations.restore(store.engine, schema=schema)
     _print_statements(made, json=json)
 
 
 def pragmas(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
-    """Let a SQLite file be written through a log, beside which others read."""
+    """Switch a SQLite file to a write-ahead log, which does not block readers."""
     with read_store(db, schema):
-        # By name: a store that writes would have mended it when it opened the file.
+        # By path: a writing store would have switched the file when it opened it.
         mended = repair.enable_wal(db)
     _print_statements(mended, json=json)
 

@@ -1,4 +1,4 @@
-"""The command that makes a page to look at: report."""
+"""The report command."""
 
 import sys
 from datetime import datetime
@@ -25,7 +25,7 @@ from session_store.maintenance.report import page
 
 
 def price(text: str) -> tuple[str, Price]:
-    """Return the name of a model and what a million tokens cost that it takes, and that it gives."""
+    """Parse MODEL=INPUT/OUTPUT, the prices of a million input and output tokens."""
     model, sign, said = text.rpartition("=")
     try:
         taken, given = map(float, said.split("/"))
@@ -43,34 +43,35 @@ Prices = Annotated[
         "--price",
         metavar="MODEL=INPUT/OUTPUT",
         parser=price,
-        help="What a million tokens of a model cost; may be given several times.",
+        help="The price of a million tokens of a model; may be given several times.",
     ),
 ]
-Since = Annotated[datetime | None, typer.Option(metavar="TIME", parser=time, help="From when on: ISO 8601, or 30d.")]
-Until = Annotated[datetime | None, typer.Option(metavar="TIME", parser=time, help="Until when: ISO 8601, or 1d.")]
+Since = Annotated[datetime | None, typer.Option(metavar="TIME", parser=time, help="Start of the range: ISO 8601, or
+30d.")] Until = Annotated[datetime | None, typer.Option(metavar="TIME", parser=time, help="End of the range: ISO 8601,
+or 1d.")]
 
 
 def report(
     *,
-    out: Annotated[str, typer.Option(metavar="FILE", help="The page to make; - is the standard output.")],
+    out: Annotated[str, typer.Option(metavar="FILE", help="The file to write; - is the standard output.")],
     since: Since = None,
     until: Until = None,
-    tz: Annotated[str, typer.Option(metavar="ZONE", help="The time zone of its days, such as Europe/Lisbon.")] = "UTC",
+    tz: Annotated[str, typer.Option(metavar="ZONE", help="The time zone of the days, such as Europe/Lisbon.")] = "UTC",
     owner: Owner = None,
-    title: Annotated[str, typer.Option(help="What stands on top.")] = "Conversations",
+    title: Annotated[str, typer.Option(help="The heading.")] = "Conversations",
     price: Prices = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     json: Json = False,
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """Make a page of charts for a browser: activity, lengths, turns, errors, response times, tools, tokens, storage.
+    """Create an HTML page of charts: activity, lengths, turns, errors, response times, tools, tokens, storage.
 
-    It is one file without anything outside of it. It has the keys, names and owners of the busiest sessions.
+    The page is a single file that loads nothing. It contains the keys, names and owners of the busiest sessions.
     """
     place = None if out == PIPE else Path(out)
     if place is not None and place.exists() and not force:
-        problem = f"{out!r} is there: --force replaces it"
+        problem = f"{out!r} exists: --force replaces it"
         raise typer.BadParameter(problem, param_hint="--out")
     with spinner("making the page"):
         html = page(
@@ -92,11 +93,11 @@ def report(
 
 
 def _write(html: bytes, place: Path | None) -> int:
-    """Write the page, and where a file is replaced do so when the new one is whole; return its size."""
+    """Write the page, replacing a file only when the new one is complete; return its size."""
     if place is None:
         sys.stdout.buffer.write(html)
     elif place.exists() and not place.is_file():
-        # A device, which is written to and not replaced.
+        # A device is written to and not replaced.
         place.write_bytes(html)
     else:
         with atomic_write(place) as unfinished:

@@ -1,4 +1,4 @@
-"""The commands that change what a session has beside its messages: state, rename, owner, label, stuck."""
+"""The commands that change a session: state, rename, owner, label, stuck."""
 
 from datetime import timedelta
 from typing import Annotated, Any
@@ -27,45 +27,45 @@ from session_store.interface.values import ANY_TURN
 from session_store.maintenance.doctor.findings import pluralize
 from session_store.store.sync import SessionStore
 
-LongerThan = Annotated[timedelta, typer.Option(metavar="TIME", parser=age, help="For how long, such as 5m.")]
-NoOwner = Annotated[bool, typer.Option("--none", help="Let it be nobody's.")]
+LongerThan = Annotated[timedelta, typer.Option(metavar="TIME", parser=age, help="The minimum duration, such as 5m.")]
+NoOwner = Annotated[bool, typer.Option("--none", help="Remove the owner.")]
 
 
 def state(
     key: Key,
     to: Annotated[
-        str | None, typer.Argument(metavar="[STATE]", help="The state it gets; without it, say which.")
+        str | None, typer.Argument(metavar="[STATE]", help="The new state; without it, the current state is printed.")
     ] = None,
     *,
-    turn: Annotated[str | None, typer.Option(help="The turn that begins or goes on.")] = None,
-    if_turn: Annotated[str | None, typer.Option(help="Only while this turn is current.")] = None,
+    turn: Annotated[str | None, typer.Option(help="The turn of the state.")] = None,
+    if_turn: Annotated[str | None, typer.Option(help="Only if this turn is current.")] = None,
     json: Json = False,
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """Say what a session is doing, or set it: idle, running, error, or a word of your own."""
+    """Print the state of a session, or set it: idle, running, error or a word of your own."""
     if to is None and (turn, if_turn) != (None, None):
-        problem = "--turn and --if-turn go with a state to set"
+        problem = "--turn and --if-turn need a state to set"
         raise typer.BadParameter(problem)
     with (read_store if to is None else open_store)(db, schema) as store:
         require_session(store, key)
         if to is not None and not store.set_session_state(
             key, to, turn, if_turn=ANY_TURN if if_turn is None else if_turn
         ):
-            problem = f"session {key!r} is not in turn {if_turn!r}: its state stays"
+            problem = f"session {key!r} is not in turn {if_turn!r}: its state was not changed"
             raise StoreError(problem)
         _print(store, key, json=json)
 
 
 def rename(
     key: Key,
-    name: Annotated[str, typer.Argument(help="Its name; '' takes it away.")],
+    name: Annotated[str, typer.Argument(help="The name; '' removes it.")],
     *,
     json: Json = False,
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """Give a session a name."""
+    """Set the name of a session."""
     with open_store(db, schema) as store:
         require_session(store, key)
         store.set_session_name(key, name)
@@ -74,16 +74,16 @@ def rename(
 
 def owner(
     key: Key,
-    to: Annotated[str | None, typer.Argument(metavar="OWNER", help="Whose it is from now on.")] = None,
+    to: Annotated[str | None, typer.Argument(metavar="OWNER", help="The new owner.")] = None,
     *,
     nobody: NoOwner = False,
     json: Json = False,
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """Give a session an owner, or with --none take it away."""
+    """Set the owner of a session; --none removes it."""
     if (to is None) != nobody:
-        problem = "name an owner, or --none"
+        problem = "pass an owner, or --none"
         raise typer.BadParameter(problem)
     with open_store(db, schema) as store:
         require_session(store, key)
@@ -94,7 +94,7 @@ def owner(
 def label(
     key: Key,
     attributes: Annotated[
-        list[str], typer.Argument(metavar="NAME=VALUE", help="An attribute to set; NAME= takes it away.")
+        list[str], typer.Argument(metavar="NAME=VALUE", help="An attribute to set; NAME= removes it.")
     ],
     *,
     json: Json = False,
@@ -103,7 +103,7 @@ def label(
 ) -> None:
     """Set attributes of a session; the others stay.
 
-    A VALUE that is a number, true, false or a text in quotes in JSON is that, anything else is a text.
+    VALUE is parsed as JSON if it is a number, true, false or a quoted string, otherwise it is a string.
     """
     changes: dict[str, Any] = {}
     for text in attributes:
@@ -118,20 +118,22 @@ def label(
 def stuck(
     *,
     longer_than: LongerThan,
-    recover: Annotated[bool, typer.Option("--recover", help="Move them on, so that they can work again.")] = False,
-    to: Annotated[str, typer.Option(metavar="STATE", help="The state they get.")] = "error",
+    recover: Annotated[
+        bool, typer.Option("--recover", help="Set them to another state, so that they can run again.")
+    ] = False,
+    to: Annotated[str, typer.Option(metavar="STATE", help="The new state.")] = "error",
     yes: Yes = False,
     dry_run: DryRun = False,
     json: Json = False,
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
-    """List the sessions whose turn has been running for so long, oldest first; with --recover, move them on.
+    """List the sessions that have been running for too long, oldest first; with --recover, set another state.
 
-    A turn that ends meanwhile is left alone.
+    A turn that ends during the command is not changed.
     """
     if not recover and (yes or dry_run or to != "error"):
-        problem = "--yes, --dry-run and --to go with --recover"
+        problem = "--yes, --dry-run and --to need --recover"
         raise typer.BadParameter(problem)
     seconds = longer_than.total_seconds()
     with (open_store if recover and not dry_run else read_store)(db, schema) as store:
@@ -141,12 +143,12 @@ def stuck(
                 json_output.write_all(map(json_output.session, sessions))
             else:
                 terminal_output.print_sessions(terminal_output.stdout_console(), sessions)
-                terminal_output.print_note("no session" if not sessions else "--recover moves them on")
+                terminal_output.print_note("no session" if not sessions else "--recover sets them to another state")
             return
         print_preview(sessions, len(sessions), json=json)
         moved = len(sessions)
         if not dry_run and sessions:
-            seconds += confirm(f"Move {pluralize(len(sessions), 'session')} to {to!r}?", yes=yes)
+            seconds += confirm(f"Set {pluralize(len(sessions), 'session')} to {to!r}?", yes=yes)
             with spinner("moving them on"):
                 moved = len(store.recover_stuck(seconds, to=to))
     print_summary({"session": moved}, f"moved to {to!r}", dry_run=dry_run, json=json)

@@ -1,7 +1,7 @@
-"""Text that others wrote, on a terminal: as text, whatever is in it.
+"""Print stored text on a terminal, safely.
 
-Markup is not interpreted, and what would steer the terminal or the reader's eye is written out: control characters,
-lone surrogates, and the characters that turn the direction of writing.
+Markup is not interpreted. Control characters, lone surrogates and characters that change the direction of writing are
+escaped, because they could steer the terminal or mislead the reader.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CONTROL_CHARS: Final = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u206
 _ESCAPED_IN_LINE: Final = re.compile(f"[{_CONTROL_CHARS}]")
 _ESCAPED_IN_TEXT: Final = re.compile(rf"(?![\n\t])[{_CONTROL_CHARS}]")
 _CREDENTIALS: Final = re.compile(r":/.*@", re.DOTALL)
-"""As a path a URL has one slash."""
+"""Converted to a path, a URL has one slash."""
 _PASSWORD: Final = re.compile(r"(password|passfile)=[^&\s'\"]*", re.IGNORECASE)
 
 _STYLES: Final = {"user": "bold green", "assistant": "bold cyan", "tool": "bold yellow", "system": "bold magenta"}
@@ -44,48 +44,48 @@ _STATE_STYLES: Final = {IDLE: "dim", "running": "green", "error": "red"}
 
 
 def escape_line(text: str) -> str:
-    r"""Return the text in one line that steers nothing: an escape is ``\x1b``, a line feed ``\n``."""
+    r"""Return a text in one line, with control characters escaped, such as ``\x1b`` and ``\n``."""
     return _ESCAPED_IN_LINE.sub(_escape_match, text)
 
 
 def escape_text(text: str) -> str:
-    """Return the text so that it steers nothing; its lines and tabs stay."""
+    """Return a text with control characters escaped, except line feeds and tabs."""
     return _ESCAPED_IN_TEXT.sub(_escape_match, text)
 
 
 def mask_password(text: str) -> str:
-    """Return the text without whatever could be the credentials of a URL in it."""
+    """Return a text with the credentials of URLs masked."""
     return _PASSWORD.sub(r"\1=***", _CREDENTIALS.sub("://***@", text))
 
 
 def stdout_console() -> Console:
-    """Return the console of what was asked for."""
+    """Return the console of the standard output."""
     return Console(highlight=False, markup=False, emoji=False)
 
 
 def stderr_console() -> Console:
-    """Return the console of what is said about it, which does not go into a pipe."""
+    """Return the console of the standard error, which does not go into a pipe."""
     return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def print_result(done: str) -> None:
-    """Say in one line what was done."""
+    """Print in one line what was done."""
     stdout_console().print(escape_line(done), soft_wrap=True)
 
 
 def print_note(what: str) -> None:
-    """Say in one line something beside what was asked for."""
+    """Print a note in one line."""
     stderr_console().print(escape_line(what), style="dim", soft_wrap=True)
 
 
 def print_error(problem: str) -> None:
-    """Say in one line what could not be done."""
+    """Print an error in one line."""
     line = Text.assemble(("error: ", "bold red"), escape_line(mask_password(problem)))
     stderr_console().print(line, soft_wrap=True)
 
 
 def print_sessions(console: Console, sessions: Sequence[SessionMetadata]) -> None:
-    """Print sessions: as a table on a terminal, else as lines of fields parted by tabs, nothing cut off."""
+    """Print sessions: as a table on a terminal, otherwise as lines with tabs, not truncated."""
     if not console.is_terminal:
         for session in sessions:
             _write(console, _session_fields(session))
@@ -114,9 +114,9 @@ def print_sessions(console: Console, sessions: Sequence[SessionMetadata]) -> Non
 def print_found(
     console: Console, sessions: Sequence[SessionMetadata], found: Mapping[str, Sequence[MessageHit]]
 ) -> None:
-    """Print sessions with the pieces of their messages in which something was found, the matches in bold.
+    """Print sessions with the snippets of their messages, the matches in bold.
 
-    Not on a terminal each line is that of `print_sessions`, and as its last field the first piece.
+    Without a terminal, each line is that of `print_sessions` with the first snippet as the last field.
     """
     for session in sessions:
         hits = [hit for hit in found.get(session.key, ()) if hit.snippet.matches]
@@ -133,7 +133,7 @@ def print_found(
 
 
 def print_hits(console: Console, hits: Iterable[MessageHit]) -> None:
-    """Print messages with the piece of each in which something was found, the matches in bold."""
+    """Print messages with their snippets, the matches in bold."""
     for hit in hits:
         if not console.is_terminal:
             fields = hit.key, str(hit.seq), hit.role, hit.created_at.isoformat(), hit.snippet.text
@@ -149,7 +149,7 @@ def print_hits(console: Console, hits: Iterable[MessageHit]) -> None:
 
 
 def print_stats(console: Console, stats: Stats, index: SearchIndex) -> None:
-    """Print how much there is, a figure a line."""
+    """Print statistics, one per line."""
     times = [_format_time(time) for time in (stats.first_created_at, stats.last_activity) if time is not None]
     states = ", ".join(f"{escape_line(state)} {number:,}" for state, number in stats.states.items())
     figures = {
@@ -167,7 +167,7 @@ def print_stats(console: Console, stats: Stats, index: SearchIndex) -> None:
 
 
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
-    """Print what is wrong first, the worst before the rest, each with what mends it; then what is well."""
+    """Print problems first, the worst before the others, each with its command; then facts."""
     for finding in sorted(findings, key=lambda finding: -finding.severity):
         severity = finding.severity.name.lower()
         message = escape_line(finding.message)
@@ -180,12 +180,12 @@ def print_findings(console: Console, findings: Sequence[Finding]) -> None:
 
 
 def print_index(console: Console, index: SearchIndex) -> None:
-    """Print which engine finds words, why, and what the index takes."""
+    """Print the search backend, the reason, and the size of the index."""
     console.print(_format_index(index), soft_wrap=True)
 
 
 def print_head(console: Console, session: SessionMetadata) -> None:
-    """Print what a session has beside its messages, a fact a line."""
+    """Print the fields of a session, one per line."""
     turn = "" if session.turn_id is None else f", turn {session.turn_id}"
     since = "" if session.state_entered_at is None else f", since {_format_time(session.state_entered_at)}"
     facts = {
@@ -224,7 +224,7 @@ def print_messages(console: Console, messages: Iterable[StoredMessage]) -> None:
 
 @contextmanager
 def pager(console: Console) -> Iterator[Console]:
-    """Give a console that writes into the user's pager, as it comes, or the same one where it is no terminal."""
+    """Yield a console that writes to the user's pager, or the same console without a terminal."""
     pager = shlex.split(os.environ.get("PAGER", "less"))
     if not console.is_terminal or not pager or shutil.which(pager[0]) is None:
         yield console
@@ -234,10 +234,10 @@ def pager(console: Console) -> Iterator[Console]:
         stdin=subprocess.PIPE,
         encoding=console.encoding,
         errors="backslashreplace",
-        # Unless the user says otherwise: colours, no pager for what fits the screen, and the text stays there.
+        # Defaults of less: colors, exit if the text fits the screen, and leave the text there.
         env={"LESS": "FRX", **os.environ},
     )
-    # In this order: leaving the process closes its input, which writes the rest.
+    # In this order: leaving the process closes its input, which flushes the rest.
     with suppress(BrokenPipeError), process:
         yield _Paged(
             file=process.stdin, force_terminal=True, width=console.width, highlight=False, markup=False, emoji=False
@@ -246,17 +246,17 @@ def pager(console: Console) -> Iterator[Console]:
 
 class _Paged(Console):
     def on_broken_pipe(self) -> NoReturn:
-        # Whoever leaves the pager has read enough; rich would exit with code 1.
+        # Leaving the pager early is no error; rich would exit with code 1.
         raise BrokenPipeError
 
 
 def format_size(number: int) -> str:
-    """Return bytes as people say them: ``1.2 MB``."""
+    """Return a size for people: ``1.2 MB``."""
     return decimal(number)
 
 
 def format_duration(time: timedelta) -> str:
-    """Return how long something is, as people say it: ``30 days``, ``1 hour 30 minutes``."""
+    """Return a duration for people: ``30 days``, ``1 hour 30 minutes``."""
     minutes, seconds = divmod(time.seconds, 60)
     hours, minutes = divmod(minutes, 60)
     parts = {"day": time.days, "hour": hours, "minute": minutes, "second": seconds}
@@ -295,7 +295,7 @@ def _highlighted(snippet: Snippet) -> Text:
 
 
 def _write(console: Console, text: str) -> None:
-    # Rich would turn tabs into spaces.
+    # Rich would expand tabs.
     console.file.write(f"{text}\n")
 
 

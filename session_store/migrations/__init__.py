@@ -142,9 +142,8 @@ def _upgrade(db: Connection, schema: str | None) -> None:
             return
         if revision is None and revisions.exists(db):
             problem = (
-                "the tables of session_store are there and not as this version needs them, but no version table beside "
-                "them knows their revision: a host's Alembic run keeps them (`alembic upgrade heads`), or they were "
-                "copied without it"
+                "the tables of session_store exist and do not match this version, and no version table next to "
+                "them has their revision: run the application's `alembic upgrade heads`, or copy its version table, too"
             )
             raise StoreError(problem)
 
@@ -156,7 +155,7 @@ def _upgrade(db: Connection, schema: str | None) -> None:
 
 def _current(db: Connection) -> str | None:
     revision = revisions.current(db)
-    # Alembic keeps no row for ours if a revision of the host's depends on it; then the tables themselves tell.
+    # Alembic has no row for ours if a revision of the application depends on it; then compare the tables.
     if revision is None and revisions.exists(db) and not differences(db, include_others=False):
         return revisions.HEAD
     return revision
@@ -183,14 +182,14 @@ def _run(context: MigrationContext) -> None:
     with locks.migration_lock():
         try:
             hosts: MigrationContext | None = op.get_context()
-        except (NameError, AttributeError):  # nobody has named one yet, or it was taken away again
+        except (NameError, AttributeError):  # no context was installed yet, or it was removed
             hosts = None
         try:
             with Operations.context(context):
                 context.run_migrations()
         finally:
-            # It does not give the name back to a host in whose revision this happens, and takes it away only if
-            # nothing was raised.
+            # Alembic does not restore the context of an application's revision, and removes its own only without an
+            # error.
             if hosts is not None:
                 Operations.context(hosts).__enter__()
             else:

@@ -1,4 +1,4 @@
-"""``python -m session_store.migrations``: the schema of a database, for who has installed only the package."""
+"""``python -m session_store.migrations``: create and upgrade the tables, without the extra ``cli``."""
 
 # ruff: noqa: T201 - what a command says it prints
 
@@ -21,33 +21,33 @@ _SCHEMA: Final = "SESSION_STORE_SCHEMA"
 
 
 def upgrade(args: argparse.Namespace) -> int:
-    """Make the tables, or bring them to the newest revision."""
+    """Create the tables, or upgrade them to the newest revision."""
     migrations.upgrade(args.db, schema=args.schema)
     return current(args)
 
 
 def current(args: argparse.Namespace) -> int:
-    """Say which revision the tables are at."""
+    """Print the revision of the tables."""
     revision = migrations.current(args.db, schema=args.schema)
     print(f"{revision or 'no revision'}{' (head)' if revision == revisions.HEAD else ''}")
     return 0
 
 
 def check(args: argparse.Namespace) -> int:
-    """Say what differs from the tables this package needs."""
+    """Print the differences from the tables that this package needs."""
     differences = migrations.check(args.db, schema=args.schema)
     print("\n".join(differences) or "nothing differs")
     return 1 if differences else 0
 
 
 def sql(args: argparse.Namespace) -> int:
-    """Print the SQL that makes the tables in an empty database, for somebody else to run."""
+    """Print the SQL script that creates the tables in an empty database."""
     print(migrations.sql(args.dialect, schema=args.schema), end="")
     return 0
 
 
 def paths(_args: argparse.Namespace) -> int:
-    """Print where the revisions are: as a host's alembic.ini says it in version_locations, and on this machine."""
+    """Print the location of the revisions: for version_locations in alembic.ini, and the path on this machine."""
     print(migrations.LOCATION)
     print(migrations.HERE / "versions")
     return 0
@@ -61,8 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit code: 0 done; 1 not done, or the check found something. Arguments that are not understood end the
-        program with 2.
+        The exit code: 0 done; 1 not done, or the check found a difference. Invalid arguments end the program
+        with 2.
     """
     parser = argparse.ArgumentParser("python -m session_store.migrations", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -70,14 +70,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
         command.set_defaults(run=run)
         if run in _DATABASE_COMMANDS:
-            # An empty variable is one that was not set where it was to be.
+            # An empty variable was probably meant to be set.
             url = os.environ.get(_DATABASE_URL) or None
             command.add_argument(
                 "--db",
                 metavar="URL",
                 default=url,
                 required=url is None,
-                help=f"a URL, or the path of a SQLite file; else {_DATABASE_URL} says it",
+                help=f"a URL or the path of a SQLite file; default: {_DATABASE_URL}",
             )
         if run is sql:
             command.add_argument("--dialect", choices=engines.DIALECTS, required=True)
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "--schema",
                 metavar="NAME",
                 default=os.environ.get(_SCHEMA) or None,
-                help=f"the PostgreSQL schema that holds the tables; else {_SCHEMA} says it",
+                help=f"the PostgreSQL schema of the tables; default: {_SCHEMA}",
             )
 
     asked = parser.parse_args(arguments)

@@ -1,7 +1,7 @@
-"""What a host's Alembic run asks of us: to leave our tables alone, to spell our types, and to carry our branch.
+"""Hooks for an application's Alembic run: ignore our tables, render our types, and run our branch.
 
-Each is passed to ``context.configure`` or called in the host's ``env.py``; a host with hooks of its own calls ours
-from them.
+Pass them to ``context.configure`` or call them in ``env.py``; an application with hooks of its own calls ours from
+them.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from sqlalchemy.schema import SchemaItem
 
 LOCATION: Final = "session_store:migrations/versions"
-"""Where the revisions are, as ``version_locations`` of a host's ``alembic.ini`` says it."""
+"""The location of the revisions, for ``version_locations`` in ``alembic.ini``."""
 
 PREFIX: Final = "session_store_"
-"""How the name of every table of ours begins."""
+"""The prefix of the names of our tables."""
 _POSTGRESQL: Final = "from sqlalchemy.dialects import postgresql"
 _PLAIN_TYPES: Final = {
     ExactText: "sa.Text()",
@@ -37,19 +37,18 @@ def include_object(
     reflected: bool,  # noqa: ARG001, FBT001 - the parameters are Alembic's
     compare_to: SchemaItem | None,  # noqa: ARG001
 ) -> bool:
-    """Say that a host's autogenerate is to look at this: at anything but our tables and what is on them.
+    """Return whether autogenerate compares an object: True for everything but our tables and their indexes.
 
-    Names that start with ``session_store_`` are ours, those of revisions this version does not know yet included: a
-    host's own table of such a name is not looked at either.
+    Every name that starts with ``session_store_`` is ours, so that tables of newer revisions are ignored, too.
     """
     table = name if kind == "table" else getattr(getattr(item, "table", None), "name", None)
     return not (table or "").startswith(PREFIX)
 
 
 def render_item(kind: str, item: Any, autogen_context: AutogenContext) -> str | Literal[False]:
-    """Spell a column type of ours in plain SQLAlchemy, so that a host's revision does not import us.
+    """Render our column types as plain SQLAlchemy, so that an application's revision does not import this package.
 
-    False for everything else, which tells Alembic to spell it itself.
+    Returns False for everything else, which Alembic then renders.
     """
     spelled = _PLAIN_TYPES.get(type(item)) if kind == "type" else None
     if spelled is None:
@@ -60,10 +59,10 @@ def render_item(kind: str, item: Any, autogen_context: AutogenContext) -> str | 
 
 
 def require_branch(script: ScriptDirectory) -> None:
-    """Make sure that a host's Alembic run carries our revisions; pass it ``context.script``.
+    """Check that an application's Alembic run includes our revisions; pass ``context.script``.
 
-    With ``path_separator = os`` Alembic cuts ``session_store:migrations/versions`` in two at the colon, finds
-    nothing in either half, and ends as if all were well.
+    With ``path_separator = os``, Alembic splits ``session_store:migrations/versions`` at the colon, finds no revision
+    and reports no error.
 
     Raises:
         StoreError: The revisions are missing, or older than this package needs.
@@ -71,7 +70,7 @@ def require_branch(script: ScriptDirectory) -> None:
     try:
         known = {revision.revision for revision in script.walk_revisions()}
     except KeyError as missing:
-        # A revision of the host's depends on one of ours, and without it Alembic cannot draw its map.
+        # A revision of the application depends on one of ours, without which Alembic cannot build its graph.
         if not is_known(str(missing.args[0])):
             raise
         known = set()

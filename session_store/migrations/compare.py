@@ -1,6 +1,6 @@
-"""What a database has otherwise than the tables of `session_store.models`, as Alembic compares them, and the views.
+"""Compare a database with the tables of `session_store.models`, with Alembic, and with the views.
 
-It does not see primary keys, conditions of indexes and collations.
+Primary keys, conditions of indexes and collations are not compared.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from sqlalchemy.schema import SchemaItem
 
 IGNORED_OBJECTS: Final = {
-    # SQLite's row number, which nothing shows, and the key that is the primary one elsewhere.
+    # SQLite's row id column, and the key that is the primary key on PostgreSQL.
     ("column", "id"),
     ("unique_constraint", "session_store_messages_session_key_seq_key"),
-    # The search index, which may be left out.
+    # The optional search index.
     *(("table", name) for name in fts5.TABLES),
     ("index", tsvector.INDEX),
-    # Indexes on expressions, which Alembic cannot compare, and those that were asked for.
+    # Indexes on expressions, which Alembic cannot compare, and the optional ones.
     *(("index", name) for name, _, _ in views_v1.DAY_INDEXES),
     *(("index", name) for name in analytics_indexes.NAMES),
 }
-"""What the database has and the tables of `session_store.models` do not, by kind and exact name."""
+"""Objects that are in the database but not in the models, by kind and exact name."""
 
 
 class Difference(NamedTuple):
-    """One thing that is otherwise: what kind of thing, what it is called, how it differs, and all that in words."""
+    """A difference: the kind and name of the object, the change, and a description."""
 
     kind: str
     name: str
@@ -47,7 +47,7 @@ class Difference(NamedTuple):
 
 
 def include_in_check(dialect: str) -> Callable[..., bool]:
-    """Return what says at which objects ``alembic check`` of our own looks: at our tables, and what this database has.
+    """Return the ``include_object`` hook of our own ``alembic check``.
 
     Args:
         dialect: ``"sqlite"`` or ``"postgresql"``.
@@ -70,8 +70,8 @@ def include_in_check(dialect: str) -> Callable[..., bool]:
 
 
 def differences(db: Connection, *, include_others: bool = True) -> list[Difference]:
-    """Return what differs; ``strangers`` are things of ours that this version knows nothing of."""
-    # Alembic takes a third of a second to import, and a store whose tables are there does not need it.
+    """Return the differences; ``include_others``: also objects with our prefix that this version does not know."""
+    # Importing Alembic takes a third of a second, and a store with up-to-date tables does not need it.
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415
     from alembic.migration import MigrationContext  # noqa: PLC0415
 
@@ -85,15 +85,15 @@ def differences(db: Connection, *, include_others: bool = True) -> list[Differen
     }
     found: list[Difference] = []
     with warnings.catch_warnings():
-        # The one by day, of those analysts may ask for.
+        # The optional index by day.
         warnings.filterwarnings("ignore", "Skipped unsupported reflection of expression-based index session_store_")
         compared = compare_metadata(MigrationContext.configure(db, opts=options), METADATA)
     for difference in compared:
-        # Changes of one column come as a list of their own.
+        # Alembic returns the changes of one column as a list.
         found += map(_describe, difference if isinstance(difference, list) else [difference])
     views = set(inspect(db).get_view_names())
     found += [_missing("view", name, name) for name in views_v1.NAMES if name not in views]
-    # Tables made by create_all have none, because the models do not.
+    # Tables created by create_all have none, like the models.
     if (
         db.dialect.name == "sqlite"
         and inspect(db).has_table(MESSAGES.name)
@@ -104,7 +104,7 @@ def differences(db: Connection, *, include_others: bool = True) -> list[Differen
 
 
 def _may_be_ours(name: str | None, kind: str, _parents: object) -> bool:
-    # Without it Alembic reads every table of the host's.
+    # Without it, Alembic reflects every table of the application.
     return kind != "table" or ((name or "").startswith(PREFIX) and (kind, name) not in IGNORED_OBJECTS)
 
 
@@ -113,7 +113,7 @@ def _missing(kind: str, name: str, whole_name: str) -> Difference:
 
 
 def _describe(difference: tuple[Any, ...]) -> Difference:
-    # Alembic says what it would do to the database: add what is missing there, remove what is too much.
+    # Alembic returns operations: ``add`` for missing objects, ``remove`` for extra ones.
     what, *about = difference
     does, _, kind = what.partition("_")
     if does == "modify":

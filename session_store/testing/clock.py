@@ -4,20 +4,20 @@ from datetime import UTC, datetime, timedelta
 
 
 class Clock:
-    """The time a test says it is: aware, UTC."""
+    """A clock for tests; its time is in UTC."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 
     def __call__(self) -> datetime:
-        """What a store asks."""
+        """Return the time."""
         return self.now
 
     def advance(self, seconds: float) -> datetime:
-        """Move on, or back if negative, and say the new time."""
+        """Advance by seconds (back if negative), and return the new time."""
         return self.set(self.now + timedelta(seconds=seconds))
 
     def set(self, now: datetime) -> datetime:
-        """Be at this time from here on."""
+        """Set the time, and return it."""
         self.now = now
         return now

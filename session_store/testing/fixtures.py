@@ -1,4 +1,4 @@
-"""The fixtures of `session_store.testing`: for each test a store of its own, in memory and migrated."""
+"""The fixtures of `session_store.testing`: a migrated store in memory for each test."""
 
 import asyncio
 from collections.abc import Iterator

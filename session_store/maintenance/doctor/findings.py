@@ -27,7 +27,7 @@ class Severity(IntEnum):
 class Finding(NamedTuple):
     """A result of a check.
 
-    ``check`` is the stable name of the check, ``message`` says in one line what was found and what it means, ``value``
+    ``check`` is the stable name of the check, ``message`` describes in one line the result and its meaning, ``value``
     is the measured number or word, and ``unit`` its unit (``"sessions"``, ``"bytes"``, ``"seconds"``). ``command`` is
     the shell command that fixes it, None if nothing is wrong or no command does.
     """

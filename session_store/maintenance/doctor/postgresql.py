@@ -1,4 +1,4 @@
-"""A PostgreSQL server: what it promises, who keeps it from cleaning up, and what has piled up because of that."""
+"""Check a PostgreSQL server: durability settings, transactions that block vacuum, and dead rows."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from session_store.maintenance.doctor.context import CheckContext
 
 LONG_SECS: Final = 600.0
-"""A transaction that is open for longer has been forgotten, or is an export that others pay for."""
+"""A transaction that is open for longer is forgotten, or is an export that blocks vacuum."""
 
 MAX_DEAD_ROWS: Final = 10_000
 MAX_DEAD_SHARE: Final = 0.2
 
 _SETTINGS: Final = {
-    "fsync": "a crash of the machine may damage every table",
-    "full_page_writes": "a crash of the machine may damage every table",
-    "synchronous_commit": "a crash loses what was acknowledged just before",
-    "autovacuum": "what is deleted or updated piles up",
+    "fsync": "a crash of the machine may corrupt every table",
+    "full_page_writes": "a crash of the machine may corrupt every table",
+    "synchronous_commit": "a crash loses the last acknowledged commits",
+    "autovacuum": "dead rows accumulate",
 }
 _SELECT_SETTINGS: Final = text("""
     SELECT name, setting, source FROM pg_settings
@@ -74,22 +74,22 @@ class _Kind(NamedTuple):
     meaning: str
 
 
-_HOLDS: Final = _Kind("transactions.snapshot", "holds", "no vacuum removes what was deleted since")
-_IDLE: Final = _Kind("transactions.idle", "is idle in", "it keeps its locks and its connection")
-_LONG: Final = _Kind("transactions.long", "is at work in", "it may keep locks that others wait for")
+_HOLDS: Final = _Kind("transactions.snapshot", "holds", "vacuum cannot remove rows deleted since")
+_IDLE: Final = _Kind("transactions.idle", "is idle in", "it holds its locks and its connection")
+_LONG: Final = _Kind("transactions.long", "is running", "it may hold locks that others wait for")
 
 
 def check_server(context: CheckContext) -> Iterator[Finding]:
-    """Look at what a PostgreSQL server promises."""
+    """Check the settings of a PostgreSQL server."""
     if context.on_sqlite:
         return
     server = context.db.execute(_SELECT_SERVER).one()
-    kind = "a standby, which can only be read" if server.is_standby else "the one that is written to"
+    kind = "a read-only standby" if server.is_standby else "the primary"
     yield Finding("server.version", Severity.INFO, f"PostgreSQL {server.version}, {kind}", server.version)
     if server.encoding == "UTF8":
-        yield Finding("server.encoding", Severity.INFO, "the database is in UTF8", server.encoding)
+        yield Finding("server.encoding", Severity.INFO, "the encoding is UTF8", server.encoding)
     else:
-        message = f"the database is in {server.encoding}, not in UTF8: it refuses other text; make one that is"
+        message = f"the encoding is {server.encoding}, not UTF8: some text cannot be stored; create a database in UTF8"
         yield Finding("server.encoding", Severity.WARNING, message, server.encoding)
     for name, setting, source in context.db.execute(_SELECT_SETTINGS):
         if setting == "off":
@@ -112,12 +112,12 @@ def _enable_command(context: CheckContext, name: str, source: str) -> str | None
         }
         return context.psql(f"ALTER {whose[source]} RESET {name}")
     if source in {"session", "client"}:
-        return None  # whoever opened the connection said so
+        return None  # set by the client when it connected
     return context.psql(f"ALTER SYSTEM SET {name} = on", "SELECT pg_reload_conf()")
 
 
 def check_transactions(context: CheckContext) -> Iterator[Finding]:
-    """Look for transactions that somebody has left open, which keeps PostgreSQL from removing what was deleted."""
+    """Look for transactions that were left open, which keep PostgreSQL from removing deleted rows."""
     if context.on_sqlite:
         return
     longest = min(context.stuck_secs, LONG_SECS)
@@ -137,7 +137,7 @@ def check_transactions(context: CheckContext) -> Iterator[Finding]:
         yield Finding(check, Severity.WARNING, message, round(oldest.seconds, 3), "seconds", command)
     hidden = context.db.execute(_SELECT_HIDDEN).scalar_one()
     if hidden:
-        message = f"{pluralize(hidden, 'connection')} of other roles hidden from this one: one in pg_monitor sees them"
+        message = f"{pluralize(hidden, 'connection')} of other roles are hidden: a role in pg_monitor can see them"
         yield Finding("transactions.hidden", Severity.INFO, message, hidden, "connections")
     yield from _prepared(context, longest)
     yield from _slots(context)
@@ -148,7 +148,7 @@ def _prepared(context: CheckContext, longest: float) -> Iterator[Finding]:
     if old:
         message = (
             f"{pluralize(len(old), 'prepared transaction')}, {truncate(old[0].gid)} since "
-            f"{format_duration(old[0].seconds)}: its locks stay, and no vacuum removes what was deleted since"
+            f"{format_duration(old[0].seconds)}: its locks stay, and vacuum cannot remove rows deleted since"
         )
         command = context.psql(*(f"ROLLBACK PREPARED {_literal(row.gid)}" for row in old))
         yield Finding("transactions.prepared", Severity.WARNING, message, len(old), "transactions", command)
@@ -158,15 +158,15 @@ def _slots(context: CheckContext) -> Iterator[Finding]:
     slots = context.db.execute(_SELECT_SLOTS).all()
     if slots:
         message = (
-            f"{pluralize(len(slots), 'replication slot')} that nobody uses, {truncate(slots[0].slot_name)} for "
-            f"{pluralize(slots[0].transactions, 'transaction')}: no vacuum removes what was deleted since"
+            f"{pluralize(len(slots), 'unused replication slot')}, {truncate(slots[0].slot_name)} for "
+            f"{pluralize(slots[0].transactions, 'transaction')}: vacuum cannot remove rows deleted since"
         )
         command = context.psql(*(f"SELECT pg_drop_replication_slot({_literal(row.slot_name)})" for row in slots))
         yield Finding("transactions.slots", Severity.WARNING, message, len(slots), "slots", command)
 
 
 def check_dead_rows(context: CheckContext) -> Iterator[Finding]:
-    """Count what was deleted or replaced and still takes room."""
+    """Count dead rows, which still take disk space."""
     if context.on_sqlite:
         return
     for table in METADATA.tables:
@@ -175,12 +175,12 @@ def check_dead_rows(context: CheckContext) -> Iterator[Finding]:
         if row is None:
             continue
         dead, live, is_recent = row
-        message = f"{table} has {pluralize(dead, 'dead row')} beside {pluralize(live, 'living one')}"
-        # One that has just been vacuumed is busy, or somebody holds a snapshot, which is told by itself.
+        message = f"{table} has {pluralize(dead, 'dead row')} and {pluralize(live, 'live row')}"
+        # A table that was just vacuumed is busy, or an old snapshot blocks vacuum, which is another finding.
         if is_recent or dead < MAX_DEAD_ROWS or dead < MAX_DEAD_SHARE * live:
             yield Finding("server.dead_rows", Severity.INFO, message, dead, "rows")
         else:
-            message += ": autovacuum is behind, and reads go through all of them"
+            message += ": autovacuum is behind, and reads scan all of them"
             yield Finding("server.dead_rows", Severity.WARNING, message, dead, "rows", context.command("vacuum"))
 
 

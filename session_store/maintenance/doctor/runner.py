@@ -1,4 +1,4 @@
-"""The checks, in the order in which their findings are told, and what becomes of one that fails."""
+"""Run the checks in the order of their findings, and handle those that fail."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Check = Callable[[CheckContext], Iterable[Finding]]
 
 _TIMEOUT_SECS: Final = 2.0
-"""How long to wait for a table that somebody has locked, in a transaction of our own."""
+"""How long to wait for a locked table, in a transaction of our own."""
 
 _CHECKS: Final[Mapping[str, Check]] = {
     "schema": schema_drift.check_schema,
@@ -57,7 +57,7 @@ _FULL_SCANS: Final[Mapping[str, Check]] = {
 
 
 def examine(bind: Bind, *, schema: str | None, stuck_secs: float, quick: bool) -> list[Finding]:
-    """Run the checks; without those of every row if it has to be quick."""
+    """Run the checks; with ``quick``, skip those that read every row."""
     now = datetime.now(UTC)
     cutoff(now, stuck_secs, "stuck_secs", timedelta(seconds=1))
     is_hosts = isinstance(bind, Connection | Engine)
@@ -65,7 +65,7 @@ def examine(bind: Bind, *, schema: str | None, stuck_secs: float, quick: bool) -
         asked = CheckContext(db, schemas.schema_of(db), now, float(stuck_secs), quick, is_hosts)
         if not isinstance(bind, Connection):
             set_lock_timeout(db, _TIMEOUT_SECS)
-        # Whoever cannot answer this cannot be reached; any later failure is that of one check.
+        # A failure here means that the database cannot be reached; a later one is that of a check.
         if not revisions.exists(db):
             return [schema_drift.no_tables(asked)]
         checks = _CHECKS if quick else {**_CHECKS, **_FULL_SCANS}
@@ -78,22 +78,22 @@ def _run_check(name: str, check: Check, context: CheckContext) -> list[Finding]:
     found: list[Finding] = []
     try:
         with _savepoint(context.db):
-            found.extend(check(context))  # as far as it comes
+            found.extend(check(context))  # keeps the findings before an error
     except (SQLAlchemyError, StoreError) as error:
         if context.db.invalidated:
             raise
         cause = error.orig if isinstance(error, DBAPIError) else error
-        said = truncate((str(cause).splitlines() or [""])[0])
+        problem = truncate((str(cause).splitlines() or [""])[0])
         if isinstance(error, StoreError) or is_permission_denied(error):
-            message = f"this could not be looked at by this role or connection: {said}"
+            message = f"this role or connection may not run the check: {problem}"
             found.append(Finding(name, Severity.INFO, message))
         else:
-            found.append(Finding(name, Severity.WARNING, f"this could not be looked at: {said}"))
+            found.append(Finding(name, Severity.WARNING, f"the check failed: {problem}"))
     return found
 
 
 def _escape_finding(finding: Finding) -> Finding:
-    # Names of a host's get there, and somebody reads it on a terminal.
+    # Messages contain names of the application, and are read on a terminal.
     value = finding.value
     return finding._replace(
         message=escape_ascii(finding.message), value=escape_ascii(value) if isinstance(value, str) else value
@@ -101,6 +101,6 @@ def _escape_finding(finding: Finding) -> Finding:
 
 
 def _savepoint(db: Connection) -> AbstractContextManager[object]:
-    # PostgreSQL answers nothing more in a transaction in which a statement has failed. On SQLite it would, and a
-    # savepoint of an engine that we tuned takes the lock of the one writer.
+    # PostgreSQL rejects every statement after a failed one in a transaction. SQLite does not, and there a savepoint on
+    # a tuned engine would take the write lock.
     return nullcontext() if db.dialect.name == "sqlite" or is_autocommit(db) else db.begin_nested()

@@ -1,4 +1,4 @@
-"""The tables: of which revision, who knows that, and what is missing beside them."""
+"""Check the revision of the tables, where it is recorded, and what is missing."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ if TYPE_CHECKING:
     from session_store.maintenance.doctor.context import CheckContext
 
 _DIFFERS: Final = {
-    "missing": (Severity.ERROR, ": calls that need it fail, and only a backup has it"),
-    "changed": (Severity.WARNING, ": what is written may be refused"),
+    "missing": (Severity.ERROR, ": calls that need it fail; restore it from a backup"),
+    "changed": (Severity.WARNING, ": writes may fail"),
     "not ours": (Severity.INFO, ""),
-    # Of SQLite, which makes it with the table only.
-    "fk": (Severity.WARNING, ": what SQL deletes leaves its entries behind; an import into a new file has it"),
+    # On SQLite, which creates a foreign key only with its table.
+    "fk": (Severity.WARNING, ": a session deleted with SQL leaves its rows behind; export and import into a new file"),
 }
-"""What a difference means that no command mends."""
+"""The meaning of a difference that no command repairs."""
 
 
 def no_tables(context: CheckContext) -> Finding:
-    """Say that there is nothing to look at, or only a part of it."""
+    """Return a finding for missing tables."""
     where = "" if context.schema is None else f" in the schema {context.schema!a}"
     left = [name for name in METADATA.tables if inspect(context.db).has_table(name, context.schema)]
     if left:
-        # Not one for `upgrade`, which would find nothing to do.
-        message = f"{' and '.join(left)} are there{where} without {SESSIONS.name}: calls fail, and only a backup has it"
+        # Without a command: `upgrade` would find nothing to do.
+        message = f"{' and '.join(left)} exist{where} without {SESSIONS.name}: calls fail; restore it from a backup"
         return Finding("schema.tables", Severity.ERROR, message)
-    message = f"there are no tables of session_store{where}"
+    message = f"the tables of session_store do not exist{where}"
     return Finding("schema.tables", Severity.ERROR, message, command=context.command("upgrade"))
 
 
 def check_schema(context: CheckContext) -> Iterator[Finding]:
-    """Compare the tables with those this package needs."""
+    """Compare the tables with those that this package needs."""
     revision = revisions.current(context.db)
     yield _describe_revision(context, revision)
     if revision is not None and revision != revisions.HEAD:
-        # What an older one does not have, and a newer one has otherwise, is not missing.
+        # Objects of another revision are not missing.
         return
     repair = context.command("repair", "schema")
     restorable = set()
     references = [str(reference.name) for reference in missing_objects.missing_references(context.db, context.schema)]
     for kind, names, meaning in (
-        ("index", missing_objects.missing_indexes(context.db, context.schema), "what it served reads the whole table"),
+        ("index", missing_objects.missing_indexes(context.db, context.schema), "queries read the whole table"),
         ("view", missing_objects.missing_views(context.db, context.schema), "queries and reports that read it fail"),
-        ("reference", references, "a session that SQL deletes leaves its entries behind"),
+        ("reference", references, "a session deleted with SQL leaves its rows behind"),
     ):
         for name in names:
             restorable.add(name)
@@ -75,13 +75,13 @@ def _describe_revision(context: CheckContext, revision: str | None) -> Finding:
             return Finding(
                 "schema.version_table",
                 Severity.ERROR,
-                "no version table says which revision the tables have: the next upgrade cannot tell what to do",
+                "no version table records the revision of the tables: the next upgrade will fail",
                 command=context.command("repair", "schema"),
             )
         return Finding(
             "schema.revision",
             Severity.INFO,
-            f"no version table that can be read names a revision of ours, as in a host's own Alembic run; {needed}",
+            f"no readable version table has our revision, as in an application's own Alembic run; {needed}",
         )
     if revision < revisions.HEAD:
         message = f"the revision is {revision}, {needed}: some calls fail"
@@ -90,7 +90,7 @@ def _describe_revision(context: CheckContext, revision: str | None) -> Finding:
         return Finding(
             "schema.revision",
             Severity.WARNING,
-            f"the revision is {revision}, {needed}: a newer version of it has been here",
+            f"the revision is {revision}, {needed}: a newer version has upgraded the tables",
             revision,
             command="pip install --upgrade session-store",
         )

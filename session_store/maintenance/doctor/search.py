@@ -1,4 +1,4 @@
-"""The search index: there, kept, used, and what it holds is what the messages say."""
+"""Check the search index: it exists, is used, and matches the messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_index(context: CheckContext) -> Iterator[Finding]:
-    """Say which engine serves words, and whether the index is whole and right."""
+    """Check which search backend is used, and whether the index is complete and correct."""
     index = search_index.status(context.db, schema=context.schema)
     if index.size is None:
         yield _check_missing_index(context)
@@ -30,21 +30,21 @@ def check_index(context: CheckContext) -> Iterator[Finding]:
         message = f"every search reads all messages: {index.reason}"
         yield Finding("search.index", Severity.ERROR, message, index.engine, None, _rebuild(context))
     elif context.on_sqlite:
-        # PostgreSQL keeps an index by itself; FTS5's is kept by triggers, which a host's SQL can pass by.
+        # PostgreSQL updates an index itself; FTS5's is updated by triggers, which an application's SQL can bypass.
         try:
             yield from _check_content(context)
         except DatabaseError as error:
-            said = (str(error.orig).splitlines() or [""])[0]
-            message = f"the search index is damaged, searches fail: {said}"
+            problem = (str(error.orig).splitlines() or [""])[0]
+            message = f"the search index is damaged, searches fail: {problem}"
             yield Finding("search.words", Severity.ERROR, message, None, None, _rebuild(context))
 
 
 def _check_missing_index(context: CheckContext) -> Finding:
     reason = search_index.disabled_reason(context.db)
     if reason is not None:
-        return Finding("search.engine", Severity.INFO, f"words are found by LIKE: {reason}", "like")
+        return Finding("search.engine", Severity.INFO, f"searches use LIKE: {reason}", "like")
     if (revisions.current(context.db) or revisions.HEAD) < revisions.HEAD:
-        return Finding("search.engine", Severity.INFO, "words are found by LIKE until the tables are upgraded", "like")
+        return Finding("search.engine", Severity.INFO, "searches use LIKE until the tables are upgraded", "like")
     message = "there is no search index: every search reads all messages"
     return Finding("search.index", Severity.WARNING, message, "like", None, context.command("index", "create"))
 
@@ -53,19 +53,19 @@ def _check_content(context: CheckContext) -> Iterator[Finding]:
     messages, missing, too_many = index_check.counts(context.db)
     if missing or too_many:
         message = (
-            f"the search index lacks {missing:,} of {pluralize(messages, 'message')} and has {too_many:,} that are not "
-            "there: searches miss them, or fail"
+            f"the search index lacks {missing:,} of {pluralize(messages, 'message')} and has {too_many:,} that do not "
+            "exist: searches miss messages, or fail"
         )
         yield Finding("search.rows", Severity.ERROR, message, missing + too_many, "messages", _rebuild(context))
         return
-    message = f"the search index has as many messages as there are, {messages:,}"
+    message = f"the search index has all {pluralize(messages, 'message')}"
     yield Finding("search.rows", Severity.INFO, message, messages, "messages")
     if context.quick:
         return
     compared, different = index_check.sample(context.db)
-    message = f"of {pluralize(compared, 'message')} compared the search index has other words for {different:,}"
+    message = f"for {different:,} of {pluralize(compared, 'compared message')} the search index has other words"
     if different:
-        message += ": searches find what was said no more, and not what is said"
+        message += ": searches return deleted text and miss current text"
         yield Finding("search.words", Severity.ERROR, message, different, "messages", _rebuild(context))
     else:
         yield Finding("search.words", Severity.INFO, message, different, "messages")

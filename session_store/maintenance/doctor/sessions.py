@@ -1,4 +1,4 @@
-"""Sessions that are stuck, and clocks that differ: the database's from ours, and those of who wrote from both."""
+"""Check for stuck sessions, and for clocks that differ."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _SECOND: Final = timedelta(seconds=1)
 _MAX_CLOCK_SKEW_SECS: Final = 10.0
-"""By which clocks may differ: what is told of an age or a turn is meant by the minute."""
+"""Tolerated clock skew; ages and turn durations are accurate to about a minute."""
 _IN_FUTURE: Final = timedelta(minutes=1)
 _KEEP_TIME: Final = "timedatectl set-ntp true"
 
@@ -44,7 +44,7 @@ def check_sessions(context: CheckContext) -> Iterator[Finding]:
             "sessions.stuck",
             Severity.WARNING,
             f"{pluralize(len(stuck), 'session')} running for longer than {age}, {truncate(oldest.key)} for {running}: "
-            "the agent may have ended without saying so",
+            "the agent may have crashed",
             len(stuck),
             "sessions",
             context.command("stuck", "--longer-than", age, "--recover"),
@@ -52,7 +52,7 @@ def check_sessions(context: CheckContext) -> Iterator[Finding]:
 
 
 def check_clock(context: CheckContext) -> Iterator[Finding]:
-    """Compare the clocks of the database, of this machine, and of who wrote."""
+    """Compare the clocks of the database, of this machine, and of the writers."""
     if not context.on_sqlite:
         yield _difference(context)
     latest = context.now + _IN_FUTURE
@@ -65,7 +65,7 @@ def check_clock(context: CheckContext) -> Iterator[Finding]:
             "clock.future",
             Severity.WARNING,
             f"{pluralize(number, 'session')} with messages from the future, by up to {format_duration(ahead)}, "
-            f"{truncate(key)} for one: a clock was ahead where they were written; lists show them first",
+            f"for example {truncate(key)}: the clock of a writer was ahead; lists show them first",
             round(ahead, 3),
             "seconds",
             _KEEP_TIME,
@@ -76,11 +76,11 @@ def _difference(context: CheckContext) -> Finding:
     before = datetime.now(UTC)
     theirs = as_utc(context.db.execute(_CLOCK).scalar_one())
     after = datetime.now(UTC)
-    # Between the question and the answer any time would be right.
+    # Any time between the query and its result is right.
     ahead = max((theirs - after).total_seconds(), 0.0) - max((before - theirs).total_seconds(), 0.0)
     where = "ahead of" if ahead > 0 else "behind"
-    message = f"the database's clock is {format_duration(abs(ahead))} {where} this machine's"
+    message = f"the database's clock is {format_duration(abs(ahead))} {where} the clock of this machine"
     if abs(ahead) <= _MAX_CLOCK_SKEW_SECS:
         return Finding("clock.difference", Severity.INFO, message, round(ahead, 3), "seconds")
-    message += ": one of them is wrong, and what was written by it is in the wrong order"
+    message += ": one of them is wrong, and its messages are in the wrong order"
     return Finding("clock.difference", Severity.WARNING, message, round(ahead, 3), "seconds", _KEEP_TIME)

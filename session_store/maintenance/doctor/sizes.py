@@ -1,4 +1,4 @@
-"""What everything takes on the disk, by table."""
+"""Report the disk space of the tables."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def check_sizes(context: CheckContext) -> Iterator[Finding]:
-    """Say what all of it takes, and where that can be told each table with its indexes."""
+    """Report the total size, and that of each table where it is known."""
     total = storage.total_size(context.db, METADATA.tables, context.schema)
-    of_what = "the file and its log take" if context.on_sqlite else "the three tables and their indexes take"
+    of_what = "the file and its WAL take" if context.on_sqlite else "the three tables and their indexes take"
     yield Finding("sizes.total", Severity.INFO, f"{of_what} {format_size(total)}", total, "bytes")
     if context.quick and context.on_sqlite:
         return

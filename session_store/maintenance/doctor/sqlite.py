@@ -1,4 +1,4 @@
-"""A SQLite file: how it is written, what its log has grown to, what of it is free, and whether the disk is full."""
+"""Check a SQLite file: journal mode, WAL, free pages and disk space."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from session_store.maintenance.doctor.context import CheckContext
 
 _CONNECTION_PRAGMAS: Final = {
-    "foreign_keys": "a session deleted by SQL leaves its messages behind",
-    "busy_timeout": "who meets another writer fails at once",
-    "synchronous": "a loss of power may damage the file",
+    "foreign_keys": "a session deleted with SQL leaves its messages behind",
+    "busy_timeout": "a write fails at once if another connection is writing",
+    "synchronous": "a power failure may corrupt the file",
 }
-"""What each means if it is 0."""
+"""The meaning of a pragma that is 0."""
 _CONFIGURE_IN_CODE: Final = "session_store.configure_sqlite(engine) sets it"
 _MAX_FREE_BYTES: Final = 16 * 1024 * 1024
 _MAX_FREE_SHARE: Final = 0.25
 _MIN_DISK_SPACE: Final = 100_000_000
 _LOCKS: Final = Path("/proc/locks")
 _READING: Final = range(123, 128)
-"""The bytes of the log's index that readers lock: https://www.sqlite.org/walformat.html#wal_locks"""
+"""The bytes of the WAL index that readers lock: https://www.sqlite.org/walformat.html#wal_locks"""
 
 
 def check_file(context: CheckContext) -> Iterator[Finding]:
-    """Look at the file of a SQLite database, and at its log."""
+    """Check the file of a SQLite database, and its WAL."""
     if not context.on_sqlite:
         return
     yield _journal_mode(context)
@@ -52,11 +52,11 @@ def _journal_mode(context: CheckContext) -> Finding:
     check = "sqlite.journal_mode"
     is_unchanging = "immutable=" in str(context.db.engine.url)
     if is_unchanging or isinstance(context.db.connection.driver_connection, ImmutableConnection):
-        return Finding(check, Severity.INFO, "nobody can write here, so nothing is known of how the file is written")
+        return Finding(check, Severity.INFO, "the file is read-only, so its journal mode is unknown")
     mode = str(context.db.exec_driver_sql("PRAGMA journal_mode").scalar_one())
     if storage.uses_wal(context.db):
         return Finding(check, Severity.INFO, f"the journal mode is {mode}", mode)
-    message = f"the journal mode is {mode}, not wal: readers and the writer wait for each other"
+    message = f"the journal mode is {mode}, not wal: readers and the writer block each other"
     return Finding(check, Severity.WARNING, message, mode, command=context.command("repair", "pragmas"))
 
 
@@ -80,7 +80,7 @@ def _free_pages(context: CheckContext) -> Finding:
     if figure < _MAX_FREE_BYTES or free < _MAX_FREE_SHARE * pages:
         return Finding(check, Severity.INFO, message, figure, unit)
     command = context.command("vacuum", *([] if cuts else ["--full"]))
-    return Finding(check, Severity.WARNING, f"{message}: nobody else can use them", figure, unit, command)
+    return Finding(check, Severity.WARNING, f"{message}: only this file can use them", figure, unit, command)
 
 
 def _check_wal(context: CheckContext, log: Path) -> Finding:
@@ -90,14 +90,14 @@ def _check_wal(context: CheckContext, log: Path) -> Finding:
         return Finding(check, Severity.INFO, message, size, "bytes")
     readers = sorted(_readers(log) - {os.getpid()})
     of_whom = f", now {', '.join(f'process {reader}' for reader in readers)}" if readers else ""
-    message += f" and every read goes through it: a reader that does not end keeps it from being emptied{of_whom}"
+    message += f" and every read scans it: a long-running reader keeps it from being truncated{of_whom}"
     return Finding(check, Severity.WARNING, message, size, "bytes", context.command("vacuum"))
 
 
 def _readers(log: Path) -> set[int]:
-    """Return the processes that read through a log now, where the system tells.
+    """Return the processes that read a WAL now, where the system reports them.
 
-    Without opening a file: to close it would take from this process all its locks on it.
+    The file is not opened: closing it would release all locks of this process on it.
     """
     index = log.with_name(log.name.removesuffix("wal") + "shm")
     try:
@@ -105,7 +105,7 @@ def _readers(log: Path) -> set[int]:
         lines = _LOCKS.read_text().splitlines()
     except OSError:
         return set()
-    # By the number of the file alone: some file systems have another number here for the device.
+    # By inode only: some file systems report another device number here.
     held = (line.split() for line in lines)
     return {
         int(words[4])
@@ -116,8 +116,8 @@ def _readers(log: Path) -> set[int]:
 
 def _disk(file: str) -> Finding:
     free = shutil.disk_usage(Path(file).resolve().parent).free
-    message = f"the disk of the file has room for {format_size(free)}"
+    message = f"the disk of the file has {format_size(free)} free"
     if free >= _MIN_DISK_SPACE:
         return Finding("sqlite.disk", Severity.INFO, message, free, "bytes")
-    message += ": when it is full every write fails; nothing that was acknowledged is lost"
+    message += ": on a full disk every write fails; acknowledged messages are not lost"
     return Finding("sqlite.disk", Severity.WARNING, message, free, "bytes")

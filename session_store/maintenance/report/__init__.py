@@ -1,7 +1,7 @@
-"""How the conversations go, as one page to be looked at: key figures, charts, and the table behind each.
+"""Create a report on the conversations as one HTML page: key figures, charts, and a table for each chart.
 
-The page is one file of HTML without any script, and asks for nothing outside of itself. Jinja2 and vl-convert, which
-draws the charts as SVG, come with the extra ``report`` and are imported only here, when a page is made.
+The page has no scripts and loads nothing. Jinja2 and vl-convert, which renders the charts as SVG, come with the extra
+``report`` and are imported when a page is created.
 """
 
 from __future__ import annotations
@@ -38,27 +38,27 @@ def page(  # noqa: PLR0913 - no other names than these
     prices: Mapping[str, Price] | None = None,
     made_at: datetime | None = None,
 ) -> str:
-    """Return the page about the messages of a time, or of all times.
+    """Return the HTML page about the messages of a time range, or of all time.
 
-    Only reads, and all as of one moment where the transaction is ours: a read-only database, or file, will do. The
-    same data and arguments make the same page. It holds the keys, names and owners of the busiest sessions.
+    Reads one snapshot, unless ``bind`` is a connection; a read-only database or file is enough. The same data and
+    arguments produce the same page. It contains the keys, names and owners of the busiest sessions.
 
     Args:
-        bind: A connection, an engine, or a URL or the path of a SQLite file.
-        since: From when on, aware and included; None: from the first message.
-        until: Until when, aware and not included; None: to the last message.
-        tz: The time zone whose hours, days, weeks and months these are, such as ``"Europe/Lisbon"``.
-        title: What stands on top.
-        schema: The PostgreSQL schema that holds the tables; None: where the server's search path finds them.
+        bind: A connection, an engine, a URL or the path of a SQLite file.
+        since: Start of the range, included; timezone-aware. None: the first message.
+        until: End of the range, excluded; timezone-aware. None: the last message.
+        tz: The time zone of the hours, days, weeks and months, such as ``"Europe/Lisbon"``.
+        title: The heading.
+        schema: The PostgreSQL schema of the tables; None: the first on the search path that has them.
         owner: Only sessions of this owner.
-        prices: What a million tokens cost, by the name of the model; None: no costs.
-        made_at: The time of the page, aware; None: now.
+        prices: The price of a million tokens, by the name of the model; None: no costs.
+        made_at: The time of the report, timezone-aware; None: now.
 
     Raises:
-        InvalidKey: The owner cannot be one.
-        InvalidQuery: An argument is not of its kind, or the time ends before it begins.
-        SchemaOutOfDate: The tables are missing or old.
-        StoreError: There is no Jinja2 or no vl-convert.
+        InvalidKey: The owner is not a valid identifier.
+        InvalidQuery: An argument has the wrong type, or the range ends before it starts.
+        SchemaOutOfDate: The tables are missing or at another revision.
+        StoreError: Jinja2 or vl-convert is not installed.
         StoreUnavailable: The database cannot be reached.
     """
     if not isinstance(title, str):

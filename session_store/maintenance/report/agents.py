@@ -1,4 +1,4 @@
-"""What is told of the agents: how long users wait, what fails, which tools are called, and which models take what."""
+"""The sections on agents: turns, response times, errors, tools and tokens."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from session_store.maintenance.report.data import ReportData
     from session_store.maintenance.report.timeline import Timeline
 
-_NO_TURNS: Final = "No turn has ended: nobody set the state of a session to running, and then to another one."
+_NO_TURNS: Final = "No turn has ended: no session was set to running and then to another state."
 
 
 def turns_section(found: ReportData, over: Timeline) -> Section:
-    """Tell how long turns take."""
+    """Return the section on the duration of turns."""
     rows = found.turns
     if not found.all_turns.ended:
         return Section("turns", "Turns", _NO_TURNS, [])
@@ -47,12 +47,12 @@ def turns_section(found: ReportData, over: Timeline) -> Section:
             "95 of 100": lambda row: duration(row.p95_seconds),
         },
     )
-    chart = over.percentiles("How long turns took, by when they started", rows, found.all_turns.median_seconds, table)
+    chart = over.percentiles("Duration of turns by start time", rows, found.all_turns.median_seconds, table)
     return Section("turns", "Turns", f"Half of them ended {_within(found.all_turns)}.", [chart])
 
 
 def responses_section(found: ReportData, over: Timeline) -> Section:
-    """Tell how long users wait."""
+    """Return the section on response times."""
     rows = found.responses
     if not rows:
         return Section("responses", "Response times", "No message of a user was answered by an assistant.", [])
@@ -65,13 +65,13 @@ def responses_section(found: ReportData, over: Timeline) -> Section:
         },
     )
     chart = over.percentiles(
-        "From a user's message to the next one of an assistant", rows, found.all_responses.median_seconds, table
+        "Time from a user message to the next assistant message", rows, found.all_responses.median_seconds, table
     )
     return Section("responses", "Response times", f"Half of them {_within(found.all_responses)}.", [chart])
 
 
 def errors_section(found: ReportData, over: Timeline) -> Section:
-    """Tell how many turns fail."""
+    """Return the section on failed turns."""
     rows, every = found.turns, found.all_turns
     if not every.ended:
         return Section("errors", "Errors", _NO_TURNS, [])
@@ -90,28 +90,28 @@ def errors_section(found: ReportData, over: Timeline) -> Section:
     rate = [Series("rate", "bad", over.values(rows, attrgetter("error_rate")))]
     drawn = [
         over.bars("Turns that failed", failed, axes.count_scale, table),
-        over.bars("Share of those that ended", rate, axes.share_scale, table),
+        over.bars("Share of the turns that ended", rate, axes.share_scale, table),
     ]
     return Section(
-        "errors", "Errors", f"{formatting.format_count(every.errors)} of {ended} did so in state error.", drawn
+        "errors", "Errors", f"{formatting.format_count(every.errors)} of {ended} failed (state error).", drawn
     )
 
 
 def tokens_section(found: ReportData, over: Timeline, prices: Mapping[str, Price] | None) -> Section:
-    """Tell which models took and gave how many tokens."""
+    """Return the section on the tokens of each model."""
     models = found.models
     if not models.rows:
-        return Section("tokens", "Tokens", "No payload says how many tokens were used.", [])
+        return Section("tokens", "Tokens", "No payload has token counts.", [])
     names = [_model(row) for row in models.rows[:COLORS]]
-    colours = [f"series-{number}" for number in range(1, COLORS + 1)][: len(names)]
+    colors = [f"series-{number}" for number in range(1, COLORS + 1)][: len(names)]
     if models.names > len(names):
         names.append(formatting.pluralize(models.names - len(names), "other"))
-        colours.append("series-other")
+        colors.append("series-other")
     series = [
-        Series(model, colour, over.values([row for row in found.tokens if row.place == place], _token_cells))
-        for place, (model, colour) in enumerate(zip(names, colours, strict=True))
+        Series(model, color, over.values([row for row in found.tokens if row.place == place], _token_cells))
+        for place, (model, color) in enumerate(zip(names, colors, strict=True))
     ]
-    over_time = over.bars("Tokens, taken and given", series, axes.count_scale, over.table_of(series, found.tokens))
+    over_time = over.bars("Input and output tokens", series, axes.count_scale, over.table_of(series, found.tokens))
     rows = [(_model(row), _token_cells(row), formatting.format_short(_token_cells(row))) for row in models.rows]
     by_model = ranking("Tokens by model", rows, "series-1", _table_of_models(found, prices), models)
     says = f"{formatting.pluralize(models.amount, 'token')} of {formatting.pluralize(models.names, 'model')}."
@@ -138,7 +138,7 @@ def _table_of_models(found: ReportData, prices: Mapping[str, Price] | None) -> T
 
 
 def tools_section(found: ReportData) -> Section:
-    """Tell which tools are called."""
+    """Return the section on calls of tools."""
     called = found.tools
     if not called.rows:
         return Section("tools", "Tools", "No tool was called.", [])

@@ -1,4 +1,4 @@
-"""Where the ticks of a chart are and what they say."""
+"""The scales of charts, with their ticks and labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from session_store.database.time_functions import Unit
 
 MAX_PERIODS: Final = 240
-"""More would be thinner than a line, and the page too long."""
+"""More bars would be thinner than a line."""
 
 _DURATIONS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 _TENFOLD: Final = (
@@ -32,7 +32,7 @@ _TENFOLD: Final = (
     86_400,
     *(86_400 * 10.0**power for power in range(1, 8)),
 )
-"""About tenfold, as durations go."""
+"""Durations, each about ten times the previous one."""
 _MANY_TIMES: Final = 20
 _INTERVALS: Final = 5
 _ROUNDING: Final = 1e-9
@@ -45,7 +45,7 @@ _MONTHS_OF_A_YEAR: Final = 12
 
 
 class Scale(NamedTuple):
-    """Up to ``end``, and the ticks on the way with what they say; logarithmic unless it begins with 0."""
+    """A scale up to ``end``, with its ticks and their labels; logarithmic unless it starts at 0."""
 
     end: float
     ticks: Mapping[float, str]
@@ -53,8 +53,8 @@ class Scale(NamedTuple):
 
 
 def count_scale(most: float) -> Scale:
-    """Return the scale of a number of things."""
-    # Not 5,000 beside 10 k.
+    """Return the scale of a count."""
+    # Do not mix 5,000 and 10 k.
     say = formatting.format_short if most < formatting.SHORT_FROM else formatting.shortened
     return _scale(most, max(1, _step(most)), say)
 
@@ -65,16 +65,16 @@ def size_scale(most: float) -> Scale:
 
 
 def share_scale(most: float) -> Scale:
-    """Return the scale of a part of one."""
+    """Return the scale of a share."""
     return _scale(most, min(0.25, max(0.001, _step(most))), lambda part: f"{part * 100:.3g}%")
 
 
 def duration_scale(seconds: Sequence[float], usual: float) -> Scale:
-    """Return the scale of seconds: where a few are so long that the usual ones would be nothing, each step is tenfold.
+    """Return the scale of durations: logarithmic if a few are so long that usual ones would be invisible.
 
     Args:
-        seconds: Those that are drawn, one at least.
-        usual: What most of them are about.
+        seconds: The durations to draw, at least one.
+        usual: The usual duration.
     """
     most = max(seconds)
     if most > usual * _MANY_TIMES and most > _TENFOLD[1]:
@@ -96,7 +96,7 @@ def _tenfold(least: float, most: float) -> Scale:
 
 
 def _step(most: float) -> float:
-    """Return the least number of 1, 2 or 5 and zeros of which so few intervals reach the most."""
+    """Return the smallest step of 1, 2 or 5 times a power of ten with few intervals."""
     return next(
         step for power in count(-4) for digit in (1, 2, 5) if (step := digit * 10.0**power) * _INTERVALS >= most
     )
@@ -109,7 +109,7 @@ def _scale(most: float, step: float, say: Callable[[float], str]) -> Scale:
 
 
 class Periods(NamedTuple):
-    """So many periods from the first one on."""
+    """A number of consecutive periods."""
 
     unit: Unit
     first: date
@@ -117,11 +117,11 @@ class Periods(NamedTuple):
 
     @classmethod
     def covering(cls, unit: Unit, first: date, last: date) -> Periods:
-        """Return those from the first one to the last."""
+        """Return the periods from a first to a last one."""
         return cls(unit, first, cls(unit, first, 0).place(last) + 1)
 
     def latest(self) -> Periods:
-        """Return the last of them, if they are more than can be drawn."""
+        """Return the latest periods, if there are more than can be drawn."""
         left_out = self.number - MAX_PERIODS
         if left_out <= 0:
             return self
@@ -131,7 +131,7 @@ class Periods(NamedTuple):
         return Periods(self.unit, self.first + left_out * _LENGTHS[self.unit], MAX_PERIODS)
 
     def place(self, when: date) -> int:
-        """Return which period this is, the first one being 0."""
+        """Return the index of a period."""
         match self.unit:
             case "month":
                 return _months(when) - _months(self.first)
@@ -139,7 +139,7 @@ class Periods(NamedTuple):
                 return int((when - self.first) // _LENGTHS[unit])
 
     def ticks(self, most: int) -> dict[float, str]:
-        """Return where ticks are, at most so many, and what they say."""
+        """Return the positions and labels of a limited number of ticks."""
         return next(ticks for ticks in map(dict, self._choices()) if len(ticks) <= most)
 
     def _choices(self) -> Iterator[Iterator[tuple[float, str]]]:
@@ -161,10 +161,10 @@ class Periods(NamedTuple):
                 yield place, f"{when:%H:%M}" if when.hour else _day(when)
 
     def _days(self, step: int) -> Iterator[tuple[float, str]]:
-        # The middle of a day is where its bar is, its beginning is that of its first hour.
+        # A bar is at the middle of its day, a tick at the start of its first hour.
         middle = 0.5 if self.unit == "day" else 0
         for place, when in self._starts():
-            # The first day of all was a Monday, from which weeks are counted.
+            # Weeks are counted from the first day of the calendar, which was a Monday.
             if when.hour == 0 and (when.toordinal() - 1) % step == 0:
                 yield place + middle, _day(when)
 

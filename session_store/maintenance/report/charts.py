@@ -1,7 +1,7 @@
-"""Charts as SVG: described for Vega-Lite, drawn by vl-convert, coloured by the variables of the page.
+"""Charts as SVG: specified for Vega-Lite, rendered by vl-convert, colored by CSS variables of the page.
 
-Each is drawn twice, wide and for a phone, and the page shows the one that fits. No text of others is part of an
-expression, and nothing is fetched: all data is in the description.
+Each chart is rendered twice, wide and for a phone, and the page shows the one that fits. Stored text is never part of a
+Vega expression, and all data is in the specification.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _BAR: Final = {"type": "bar", "height": 9, "yOffset": 9}
 _WORDS: Final[dict[str, Any]] = {"type": "text", "dy": -6, "baseline": "middle", "fontSize": 14}
 _NUMBER_WIDTH: Final = 80
 _NARROWEST_WITH_GAPS: Final = 5.0
-"""A bar of fewer pixels touches the next one."""
+"""Bars with fewer pixels have no gap."""
 _GAP: Final = 0.12
 _WIDEST_BAR: Final = 56
 
 _PATH: Final = re.compile(r'(<path [^<>]*\bd=")([^"]*)')
 _DECIMALS: Final = re.compile(r"-?\d+\.\d{3,}(e-?\d+)?")
-"""More of them than a screen shows, and a third of the page."""
+"""More precision than a screen shows would be a third of the page."""
 
 _CONFIG: Final = {
-    # The chart as a whole has a label; one for each bar would be most of the page.
+    # The chart has one label; one for each bar would be most of the page.
     "aria": False,
     "background": None,
     "font": "system-ui, sans-serif",
@@ -54,7 +54,7 @@ _CONFIG: Final = {
 
 
 class Series(NamedTuple):
-    """What one colour stands for, and its value in each period that has one."""
+    """A series of one color, with its value in each period that has one."""
 
     name: str
     color: str
@@ -62,7 +62,7 @@ class Series(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """A name, a number, and what that says; ``color`` is a variable of the page."""
+    """A name, a number and its label; ``color`` is a CSS variable of the page."""
 
     name: str
     amount: float
@@ -71,14 +71,14 @@ class Bar(NamedTuple):
 
 
 class Svg(NamedTuple):
-    """A chart drawn wide and for a phone."""
+    """A chart rendered wide and for a phone."""
 
     wide: str
     narrow: str
 
 
 def bars(series: Sequence[Series], periods: Periods, scale: Scale) -> Svg | None:
-    """Draw a bar for each period, the series one above the other; None where there is none."""
+    """Render stacked bars, one for each period; None if there is nothing to draw."""
     rows = []
     heights: dict[int, float] = {}
     for number, each in enumerate(series):
@@ -110,7 +110,7 @@ def bars(series: Sequence[Series], periods: Periods, scale: Scale) -> Svg | None
 
 
 def lines(series: Sequence[Series], periods: Periods, scale: Scale) -> Svg | None:
-    """Draw a line for each of the series; where a period has no value it is interrupted, None where there is none."""
+    """Render a line for each series, interrupted at missing values; None if there is nothing to draw."""
     rows = [
         {
             "x": place + 0.5,
@@ -124,7 +124,7 @@ def lines(series: Sequence[Series], periods: Periods, scale: Scale) -> Svg | Non
     ]
 
     def marks(width: int) -> dict[str, Any]:
-        # A value between two gaps would be a line of no length.
+        # A value between two gaps would be a line without length.
         dots = {} if width / periods.number >= _NARROWEST_WITH_GAPS else {"transform": [{"filter": "datum.alone"}]}
         return {
             "encoding": {"x": _x("x", periods, width), "y": _y(scale), "color": _color_scale(series)},
@@ -138,19 +138,19 @@ def lines(series: Sequence[Series], periods: Periods, scale: Scale) -> Svg | Non
 
 
 def ranking(bars: Sequence[Bar]) -> Svg:
-    """Draw bars from above, on each of which stand its name and its number."""
+    """Render horizontal bars, each with its name and number."""
     most = max(bar.amount for bar in bars) or 1
     length = {"field": "amount", "type": "quantitative", "axis": None, "scale": {"domain": [0, most]}}
 
     def drawn(width: int) -> str:
-        # Not cut off by what draws: it would cut through characters beyond the first 65,536, and fail.
+        # Truncated here: Vega would cut inside surrogate pairs and fail.
         room = (width - _NUMBER_WIDTH) / _WORDS["fontSize"]
         rows = [
             {
                 **bar._asdict(),
                 "place": place,
                 "name": formatting.truncate_to_width(bar.name, room),
-                "colour": f"var(--{bar.color})",
+                "color": f"var(--{bar.color})",
             }
             for place, bar in enumerate(bars)
         ]
@@ -168,7 +168,7 @@ def ranking(bars: Sequence[Bar]) -> Svg:
                     },
                     {
                         "mark": _BAR,
-                        "encoding": {"x": length, "color": {"field": "colour", "type": "nominal", "scale": None}},
+                        "encoding": {"x": length, "color": {"field": "color", "type": "nominal", "scale": None}},
                     },
                     {
                         "mark": {**_WORDS, "align": "left", "color": "var(--text)"},
@@ -224,15 +224,15 @@ def _y(scale: Scale) -> dict[str, Any]:
 
 
 def _labels(ticks: Mapping[float, str]) -> str:
-    # A number is its own name there as JavaScript writes it: without a fraction of nothing.
-    said = {f"{value:.0f}" if value == round(value) else repr(value): text for value, text in ticks.items()}
-    return f"{json.dumps(said)}[datum.value]"
+    # Vega names a number as JavaScript prints it: without a zero fraction.
+    labels = {f"{value:.0f}" if value == round(value) else repr(value): text for value, text in ticks.items()}
+    return f"{json.dumps(labels)}[datum.value]"
 
 
 def _color_scale(series: Sequence[Series]) -> dict[str, Any]:
     places = list(range(len(series)))
-    colours = [f"var(--{each.color})" for each in series]
-    return {"field": "s", "type": "ordinal", "scale": {"domain": places, "range": colours}, "legend": None}
+    colors = [f"var(--{each.color})" for each in series]
+    return {"field": "s", "type": "ordinal", "scale": {"domain": places, "range": colors}, "legend": None}
 
 
 def _render(chart: dict[str, Any]) -> str:

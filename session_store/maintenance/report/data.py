@@ -1,4 +1,4 @@
-"""What the page is about and what the selects say to it."""
+"""The options and the data of a report."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from session_store.database.time_functions import Unit
 
 TOP: Final = 20
-"""How many tools, models and sessions are told apart; the others are together."""
+"""The number of tools, models and sessions shown by name; the others are summed."""
 
 COLORS: Final = 6
-"""How many models are told apart in a chart."""
+"""The colors of the models in a chart; other models share one."""
 
 _UNITS: Final[tuple[tuple[timedelta, Unit], ...]] = (
     (timedelta(days=3), "hour"),
     (timedelta(days=100), "day"),
     (timedelta(days=1100), "week"),
 )
-"""Up to how long a time is parted by what; a longer one by months."""
+"""The longest range for each unit; a longer range uses months."""
 
 
 class ReportOptions(NamedTuple):
-    """What was asked for, checked."""
+    """The checked arguments of `page`."""
 
     since: datetime | None
     until: datetime | None
@@ -49,12 +49,12 @@ class ReportOptions(NamedTuple):
 
     @property
     def filters(self) -> Filters:
-        """For the selects."""
+        """The filters of the SELECTs."""
         return {"since": self.since, "until": self.until, "owner": self.owner}
 
 
 class TopValues(NamedTuple):
-    """The rows with most; how many there are of others too, what they have together and what all of that costs."""
+    """The top rows; the number of all names, their total, and their total cost."""
 
     rows: Sequence[Row[Any]]
     names: int
@@ -63,7 +63,7 @@ class TopValues(NamedTuple):
 
 
 class ReportData(NamedTuple):
-    """The rows of each select; those by period are of the unit, and ``all_`` what it says of everything."""
+    """The rows of each SELECT, by ``unit``; ``all_`` is the row without periods."""
 
     unit: Unit
     first_at: datetime
@@ -85,11 +85,11 @@ class ReportData(NamedTuple):
 
 
 def read(db: Connection, about: ReportOptions) -> ReportData | None:
-    """Ask everything; None if nothing was said.
+    """Run all SELECTs; None without messages.
 
     Raises:
-        SchemaOutOfDate: The tables are missing or old.
-        InvalidQuery: A price is none.
+        SchemaOutOfDate: The tables are missing or at another revision.
+        InvalidQuery: A price is invalid.
     """
     filters, tz = about.filters, about.tz
     models = analytics.tokens(prices=about.prices, **filters)
@@ -121,12 +121,12 @@ def read(db: Connection, about: ReportOptions) -> ReportData | None:
 
 
 def unit_of(span: timedelta) -> Unit:
-    """Return by what a time of this length is parted."""
+    """Return the unit for a range of this length."""
     return next((unit for longest, unit in _UNITS if span <= longest), "month")
 
 
 def _top(db: Connection, made: Select[Any], *amounts: str) -> TopValues:
-    """Return the rows of a select that have most, by its first column where they have the same."""
+    """Return the rows with the greatest amounts, then by the first column."""
     every = made.subquery()
     name, *_ = every.c
     amount = reduce(add, (every.c[each] for each in amounts))
@@ -141,7 +141,7 @@ def _top(db: Connection, made: Select[Any], *amounts: str) -> TopValues:
 
 
 def _tokens(by: Unit, about: ReportOptions, models: Sequence[str | None]) -> Select[Any]:
-    """Select the tokens of each period by the place of the model among these; any other has the place behind them."""
+    """Select the tokens of each period by the index of the model; all other models share the last index."""
     every = analytics.tokens(by, tz=about.tz, **about.filters).subquery()
     is_named = [every.c.model.is_(None) if model is None else every.c.model == model for model in models]
     place = case(*((named, place) for place, named in enumerate(is_named)), else_=len(models)) if models else null()

@@ -1,4 +1,4 @@
-"""Numbers, durations, sizes and times as people write them, and text of others so that it steers nothing."""
+"""Format numbers, durations, sizes and times for people, and escape stored text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from session_store.database.time_functions import Unit
 
 NONE: Final = "\N{EN DASH}"
-"""What stands where there is nothing, and between two ends."""
+"""The dash for a missing value, and between two ends of a range."""
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -19,31 +19,31 @@ _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _CONTROL_CHARS: Final = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufff9-\uffff]"
 )
-"""Among them all that XML cannot have: at one of those the library that draws ends the whole process."""
+"""Includes every character XML forbids: vl-convert aborts the process on one."""
 _MAX_TEXT_LENGTH: Final = 100
 
 _THOUSAND: Final = 1000
 SHORT_FROM: Final = 10_000
-"""From here on a number is long where there is little room."""
+"""From here on a number is shortened where space is limited."""
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86_400
 
 
 def escape_text(text: str, max_length: int = _MAX_TEXT_LENGTH) -> str:
-    r"""Return the text in one line, steering neither the page nor the reader's eye: an escape is ``\x1b``.
+    r"""Return a text in one line, with control characters escaped, such as ``\x1b``.
 
-    Of a long one the beginning, of an empty one the quotation marks.
+    A long text is truncated, an empty one becomes quotation marks.
     """
     if text == "":
         return '""'
-    # Each of its characters may become six.
+    # A character may become six.
     written = _CONTROL_CHARS.sub(lambda match: match[0].encode("unicode_escape").decode(), text[: max_length + 1])
     return written if len(written) <= max_length else f"{written[: max_length - 1]}…"
 
 
 def truncate_to_width(text: str, ems: float) -> str:
-    """Return as much of a text as has room in a line of so many times the height of its letters, about."""
+    """Truncate a text to a width in em, approximately."""
     width = 0.0
     for place, char in enumerate(text):
         width += 1.0 if east_asian_width(char) in {"W", "F"} else 0.62
@@ -53,12 +53,12 @@ def truncate_to_width(text: str, ems: float) -> str:
 
 
 def format_count(number: int) -> str:
-    """Return a whole number with its thousands apart."""
+    """Return an integer with thousands separators."""
     return f"{number:,}"
 
 
 def format_short(number: float) -> str:
-    """Return a number in at most three digits and a letter, or as it is while it is not long."""
+    """Return a number in three digits and a letter if it is long."""
     return f"{number:,.0f}" if number < SHORT_FROM else shortened(number)
 
 
@@ -68,13 +68,13 @@ def shortened(number: float) -> str:
 
 
 def format_size(number: float) -> str:
-    """Return a number of bytes in units of a thousand."""
+    """Return a size in bytes, in units of 1000."""
     return _scaled(number, (" B", " kB", " MB", " GB", " TB", " PB", " EB"))
 
 
 def _scaled(number: float, units: tuple[str, ...]) -> str:
     power = 0
-    # Not a division of what is rounded already: 999,999 is 1 M and not 1000 k.
+    # Round once: 999,999 is 1 M and not 1000 k.
     while power < len(units) - 1 and float(f"{number:.3g}") >= _THOUSAND:
         number /= _THOUSAND
         power += 1
@@ -83,9 +83,9 @@ def _scaled(number: float, units: tuple[str, ...]) -> str:
 
 
 def format_share(part: float) -> str:
-    """Return a part of one in hundredths."""
+    """Return a share as a percentage."""
     hundredths = part * 100
-    # Some are not shown as none, nor nearly all as all.
+    # A small share is not shown as 0 %, nor a large one as 100 %.
     digits = 0 if part in {0, 1} else 2 if min(part, 1 - part) < 0.001 else 1  # noqa: PLR2004
     return f"{hundredths:.{digits}f}%"
 
@@ -122,7 +122,7 @@ def format_time(when: datetime) -> str:
 
 
 def format_period(when: date | datetime, unit: Unit) -> str:
-    """Return which hour, day, week or month it is."""
+    """Return the name of an hour, day, week or month."""
     match unit:
         case "hour":
             return f"{format_day(when)}, {when:%H:%M}"
@@ -135,7 +135,7 @@ def format_period(when: date | datetime, unit: Unit) -> str:
 
 
 def format_span(first: datetime, last: datetime) -> str:
-    """Return from when until when, both included, as briefly as it can be said."""
+    """Return a range of periods, both ends included, in short form."""
     if last - first < timedelta(days=3):
         return (
             format_time(first)
@@ -152,12 +152,12 @@ def _rest(first: datetime, last: datetime) -> str:
 
 
 def format_cost(amount: float) -> str:
-    """Return an amount of money, without its currency, which nobody told."""
+    """Return an amount of money, without a currency, which is unknown."""
     return f"{amount:,.2f}" if amount >= 1 or amount == 0 else f"{amount:.4f}"
 
 
 def local(when: datetime, zone: tzinfo) -> datetime:
-    """Return a time as clocks there show it; the first and the last one there is may have no place on them."""
+    """Return a time in a time zone; the first and last possible times may not exist there."""
     try:
         return when.astimezone(zone)
     except OverflowError:
@@ -165,12 +165,12 @@ def local(when: datetime, zone: tzinfo) -> datetime:
 
 
 def pluralize(amount: int, thing: str) -> str:
-    """Return how many things there are, in words."""
+    """Return a number with its noun, in the singular or plural."""
     return f"{format_count(amount)} {thing}" if amount == 1 else f"{format_count(amount)} {thing}s"
 
 
 def format_window(since: datetime | None, until: datetime | None, zone: tzinfo) -> str | None:
-    """Return which time was asked for; None: any."""
+    """Return the time range of the report; None for all time."""
     moments = (("since", since), ("before", until))
     return " and ".join(f"{word} {_moment(local(when, zone))}" for word, when in moments if when is not None) or None
 

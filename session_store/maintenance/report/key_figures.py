@@ -1,4 +1,4 @@
-"""The figures at the top of the page."""
+"""The key figures at the top of the page."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 
 def key_figures(data: ReportData, options: ReportOptions) -> list[KeyFigure]:
-    """Return them in their order; owners and costs only where they were asked for."""
-    said, models = data.all_activity, data.models
+    """Return the key figures in order; owners and costs only if they apply."""
+    activity, models = data.all_activity, data.models
     stored = sum(row.content_bytes + row.payload_bytes for row in data.storage)
-    each = f"{said.messages / said.sessions:,.1f} messages each"
+    each = f"{activity.messages / activity.sessions:,.1f} messages each"
     shown = [
-        KeyFigure("Sessions", formatting.format_count(said.sessions), each),
+        KeyFigure("Sessions", formatting.format_count(activity.sessions), each),
         KeyFigure(
             "Messages",
-            formatting.format_count(said.messages),
-            f"{formatting.format_count(said.user_messages)} by users",
+            formatting.format_count(activity.messages),
+            f"{formatting.format_count(activity.user_messages)} by users",
         ),
-        KeyFigure("Owners", formatting.format_count(said.owners), "with a message in this time"),
+        KeyFigure("Owners", formatting.format_count(activity.owners), "with a message in this time"),
         KeyFigure(
             "Turns",
             formatting.format_count(data.all_turns.turns),
@@ -60,7 +60,7 @@ def _error_rate(found: ReportData) -> KeyFigure:
 def _response_time(found: ReportData) -> KeyFigure:
     answers, title = found.all_responses, "Median response time"
     if not answers.answers:
-        return KeyFigure(title, formatting.NONE, "nobody was answered")
+        return KeyFigure(title, formatting.NONE, "no answers")
     below = f"95 of 100 within {formatting.format_duration(answers.p95_seconds)}"
     return KeyFigure(title, formatting.format_duration(answers.median_seconds), below, answers.median_seconds)
 

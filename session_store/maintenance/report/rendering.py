@@ -1,4 +1,4 @@
-"""The parts of the page in the template: whatever is put in is text, and stays text."""
+"""Render the page with the template; all values are escaped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def render(data: ReportData | None, options: ReportOptions, title: str, made_at: datetime) -> str:
-    """Return the page; without figures one that says so."""
+    """Return the page; without data, a page that says so."""
     import jinja2  # noqa: PLC0415 - an extra
 
     environment = jinja2.Environment(
@@ -32,7 +32,7 @@ def render(data: ReportData | None, options: ReportOptions, title: str, made_at:
     return environment.get_template("page.html.jinja").render(
         title=formatting.escape_text(title),
         asked=asked,
-        nothing="There is no message of this time and owner." if chosen else "There is no message in the store yet.",
+        nothing="No message matches this time range and owner." if chosen else "The store has no messages yet.",
         owner=None if options.owner is None else formatting.escape_text(options.owner),
         tz=options.tz,
         made=formatting.format_time(made),

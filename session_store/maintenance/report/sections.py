@@ -1,4 +1,4 @@
-"""What is told of the conversations: how many, whose, how long, which were busiest, and the room they take."""
+"""The sections on conversations: activity, owners, lengths, busiest sessions and storage."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 
 def all_sections(data: ReportData, options: ReportOptions) -> dict[str, Any]:
-    """Return what the template needs of the figures."""
+    """Return all sections and key figures for the template."""
     over, zone = Timeline.build(data), time_functions.zone_info(options.tz)
     sections = list(_sections(data, options, over))
-    left_out = over.left_out and f"{formatting.pluralize(over.left_out, data.unit)} at the beginning are not drawn."
+    left_out = over.left_out and f"{formatting.pluralize(over.left_out, data.unit)} at the start are not drawn."
     return {
         "span": formatting.format_span(formatting.local(data.first_at, zone), formatting.local(data.last_at, zone)),
         "left_out": left_out,
@@ -61,7 +61,7 @@ def _sections(found: ReportData, about: ReportOptions, over: Timeline) -> Iterat
 
 
 def activity_section(found: ReportData, over: Timeline) -> Section:
-    """Tell how much was said."""
+    """Return the section on activity."""
     rows = found.activity
     messages = over.bars(
         "Messages",
@@ -87,14 +87,14 @@ def activity_section(found: ReportData, over: Timeline) -> Section:
         axes.count_scale,
         over.table(rows, {"sessions": lambda row: count(row.sessions), "their owners": lambda row: count(row.owners)}),
     )
-    return Section("activity", "Activity", "How much was said, and in how many sessions.", [messages, sessions])
+    return Section("activity", "Activity", "Messages, and sessions with a message.", [messages, sessions])
 
 
 def owners_section(found: ReportData, over: Timeline) -> Section:
-    """Tell who came, and who came back."""
+    """Return the section on new and returning owners."""
     rows = found.owners
     if not rows:
-        return Section("owners", "Owners", "None of the sessions has an owner.", [])
+        return Section("owners", "Owners", "No session has an owner.", [])
     chart = over.bars(
         "Owners with a message",
         [
@@ -111,25 +111,25 @@ def owners_section(found: ReportData, over: Timeline) -> Section:
             },
         ),
     )
-    return Section("owners", "Owners", "Who came for the first time, and who came back.", [chart])
+    return Section("owners", "Owners", "New owners, and owners who came back.", [chart])
 
 
 def lengths_section(found: ReportData) -> Section:
-    """Tell how many sessions are how long."""
+    """Return the section on the length of sessions."""
     rows = found.lengths
     if not rows:
-        return Section("lengths", "Length of sessions", "No session began in this time.", [])
+        return Section("lengths", "Length of sessions", "No session started in this time.", [])
     table = Table(
         ["length", "sessions", "messages"],
         [[name(_step(row.at_least)), count(row.sessions), count(row.messages)] for row in rows],
     )
     steps = [Bar(_step(row.at_least), row.sessions, formatting.format_count(row.sessions), "series-4") for row in rows]
-    chart = Chart("Sessions by how many messages they have now", charts.ranking(steps), [], table)
-    return Section("lengths", "Length of sessions", "Of the sessions that began in this time.", [chart])
+    chart = Chart("Sessions by their current number of messages", charts.ranking(steps), [], table)
+    return Section("lengths", "Length of sessions", "Sessions that started in this time.", [chart])
 
 
 def busiest_section(found: ReportData, zone: tzinfo) -> Section:
-    """Tell which sessions have the most messages."""
+    """Return the section on the busiest sessions."""
     rows = found.busiest
     table = Table(
         ["session", "name", "owner", "messages", "first", "last"],
@@ -147,11 +147,11 @@ def busiest_section(found: ReportData, zone: tzinfo) -> Section:
         for row in rows
     ]
     chart = ranking("Messages by session", drawn, "series-1", table)
-    return Section("busiest", "Busiest sessions", "Those with the most messages in this time.", [chart])
+    return Section("busiest", "Busiest sessions", "The sessions with the most messages in this time.", [chart])
 
 
 def storage_section(found: ReportData, over: Timeline) -> Section:
-    """Tell what room the messages take."""
+    """Return the section on storage."""
     rows, place = found.storage, over.periods.place
     written = over.bars(
         "Bytes of text and payloads",
@@ -173,12 +173,12 @@ def storage_section(found: ReportData, over: Timeline) -> Section:
     before = max((amount for where, amount in sums.items() if where < 0), default=0)
     _, *grown = accumulate(range(over.periods.number), lambda last, where: sums.get(where, last), initial=before)
     added_up = Chart(
-        "All of them, added up",
+        "Running total",
         charts.lines([Series("bytes", "series-1", dict(enumerate(grown)))], over.periods, axes.size_scale(grown[-1])),
         [],
         over.table(rows, {"added up": lambda row: size(grown[place(row.period)])}),
     )
-    says = f"The database takes {formatting.format_size(found.size)} on the disk, with its indexes."
+    says = f"The database takes {formatting.format_size(found.size)} on disk, with its indexes."
     return Section("storage", "Storage", says, [written, added_up])
 
 

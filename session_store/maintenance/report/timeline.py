@@ -1,4 +1,4 @@
-"""Figures that come by period: as bars, as lines, and as the table behind them, all over the same time."""
+"""Figures by period: as bars, as lines and as a table, over the same range."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class Timeline(NamedTuple):
-    """The periods that all charts of a page have in common, and how many at the beginning are not drawn."""
+    """The periods of all charts of a page, and the number at the start that are not drawn."""
 
     periods: Periods
     left_out: int
 
     @classmethod
     def build(cls, found: ReportData) -> Timeline:
-        """Return the one that has all that was found."""
+        """Return the timeline of all data."""
         by_period = (found.activity, found.owners, found.turns, found.responses, found.tokens, found.storage)
         starts = [row.period for rows in by_period for row in rows]
         every = Periods.covering(found.unit, min(starts), max(starts))
@@ -37,12 +37,12 @@ class Timeline(NamedTuple):
         return cls(periods, every.number - periods.number)
 
     def values(self, rows: Rows, value: Callable[[Row[Any]], float | None]) -> dict[int, float]:
-        """Return what rows say, by the places of their periods."""
+        """Return the values of rows, by the index of their period."""
         placed = ((self.periods.place(row.period), value(row)) for row in rows)
         return {place: value for place, value in placed if place >= 0 and value is not None}
 
     def bars(self, title: str, series: Sequence[Series], scale: Callable[[float], Scale], table: Table) -> Chart:
-        """Return a chart of bars; of several series there is a legend."""
+        """Return a bar chart, with a legend for several series."""
         heights: Counter[int] = Counter()
         for each in series:
             heights.update(each.values)
@@ -51,17 +51,17 @@ class Timeline(NamedTuple):
         return Chart(f"{title} per {self.periods.unit}", svg, drawn if len(series) > 1 else [], table)
 
     def percentiles(self, title: str, rows: Rows, usual: float, table: Table) -> Chart:
-        """Return a chart of how long half of them took, and 95 of 100."""
+        """Return a line chart of the median and the 95th percentile."""
         series = [
-            Series("95 of 100 within", "series-5", self.values(rows, lambda row: row.p95_seconds)),
-            Series("half of them within", "series-1", self.values(rows, lambda row: row.median_seconds)),
+            Series("95th percentile", "series-5", self.values(rows, lambda row: row.p95_seconds)),
+            Series("median", "series-1", self.values(rows, lambda row: row.median_seconds)),
         ]
         seconds = [value for each in series for value in each.values.values()]
         svg = charts.lines(series, self.periods, axes.duration_scale(seconds or [0], usual))
         return Chart(f"{title}, per {self.periods.unit}", svg, series, table)
 
     def table(self, rows: Rows, columns: Mapping[str, Callable[[Row[Any]], Cell]]) -> Table:
-        """Return rows as a table, their period first."""
+        """Return rows as a table, with the period first."""
         return Table(
             [self.periods.unit, *columns],
             [
@@ -72,7 +72,7 @@ class Timeline(NamedTuple):
         )
 
     def table_of(self, series: Sequence[Series], rows: Rows) -> Table:
-        """Return the numbers of series as a table, a column each, of the periods that rows have."""
+        """Return series as a table with a column each, for the periods of the rows."""
         starts = {self.periods.place(row.period): row.period for row in rows}
         return Table(
             [self.periods.unit, *(each.name for each in series)],

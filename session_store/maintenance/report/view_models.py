@@ -1,4 +1,4 @@
-"""What a page is put together of, in words and figures; how it looks is said in the template."""
+"""The content of a page: texts, figures and charts. The template defines the layout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Cell(NamedTuple):
-    """What stands in a table; ``exact`` is the value where the text is rounded."""
+    """A cell of a table; ``exact`` is the value if the text is rounded."""
 
     text: str
     kind: str = "number"
@@ -24,19 +24,19 @@ class Cell(NamedTuple):
 
 
 class Table(NamedTuple):
-    """The names of columns, and rows of cells."""
+    """A table: the names of columns, and rows of cells."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
 
     @property
     def kinds(self) -> Sequence[str]:
-        """Of what kind each column is."""
+        """The kind of each column."""
         return [cell.kind for cell in self.rows[0]] if self.rows else ["number" for _ in self.columns]
 
 
 class Chart(NamedTuple):
-    """A chart: what is seen, its colours, and the figures behind it; without a drawing where all came before."""
+    """A chart with its legend and table; without an image if all data is before the drawn range."""
 
     title: str
     svg: Svg | None
@@ -45,7 +45,7 @@ class Chart(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A part of the page; without charts the sentence says why."""
+    """A section of the page; without charts, the description says why."""
 
     id: str
     title: str
@@ -54,7 +54,7 @@ class Section(NamedTuple):
 
 
 class KeyFigure(NamedTuple):
-    """A key figure, and what stands below it."""
+    """A key figure, and the line below it."""
 
     name: str
     text: str
@@ -63,67 +63,67 @@ class KeyFigure(NamedTuple):
 
 
 CHART_NOTE: Final = 10
-"""How many names of a ranking have a bar of their own; the table has more."""
+"""The number of names with a bar of their own; the table has more."""
 
 NO_DATA: Final = Cell(formatting.NONE)
 
 
 def period(when: date, unit: Unit) -> Cell:
-    """Return a cell of an hour, a day, a week or a month."""
+    """Return a cell with a period."""
     return Cell(formatting.format_period(when, unit), "time", when.isoformat())
 
 
 def name(text: str) -> Cell:
-    """Return a cell of words of our own."""
+    """Return a cell with fixed text."""
     return Cell(text, "name")
 
 
 def stored_text(text: str | None) -> Cell:
-    """Return a cell of somebody's text."""
+    """Return a cell with stored text."""
     return Cell(formatting.NONE if text is None else formatting.escape_text(text), "foreign")
 
 
 def count(number: int) -> Cell:
-    """Return a cell of a whole number."""
+    """Return a cell with a count."""
     return Cell(formatting.format_count(number))
 
 
 def duration(seconds: float | None) -> Cell:
-    """Return a cell of seconds."""
+    """Return a cell with a duration."""
     return NO_DATA if seconds is None else Cell(formatting.format_duration(seconds), exact=seconds)
 
 
 def share(part: float | None) -> Cell:
-    """Return a cell of a part of one."""
+    """Return a cell with a share."""
     return NO_DATA if part is None else Cell(formatting.format_share(part), exact=part)
 
 
 def size(number: int) -> Cell:
-    """Return a cell of bytes."""
+    """Return a cell with a size."""
     return Cell(formatting.format_size(number), exact=number)
 
 
 def cost(amount: float | None) -> Cell:
-    """Return a cell of money."""
+    """Return a cell with a cost."""
     return NO_DATA if amount is None else Cell(formatting.format_cost(amount), exact=amount)
 
 
 def time(when: datetime, zone: tzinfo) -> Cell:
-    """Return a cell of a time."""
+    """Return a cell with a time."""
     return Cell(formatting.format_time(formatting.local(when, zone)), "time", when.isoformat())
 
 
 def ranking(
     title: str, rows: Sequence[tuple[str, int, str]], color: str, table: Table, top: TopValues | None = None
 ) -> Chart:
-    """Return a chart of names, their numbers and what those say: of the first ones, and one bar for all others.
+    """Return a ranking: a bar for each of the first names, and one for all others.
 
     Args:
-        title: What is seen.
-        rows: Those with most, from above.
-        colour: Of their bars.
-        table: The figures behind them.
-        top: How many there are in all; None: these.
+        title: The title of the chart.
+        rows: The names with their numbers and labels, greatest first.
+        color: The color of the bars.
+        table: The table of the chart.
+        top: The totals of all names; None: the rows are all.
     """
     bars = [charts.Bar(*row, color) for row in rows[:CHART_NOTE]]
     others = 0 if top is None else top.names - len(bars)

@@ -1,4 +1,4 @@
-"""Sessions, their messages, and what each session is doing.
+"""Sessions, messages and states.
 
 Revision ID: ss_0001
 Revises:
@@ -15,7 +15,7 @@ depends_on = None
 
 IDENTIFIER = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 TIME = sa.DateTime(timezone=True).with_variant(sa.String(32), "sqlite")
-# Not JSON on SQLite: such a column has numeric affinity there, which rounds a long number.
+# Not JSON on SQLite: that declaration has numeric affinity, which rounds a long number.
 JSON = postgresql.JSONB().with_variant(sa.Text(), "sqlite")
 
 

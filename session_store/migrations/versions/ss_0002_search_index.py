@@ -1,7 +1,7 @@
-"""The search index, unless it is left out.
+"""The search index, which is optional.
 
-It holds nothing that the messages do not, and is made and removed in one place, as it has to be today: what
-`session_store.search.index` does by hand, this revision does when the tables are made.
+It has no data of its own. This revision creates it with the code of `session_store.search.index`, which can also
+create, rebuild and drop it later.
 
 Revision ID: ss_0002
 Revises: ss_0001
@@ -18,7 +18,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the index, if that is wanted, possible, and done in a moment."""
+    """Create the index, if it is enabled, possible and fast."""
     context = op.get_context()
     reason = search_index.skip_reason(None if context.as_sql else op.get_bind())
     if reason is not None:
@@ -29,6 +29,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove the index, or what is there of it."""
+    """Drop the index, also an incomplete one."""
     for statement in search_index.statements_without(op.get_context().dialect.name):
         op.execute(statement)

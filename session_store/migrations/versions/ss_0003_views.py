@@ -1,4 +1,4 @@
-"""The views for analysts, whose SQL never changes and stands in one place: `session_store.migrations.views_v1`.
+"""The stable views for analytics, whose SQL is in `session_store.migrations.views_v1`.
 
 Revision ID: ss_0003
 Revises: ss_0002
@@ -21,6 +21,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove them."""
+    """Drop the views."""
     for statement in views_v1.drop(op.get_context().dialect.name):
         op.execute(statement)
