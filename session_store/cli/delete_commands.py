@@ -199,10 +199,10 @@ def compact(
         every = [require_session(store, key).key for key in dict.fromkeys(keys)]
         found = [store.compact(key, within_secs=seconds, dry_run=True) for key in every]
         doubles = sum(each.duplicates_removed for each in found)
-        mended = sum(each.head_repaired for each in found)
-        if not dry_run and (doubles or mended):
+        repaired = sum(each.head_repaired for each in found)
+        if not dry_run and (doubles or repaired):
             confirm(
-                f"Delete {pluralize(doubles, 'duplicate message')}, and repair {pluralize(mended, 'session row')}?",
+                f"Delete {pluralize(doubles, 'duplicate message')}, and repair {pluralize(repaired, 'session row')}?",
                 yes=yes,
             )
             with progress("compacting", len(every)) as advance:
@@ -211,8 +211,8 @@ def compact(
                     done.append(store.compact(key, within_secs=seconds))
                     advance(1)
             doubles = sum(each.duplicates_removed for each in done)
-            mended = sum(each.head_repaired for each in done)
-    print_summary({"message": doubles, "head": mended}, "removed and mended", dry_run=dry_run, json=json)
+            repaired = sum(each.head_repaired for each in done)
+    print_summary({"message": doubles, "head": repaired}, "deleted and repaired", dry_run=dry_run, json=json)
 
 
 def _run_delete(remove: Callable[..., int], question: Callable[[int], str], *, yes: bool, dry_run: bool) -> int:

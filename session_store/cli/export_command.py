@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 
@@ -83,10 +82,9 @@ def export(
     console = terminal_output.stderr_console()
     with read_store(db, schema) as store, _print_resume_hint(place, format_):
         total = store.count_sessions(SessionQuery(**conditions)) if console.is_terminal else None
-        with progress("exporting", total) as advance, _open_output(place, format_, resume=resume) as (file, behind):
-            write = partial(_WRITE[format_], header=behind is None) if format_ is Format.CSV else _WRITE[format_]
+        with progress("exporting", total) as advance, _open_output(place, resume=resume) as (file, behind):
             which: ExportFilter = {**conditions, "after": after if behind is None else behind}
-            done = write(store, file, on_session=lambda _: advance(1), **which)
+            done = _WRITE[format_](store, file, on_session=lambda _: advance(1), **which)
     said = console if place is None else terminal_output.stdout_console()
     if json:
         json_output.write(done._asdict(), file=said.file)
@@ -97,22 +95,22 @@ def export(
 def _output_path(out: str, format_: Format, *, resume: bool, force: bool) -> Path | None:
     """Return the path to write, None for the standard output."""
     place = None if out == PIPE else Path(out)
-    if resume and format_ is Format.PARQUET:
-        problem = "a Parquet file cannot be continued: export to a new file with --after KEY"
+    if resume and format_ is not Format.JSONL:
+        problem = "--resume is for JSON Lines: export to a new file with --after KEY"
     elif resume and (force or place is None):
         problem = "--resume needs a file, and does not go with --force"
     elif place is None and format_ is Format.PARQUET and sys.stdout.isatty():
         problem = "Parquet is binary: name a file with --out"
     elif place is not None and place.exists() and not (resume or force):
         problem = f"{out!r} exists: --force replaces it"
-        problem += ", --resume continues it" if format_ is not Format.PARQUET else ""
+        problem += ", --resume continues it" if format_ is Format.JSONL else ""
     else:
         return place
     raise typer.BadParameter(problem, param_hint="--out")
 
 
 @contextmanager
-def _open_output(place: Path | None, format_: Format, *, resume: bool) -> Iterator[tuple[Path | BinaryIO, str | None]]:
+def _open_output(place: Path | None, *, resume: bool) -> Iterator[tuple[Path | BinaryIO, str | None]]:
     """Yield the file to write, and the key after which an existing file continues."""
     if place is None:
         yield sys.stdout.buffer, None
@@ -120,7 +118,7 @@ def _open_output(place: Path | None, format_: Format, *, resume: bool) -> Iterat
         yield place, None
     else:
         with place.open("r+b") as file:
-            yield file, transfer.resume_csv(file) if format_ is Format.CSV else transfer.resume_jsonl(file)
+            yield file, transfer.resume_jsonl(file)
 
 
 @contextmanager
@@ -128,6 +126,6 @@ def _print_resume_hint(place: Path | None, format_: Format) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if place is not None and place.exists() and format_ is not Format.PARQUET:
+        if place is not None and place.exists() and format_ is Format.JSONL:
             terminal_output.stderr_console().print("interrupted; --resume continues the file", soft_wrap=True)
         raise

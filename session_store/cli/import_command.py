@@ -40,8 +40,9 @@ _FOREIGN: Final[dict[Source, Callable[..., ImportResult]]] = {
 
 
 def import_(
-    files: Annotated[list[str], typer.Argument(metavar="FILE", help="The files to import; - reads JSON Lines from
-        stdin.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE", help="The files to import; - is JSON Lines from stdin.")
+    ],
     *,
     source: Annotated[
         Source | None, typer.Option("--from", help="The program that wrote the files; default: detected.")
@@ -79,11 +80,11 @@ def import_(
 
 
 def _print(total: ImportResult, *, dry_run: bool) -> None:
-    mended = f", {total.adjusted:,} mended" if total.adjusted else ""
+    adjusted = f", {total.adjusted:,} values adjusted" if total.adjusted else ""
     skipped = f", {total.skipped:,} skipped" if total.skipped else ""
     terminal_output.stdout_console().print(
         f"{total.lines:,} lines: {total.added:,} messages added, {total.already_there:,} already there, "
-        f"{total.broken:,} broken{mended}; {total.sessions:,} sessions{skipped}"
+        f"{total.broken:,} broken{adjusted}; {total.sessions:,} sessions{skipped}"
         f"{'; dry run: nothing was written' if dry_run else ''}",
         soft_wrap=True,
     )

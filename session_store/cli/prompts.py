@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from session_store.interface.values import SessionMetadata
 
+_NOUNS: Final = {"head": "session row"}
+"""Names in JSON that differ from the words for users."""
+
 PREVIEW_COUNT: Final = 10
 """The number of sessions shown in a preview."""
 
@@ -69,5 +72,5 @@ def print_summary(figures: Mapping[str, int], done: str, *, dry_run: bool, json:
     if json:
         json_output.write({**{f"{name}s": number for name, number in figures.items()}, "dry_run": dry_run})
     else:
-        what = ", ".join(pluralize(number, name) for name, number in figures.items())
+        what = ", ".join(pluralize(number, _NOUNS.get(name, name)) for name, number in figures.items())
         terminal_output.print_result(f"{what} {'would be ' if dry_run else ''}{done}")

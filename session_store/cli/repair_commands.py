@@ -30,8 +30,8 @@ def heads(
         (read_store if dry_run else open_store)(db, schema) as store,
         progress("looking at sessions", store.count_sessions()) as advance,
     ):
-        mended = repair.repair_heads(store.engine, schema=schema, dry_run=dry_run, on_progress=advance)
-    print_summary({"head": mended}, "mended", dry_run=dry_run, json=json)
+        repaired = repair.repair_heads(store.engine, schema=schema, dry_run=dry_run, on_progress=advance)
+    print_summary({"head": repaired}, "repaired", dry_run=dry_run, json=json)
 
 
 def orphans(
@@ -71,8 +71,8 @@ def pragmas(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Sche
     """Switch a SQLite file to a write-ahead log, which does not block readers."""
     with read_store(db, schema):
         # By path: a writing store would have switched the file when it opened it.
-        mended = repair.enable_wal(db)
-    _print_statements(mended, json=json)
+        repaired = repair.enable_wal(db)
+    _print_statements(repaired, json=json)
 
 
 def _print_statements(made: list[str], *, json: bool) -> None:

@@ -46,9 +46,8 @@ Prices = Annotated[
         help="The price of a million tokens of a model; may be given several times.",
     ),
 ]
-Since = Annotated[datetime | None, typer.Option(metavar="TIME", parser=time, help="Start of the range: ISO 8601, or
-30d.")] Until = Annotated[datetime | None, typer.Option(metavar="TIME", parser=time, help="End of the range: ISO 8601,
-or 1d.")]
+Since = Annotated[datetime | None, typer.Option(metavar="TIME", parser=time, help="Start of the range, such as 30d.")]
+Until = Annotated[datetime | None, typer.Option(metavar="TIME", parser=time, help="End of the range, such as 1d.")]
 
 
 def report(

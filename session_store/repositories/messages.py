@@ -181,7 +181,7 @@ class MessageRepository:
             return 0
         return db.execute(statements.CLEAR_MESSAGES, values).rowcount
 
-    def trim(  # noqa: PLR0913 - who calls names them
+    def trim(  # noqa: PLR0913 - callers use the names
         self,
         key: str,
         *,

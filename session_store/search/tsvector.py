@@ -120,8 +120,8 @@ _IS_IN_UTF8: Final = text("SELECT current_setting('server_encoding') = 'UTF8'")
 _TRY: Final = text(f"""
     SELECT array_to_string(
         ARRAY(SELECT unnest(tsvector_to_array({_EXPRESSION.format(":probe")})) COLLATE "C" ORDER BY 1), ' '
-    ) = :tells
-""").bindparams(probe=_PROBE_TEXT, tells=_EXPECTED_TOKENS)
+    ) = :expected
+""").bindparams(probe=_PROBE_TEXT, expected=_EXPECTED_TOKENS)
 
 
 def create(schema: str | None, *, concurrently: bool = False) -> str:

@@ -5,7 +5,7 @@ from session_store.transfer.jsonl_export import export_jsonl
 from session_store.transfer.jsonl_import import import_jsonl
 from session_store.transfer.parquet_export import export_parquet
 from session_store.transfer.results import Adjusted, BrokenLine, ImportResult, SkippedSession
-from session_store.transfer.resuming import resume_csv, resume_jsonl
+from session_store.transfer.resuming import resume_jsonl
 from session_store.transfer.session_reader import ExportConditions, ExportFilter, ExportResult
 from session_store.transfer.sources.openai_agents import import_openai_agents
 from session_store.transfer.sources.zeroclaw import import_zeroclaw
@@ -24,6 +24,5 @@ __all__ = [
     "import_jsonl",
     "import_openai_agents",
     "import_zeroclaw",
-    "resume_csv",
     "resume_jsonl",
 ]
