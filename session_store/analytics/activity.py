@@ -41,18 +41,18 @@ def activity(by: Unit | None = "day", *, tz: str = "UTC", **filters: Unpack[Filt
     Raises:
         InvalidQuery: The period, the time zone or a filter is invalid.
     """
-    said = select_messages([MESSAGES_V1.c.session_key, MESSAGES_V1.c.role], by, tz, filters).subquery()
-    period = period_column(said)
+    per_session = select_messages([MESSAGES_V1.c.session_key, MESSAGES_V1.c.role], by, tz, filters).subquery()
+    period = period_column(per_session)
     # Grouped by session first, so that there is less to look up and to deduplicate.
     spoken = (
         select(
             *period,
-            said.c.session_key,
+            per_session.c.session_key,
             func.count().label("messages"),
-            count_if(said.c.role == "user", "user_messages"),
-            count_if(said.c.role == "assistant", "assistant_messages"),
+            count_if(per_session.c.role == "user", "user_messages"),
+            count_if(per_session.c.role == "assistant", "assistant_messages"),
         )
-        .group_by(*period, said.c.session_key)
+        .group_by(*period, per_session.c.session_key)
         .subquery()
     )
     period = period_column(spoken)
@@ -91,10 +91,10 @@ def owners(by: Unit = "week", *, tz: str = "UTC", **filters: Unpack[Filters]) ->
     that began in an earlier period, and matches the filters of owner and attributes). Sessions without an owner do not
     count. Ordered by ``period``. Arguments and errors are those of `activity`.
     """
-    said = select_messages([MESSAGES_V1.c.session_key], unit(by), tz, filters).distinct().subquery()
+    per_session = select_messages([MESSAGES_V1.c.session_key], unit(by), tz, filters).distinct().subquery()
     seen = (
-        select(said.c.period, SESSIONS_V1.c.owner)
-        .join(SESSIONS_V1, SESSIONS_V1.c.session_key == said.c.session_key)
+        select(per_session.c.period, SESSIONS_V1.c.owner)
+        .join(SESSIONS_V1, SESSIONS_V1.c.session_key == per_session.c.session_key)
         .where(SESSIONS_V1.c.owner.is_not(None))
         .distinct()
         .subquery()

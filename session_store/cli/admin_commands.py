@@ -63,8 +63,8 @@ def doctor(
 def upgrade(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
     """Create the tables, or upgrade them to the revision that this version needs."""
     with open_store(db, schema, make=True) as store, spinner("upgrading the tables"):
-        made = engines.missing_file(store.engine) is not None
-        before = None if made else migrations.current(store.engine, schema=schema)
+        created = engines.missing_file(store.engine) is not None
+        before = None if created else migrations.current(store.engine, schema=schema)
         migrations.upgrade(store.engine, schema=schema)
     if json:
         json_output.write({"before": before, "revision": HEAD})
@@ -153,9 +153,9 @@ def create(
         if for_analysts:
             names = analytics.create_indexes(store.engine, schema=schema)
         else:
-            made = search_index.create(store.engine, concurrently=concurrently, schema=schema)
+            created = search_index.create(store.engine, concurrently=concurrently, schema=schema)
     if not for_analysts:
-        _print(made, json=json)
+        _print(created, json=json)
     elif json:
         json_output.write({"indexes": names})
     else:
@@ -171,8 +171,8 @@ def rebuild(
 ) -> None:
     """Rebuild the index, after damage or writes that bypassed its triggers."""
     with open_store(db, schema) as store, spinner("rebuilding the search index"):
-        made = search_index.rebuild(store.engine, concurrently=concurrently, schema=schema)
-    _print(made, json=json)
+        created = search_index.rebuild(store.engine, concurrently=concurrently, schema=schema)
+    _print(created, json=json)
 
 
 def drop(

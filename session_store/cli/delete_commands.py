@@ -85,11 +85,11 @@ def erase(
             confirm(f"Delete {pluralize(count, 'session')} of {owner!r}?", yes=yes)
             with progress("deleting", count) as advance:
                 deleted = store.delete_sessions(owner=owner, on_batch=advance)
-            left = store.delete_sessions(owner=owner, dry_run=True)
+            remaining = store.delete_sessions(owner=owner, dry_run=True)
     print_summary({"session": count if dry_run or not count else deleted}, "deleted", dry_run=dry_run, json=json)
-    if not dry_run and count and left:
+    if not dry_run and count and remaining:
         terminal_output.print_error(
-            f"{pluralize(left, 'session')} are left: another table refers to them, or they are new"
+            f"{pluralize(remaining, 'session')} are left: another table refers to them, or they are new"
         )
         raise typer.Exit(1)
 
@@ -198,11 +198,11 @@ def compact(
     with (read_store if dry_run else open_store)(db, schema) as store:
         every = [require_session(store, key).key for key in dict.fromkeys(keys)]
         found = [store.compact(key, within_secs=seconds, dry_run=True) for key in every]
-        doubles = sum(each.duplicates_removed for each in found)
+        duplicates = sum(each.duplicates_removed for each in found)
         repaired = sum(each.head_repaired for each in found)
-        if not dry_run and (doubles or repaired):
+        if not dry_run and (duplicates or repaired):
             confirm(
-                f"Delete {pluralize(doubles, 'duplicate message')}, and repair {pluralize(repaired, 'session row')}?",
+                f"Delete {pluralize(duplicates, 'duplicate')}, and repair {pluralize(repaired, 'session row')}?",
                 yes=yes,
             )
             with progress("compacting", len(every)) as advance:
@@ -210,9 +210,9 @@ def compact(
                 for key in every:
                     done.append(store.compact(key, within_secs=seconds))
                     advance(1)
-            doubles = sum(each.duplicates_removed for each in done)
+            duplicates = sum(each.duplicates_removed for each in done)
             repaired = sum(each.head_repaired for each in done)
-    print_summary({"message": doubles, "head": repaired}, "deleted and repaired", dry_run=dry_run, json=json)
+    print_summary({"message": duplicates, "head": repaired}, "deleted and repaired", dry_run=dry_run, json=json)
 
 
 def _run_delete(remove: Callable[..., int], question: Callable[[int], str], *, yes: bool, dry_run: bool) -> int:

@@ -82,14 +82,14 @@ def export(
     console = terminal_output.stderr_console()
     with read_store(db, schema) as store, _print_resume_hint(place, format_):
         total = store.count_sessions(SessionQuery(**conditions)) if console.is_terminal else None
-        with progress("exporting", total) as advance, _open_output(place, resume=resume) as (file, behind):
-            which: ExportFilter = {**conditions, "after": after if behind is None else behind}
+        with progress("exporting", total) as advance, _open_output(place, resume=resume) as (file, resume_after):
+            which: ExportFilter = {**conditions, "after": after if resume_after is None else resume_after}
             done = _WRITE[format_](store, file, on_session=lambda _: advance(1), **which)
-    said = console if place is None else terminal_output.stdout_console()
+    summary = console if place is None else terminal_output.stdout_console()
     if json:
-        json_output.write(done._asdict(), file=said.file)
+        json_output.write(done._asdict(), file=summary.file)
     else:
-        said.print(f"{done.sessions:,} sessions, {done.messages:,} messages exported", soft_wrap=True)
+        summary.print(f"{done.sessions:,} sessions, {done.messages:,} messages exported", soft_wrap=True)
 
 
 def _output_path(out: str, format_: Format, *, resume: bool, force: bool) -> Path | None:

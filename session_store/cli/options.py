@@ -44,8 +44,8 @@ def cutoff(length: timedelta) -> datetime:
 def time(text: str) -> datetime:
     """Parse a time in ISO 8601, in UTC without a zone, or a duration before now."""
     with suppress(ValueError):
-        said = datetime.fromisoformat(text)
-        return said if said.tzinfo is not None else said.replace(tzinfo=UTC)
+        parsed = datetime.fromisoformat(text)
+        return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
     try:
         return datetime.now(UTC) - age(text)
     except (typer.BadParameter, OverflowError):
@@ -55,15 +55,15 @@ def time(text: str) -> datetime:
 
 def attribute(text: str) -> tuple[str, str | int | float | bool]:
     """Parse NAME=VALUE; VALUE is parsed as JSON if it is a number, true, false or a quoted string."""
-    name, sign, said = text.partition("=")
+    name, sign, parsed = text.partition("=")
     if not sign:
         problem = f"{text!r} is not NAME=VALUE"
         raise typer.BadParameter(problem)
     with suppress(ValueError):
-        value = json.loads(said)
+        value = json.loads(parsed)
         if isinstance(value, str | int | float):
             return name, value
-    return name, said
+    return name, parsed
 
 
 def _complete_keys(context: typer.Context, incomplete: str) -> list[str]:

@@ -48,8 +48,8 @@ def orphans(
         found = repair.delete_orphans(store.engine, schema=schema, dry_run=True)
         if adopt and not dry_run:
             with spinner("making their sessions"):
-                made = repair.adopt_orphans(store.engine, schema=schema)
-            print_summary({"session": made}, "made", dry_run=False, json=json)
+                created = repair.adopt_orphans(store.engine, schema=schema)
+            print_summary({"session": created}, "made", dry_run=False, json=json)
             return
         if not dry_run and any(found):
             what = f"{pluralize(found.messages, 'message')} and {pluralize(found.states, 'state')}"
@@ -63,8 +63,8 @@ def orphans(
 def restored(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
     """Create missing indexes and views; blocks writers."""
     with open_store(db, schema) as store, spinner("creating missing objects"):
-        made = migrations.restore(store.engine, schema=schema)
-    _print_statements(made, json=json)
+        created = migrations.restore(store.engine, schema=schema)
+    _print_statements(created, json=json)
 
 
 def pragmas(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Schema = None) -> None:
@@ -75,9 +75,9 @@ def pragmas(*, json: Json = False, db: Database = DEFAULT_DATABASE, schema: Sche
     _print_statements(repaired, json=json)
 
 
-def _print_statements(made: list[str], *, json: bool) -> None:
+def _print_statements(created: list[str], *, json: bool) -> None:
     if json:
-        json_output.write({"made": made})
+        json_output.write({"made": created})
         return
-    for name in made or ["nothing was missing"]:
+    for name in created or ["nothing was missing"]:
         terminal_output.print_result(name)

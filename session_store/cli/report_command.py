@@ -26,9 +26,9 @@ from session_store.maintenance.report import page
 
 def price(text: str) -> tuple[str, Price]:
     """Parse MODEL=INPUT/OUTPUT, the prices of a million input and output tokens."""
-    model, sign, said = text.rpartition("=")
+    model, sign, parsed = text.rpartition("=")
     try:
-        taken, given = map(float, said.split("/"))
+        taken, given = map(float, parsed.split("/"))
     except ValueError:
         sign = ""
     if not sign:
@@ -84,9 +84,9 @@ def report(
             prices=dict(price) if price else None,
         )
     size = _write(html.encode(), place)
-    said = terminal_output.stderr_console() if place is None else terminal_output.stdout_console()
+    parsed = terminal_output.stderr_console() if place is None else terminal_output.stdout_console()
     if json:
-        json_output.write({"file": None if place is None else str(place.resolve()), "bytes": size}, file=said.file)
+        json_output.write({"file": None if place is None else str(place.resolve()), "bytes": size}, file=parsed.file)
     elif place is not None:
         terminal_output.print_result(f"{out}: {terminal_output.format_size(size)}")
 

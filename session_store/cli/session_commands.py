@@ -76,13 +76,13 @@ def owner(
     key: Key,
     to: Annotated[str | None, typer.Argument(metavar="OWNER", help="The new owner.")] = None,
     *,
-    nobody: NoOwner = False,
+    remove: NoOwner = False,
     json: Json = False,
     db: Database = DEFAULT_DATABASE,
     schema: Schema = None,
 ) -> None:
     """Set the owner of a session; --none removes it."""
-    if (to is None) != nobody:
+    if (to is None) != remove:
         problem = "pass an owner, or --none"
         raise typer.BadParameter(problem)
     with open_store(db, schema) as store:

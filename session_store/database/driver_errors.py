@@ -90,10 +90,10 @@ def driver_errors() -> tuple[type[Exception], ...]:
 
 def classify(error: BaseException) -> ErrorKind:
     """Classify one of `driver_errors`."""
-    told = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(told, sqlite3.Error):
-        return _sqlite(told, getattr(told, "sqlite_errorcode", None))
-    return _postgresql(error, sqlstate(told))
+    constraint_text = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(constraint_text, sqlite3.Error):
+        return _sqlite(constraint_text, getattr(constraint_text, "sqlite_errorcode", None))
+    return _postgresql(error, sqlstate(constraint_text))
 
 
 def sqlstate(error: BaseException | None) -> str | None:
@@ -110,8 +110,8 @@ def violates(error: DBAPIError, constraint: str, column: str) -> bool:
     """Return whether this unique index rejected a row; SQLite names the columns, but no values."""
     if isinstance(error.orig, sqlite3.Error):
         return column in str(error.orig)
-    told = getattr(error.orig, "diag", None) or getattr(error.orig, "__cause__", None)
-    return getattr(told, "constraint_name", None) == constraint
+    constraint_text = getattr(error.orig, "diag", None) or getattr(error.orig, "__cause__", None)
+    return getattr(constraint_text, "constraint_name", None) == constraint
 
 
 def _sqlite(error: sqlite3.Error, code: int | None) -> ErrorKind:

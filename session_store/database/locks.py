@@ -111,15 +111,15 @@ _open_transaction: ContextVar[tuple[_OpenTransaction, ...]] = ContextVar("begun"
 
 @contextmanager
 def _enter(pool: Pool, me: object, *, begin: bool) -> Iterator[None]:
-    begun = _open_transaction.get()
-    if any(outer.open and outer.pool is pool and outer.by == me for outer in begun):
+    open_transactions = _open_transaction.get()
+    if any(outer.open and outer.pool is pool and outer.by == me for outer in open_transactions):
         problem = "this store is inside begin(): use the transaction that begin() returned"
         raise StoreError(problem)
     if not begin:
         yield
         return
     this = _OpenTransaction(pool, me)
-    token = _open_transaction.set((*begun, this))
+    token = _open_transaction.set((*open_transactions, this))
     try:
         yield
     finally:

@@ -62,8 +62,8 @@ class TransactionRunner:
                 return self._attempt(work, access)
             except _log_retries() as error:
                 failure = ErrorKind.SERIALIZATION_FAILURE if isinstance(error, Conflict) else classify(error)
-                patient = time.monotonic() < patience_ends if failure is ErrorKind.LOCKED else attempt < _ATTEMPTS
-                if not (patient and _is_retryable(failure, error)):
+                may_wait = time.monotonic() < patience_ends if failure is ErrorKind.LOCKED else attempt < _ATTEMPTS
+                if not (may_wait and _is_retryable(failure, error)):
                     raise self._translate(error) from _driver_error(error)
             self._sleep(random.uniform(0, min(_MIN_PAUSE_SECS * 2**attempt, _MAX_PAUSE_SECS)))  # noqa: S311
             attempt += 1

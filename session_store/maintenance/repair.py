@@ -123,20 +123,20 @@ def repair_heads(
     """
     with resolve_engine(bind) as engine:
         run = _Runner(engine, schema)
-        mended = 0
+        repaired = 0
         behind = ""
         while keys := run.read(partial(_rows, consistency.NEXT_KEYS, {"behind": behind, "limit": _HEAD_BATCH_SIZE})):
             up_to = keys[-1][0]
             wrong = run.read(partial(_rows, consistency.WRONG_HEADS, {"behind": behind, "up_to": up_to}))
             if dry_run:
-                mended += len(wrong)
+                repaired += len(wrong)
             else:
                 for start in range(0, len(wrong), _SESSION_BATCH_SIZE):
-                    mended += run.write(partial(_repair_heads, wrong[start : start + _SESSION_BATCH_SIZE]))
+                    repaired += run.write(partial(_repair_heads, wrong[start : start + _SESSION_BATCH_SIZE]))
             if on_progress is not None:
                 on_progress(len(keys))
             behind = up_to
-        return mended
+        return repaired
 
 
 def delete_orphans(
@@ -220,9 +220,9 @@ class _Runner:
         return self._run(work, Access.READ)
 
     def write(self, work: Work[R]) -> R:
-        begun = time.monotonic()
+        started = time.monotonic()
         result = self._run(work, Access.WRITE)
-        self._transactions.yield_to_writers(time.monotonic() - begun)
+        self._transactions.yield_to_writers(time.monotonic() - started)
         return result
 
     def _run(self, work: Work[R], access: Access) -> R:
@@ -231,7 +231,7 @@ class _Runner:
 
 
 def _repair_heads(wrong: Sequence[tuple[Any, ...]], db: Connection) -> int:
-    mended = 0
+    repaired = 0
     for (key,) in wrong:
         values = {"the_key": key}
         # Check again under the lock: another transaction may have changed or deleted the session.
@@ -240,8 +240,8 @@ def _repair_heads(wrong: Sequence[tuple[Any, ...]], db: Connection) -> int:
         told = repair_head(db, key)
         if told:
             db.execute(statements.REPAIR_HEAD.values(told), values)
-            mended += 1
-    return mended
+            repaired += 1
+    return repaired
 
 
 def _count_orphans(log: Table, db: Connection) -> int:

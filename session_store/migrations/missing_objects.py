@@ -45,10 +45,10 @@ def restore(bind: Bind, *, schema: str | None = None) -> list[str]:
         if is_unrecorded:
             _require_no_other_difference(db)
         used = introspection.indexes(db, METADATA.tables, None)
-        made = missing_indexes(db, None)
+        created = missing_indexes(db, None)
         indexes = _indexes(db)
         views = views_v1.statements(db.dialect.name)
-        for name in made:
+        for name in created:
             if name in used:
                 db.exec_driver_sql(f"DROP INDEX {name}")
             if name in indexes:
@@ -57,15 +57,15 @@ def restore(bind: Bind, *, schema: str | None = None) -> list[str]:
                 db.exec_driver_sql(views[name])
         for name in missing_views(db, None):
             db.exec_driver_sql(views[name])
-            made.append(name)
+            created.append(name)
         for reference in missing_references(db, None):
             _require_no_orphans(db, reference.table)
             db.execute(AddConstraint(reference))
-            made.append(str(reference.name))
+            created.append(str(reference.name))
         if is_unrecorded:
             revisions.record(db)
-            made.append(revisions.VERSION_TABLE)
-        return made
+            created.append(revisions.VERSION_TABLE)
+        return created
 
 
 def missing_indexes(db: Connection, schema: str | None) -> list[str]:

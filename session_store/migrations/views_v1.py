@@ -32,13 +32,13 @@ def create(dialect: str) -> Iterator[str]:
 def statements(dialect: str) -> dict[str, str]:
     """Return the SQL that creates each view, and on PostgreSQL each index by day, by name."""
     db = SqliteViews if dialect == "sqlite" else PostgresqlViews
-    made = {name: f"CREATE VIEW {name} AS {select}" for name, select in zip(NAMES, selects(db), strict=True)}
+    views = {name: f"CREATE VIEW {name} AS {select}" for name, select in zip(NAMES, selects(db), strict=True)}
     if db is PostgresqlViews:
         # As small as an index of the time, and as cheap for appends; a condition on a day cannot use an index of the
         # time.
         for name, table, time in DAY_INDEXES:
-            made[name] = f"CREATE INDEX {name} ON {table} USING brin (({db.day(time)}))"
-    return made
+            views[name] = f"CREATE INDEX {name} ON {table} USING brin (({db.day(time)}))"
+    return views
 
 
 def drop(dialect: str) -> Iterator[str]:

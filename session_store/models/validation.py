@@ -38,18 +38,18 @@ _MAX_DATETIME: Final = datetime(9999, 12, 30, tzinfo=UTC)
 """A day less than Python's limit: drivers read a time in the server's zone before it is converted to UTC."""
 
 
-def identifier(value: object, what: str, limit: int = MAX_IDENTIFIER_BYTES) -> str:
+def identifier(value: object, label: str, limit: int = MAX_IDENTIFIER_BYTES) -> str:
     """Return the value if it is an identifier of 1 to ``limit`` bytes.
 
     Raises:
         InvalidKey: The value is not a `str`, is empty or too long, or has a NUL or a lone surrogate.
     """
-    return _short_text(value, what, limit, InvalidKey)
+    return _short_text(value, label, limit, InvalidKey)
 
 
-def optional_identifier(value: object, what: str) -> str | None:
+def optional_identifier(value: object, label: str) -> str | None:
     """Return the value if it is None or an identifier."""
-    return None if value is None else identifier(value, what)
+    return None if value is None else identifier(value, label)
 
 
 def schema_name(value: object) -> str:
@@ -106,49 +106,49 @@ def new_message(value: object) -> tuple[object, object, object]:
     raise InvalidMessage(type_error(value, "message", "a ChatMessage or a NewMessage"))
 
 
-def aware_datetime(value: object, what: str, error: type[StoreError] = InvalidQuery) -> datetime:
+def aware_datetime(value: object, label: str, error: type[StoreError] = InvalidQuery) -> datetime:
     """Return a timezone-aware time in UTC."""
     if not isinstance(value, datetime):
-        raise error(type_error(value, what, "a datetime"))
+        raise error(type_error(value, label, "a datetime"))
     try:
         offset = value.utcoffset()
     except (TypeError, ValueError) as wrong:
-        message = f"{what} has a time zone that is none: {wrong}"
+        message = f"{label} has a time zone that is none: {wrong}"
         raise error(message) from None
     if offset is None:
-        message = f"{what} must have a time zone: {value.isoformat()}"
+        message = f"{label} must have a time zone: {value.isoformat()}"
         raise error(message)
     try:
         time = value.astimezone(UTC)
     except OverflowError:
         time = datetime.min.replace(tzinfo=UTC)
     if not MIN_DATETIME <= time <= _MAX_DATETIME:
-        message = f"{what} must be between {MIN_DATETIME} and {_MAX_DATETIME}: {value.isoformat()}"
+        message = f"{label} must be between {MIN_DATETIME} and {_MAX_DATETIME}: {value.isoformat()}"
         raise error(message)
     return time
 
 
-def integer(value: object, what: str, minimum: int = 0, maximum: int = MAX_BIGINT) -> int:
+def integer(value: object, label: str, minimum: int = 0, maximum: int = MAX_BIGINT) -> int:
     """Return the value if it is an `int` in the range."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidQuery(type_error(value, what, "an int"))
+        raise InvalidQuery(type_error(value, label, "an int"))
     if not minimum <= value <= maximum:
-        message = f"{what} must be {minimum} to {maximum}: {describe(value)}"
+        message = f"{label} must be {minimum} to {maximum}: {describe(value)}"
         raise InvalidQuery(message)
     return int(value)
 
 
-def optional_number(value: object, what: str) -> int | None:
+def optional_number(value: object, label: str) -> int | None:
     """Return the value if it is None or an `int` of 0 or more."""
-    return None if value is None else integer(value, what)
+    return None if value is None else integer(value, label)
 
 
-def cutoff(now: datetime, age: object, what: str, unit: timedelta) -> datetime:
+def cutoff(now: datetime, age: object, label: str, unit: timedelta) -> datetime:
     """Return the time ``age`` units ago, or the earliest time that can be stored if that is later."""
     if isinstance(age, bool) or not isinstance(age, int | float):
-        raise InvalidQuery(type_error(age, what, "a number"))
+        raise InvalidQuery(type_error(age, label, "a number"))
     if not 0 <= age < math.inf:
-        message = f"{what} must be 0 or more and finite: {describe(age)}"
+        message = f"{label} must be 0 or more and finite: {describe(age)}"
         raise InvalidQuery(message)
     try:
         return now - age * unit
@@ -175,7 +175,7 @@ def attribute_filter(value: object) -> dict[str, str | int | float | bool]:
     return wanted
 
 
-def json_value(value: object, what: str, error: type[StoreError], depth: int = 0) -> Any:
+def json_value(value: object, label: str, error: type[StoreError], depth: int = 0) -> Any:
     """Return a JSON value as both databases return it.
 
     Tuples become lists. A float too large to have a fraction becomes an integer, and minus zero becomes zero, as in
@@ -186,55 +186,55 @@ def json_value(value: object, what: str, error: type[StoreError], depth: int = 0
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int | float):
-        return _number(value, what, error)
+        return _number(value, label, error)
     if depth >= MAX_JSON_DEPTH:
-        message = f"{what} is nested deeper than {MAX_JSON_DEPTH} levels"
+        message = f"{label} is nested deeper than {MAX_JSON_DEPTH} levels"
         raise error(message)
     if isinstance(value, dict):
         for name in value:
             if not isinstance(name, str):
-                raise error(type_error(name, f"a key in {what}", "a str"))
+                raise error(type_error(name, f"a key in {label}", "a str"))
         return {
-            str.__str__(name): item if type(item) in _JSON_SCALARS else json_value(item, what, error, depth + 1)
+            str.__str__(name): item if type(item) in _JSON_SCALARS else json_value(item, label, error, depth + 1)
             for name, item in value.items()
         }
     if isinstance(value, list | tuple):
-        return [json_value(item, what, error, depth + 1) for item in value]
-    raise error(type_error(value, what, "JSON"))
+        return [json_value(item, label, error, depth + 1) for item in value]
+    raise error(type_error(value, label, "JSON"))
 
 
-def _number(value: float, what: str, error: type[StoreError]) -> int | float:
+def _number(value: float, label: str, error: type[StoreError]) -> int | float:
     if isinstance(value, int):
         if value.bit_length() > MAX_INTEGER_BITS:
-            message = f"{what} holds a whole number of {value.bit_length()} bits, at most {MAX_INTEGER_BITS}"
+            message = f"{label} holds a whole number of {value.bit_length()} bits, at most {MAX_INTEGER_BITS}"
             raise error(message)
         return int(value)
     if not math.isfinite(value):
-        message = f"{what} holds {value}, which is not JSON"
+        message = f"{label} holds {value}, which is not JSON"
         raise error(message)
     if abs(value) >= EXACT_FLOAT:
         return int(Decimal(repr(float(value))))
     return float(value) or 0.0
 
 
-def _short_text(value: object, what: str, limit: int, error: type[StoreError]) -> str:
+def _short_text(value: object, label: str, limit: int, error: type[StoreError]) -> str:
     if not isinstance(value, str):
-        raise error(type_error(value, what, "a str"))
+        raise error(type_error(value, label, "a str"))
     try:
         size = len(value) if value.isascii() else len(value.encode())
     except UnicodeEncodeError:
-        message = f"{what} holds a lone surrogate: {describe(value)}"
+        message = f"{label} holds a lone surrogate: {describe(value)}"
         raise error(message) from None
     if not 1 <= size <= limit:
-        message = f"{what} must be 1 to {limit} bytes of UTF-8, not {size}: {describe(value)}"
+        message = f"{label} must be 1 to {limit} bytes of UTF-8, not {size}: {describe(value)}"
         raise error(message)
     if "\0" in value:
-        message = f"{what} holds a NUL character: {describe(value)}"
+        message = f"{label} holds a NUL character: {describe(value)}"
         raise error(message)
     # Not str(value): for a member of a string Enum that is its name.
     return str.__str__(value)
 
 
-def type_error(value: object, what: str, kind: str) -> str:
+def type_error(value: object, label: str, kind: str) -> str:
     """Return the message for a value of the wrong type."""
-    return f"{what} must be {kind}, not {describe(value)}"
+    return f"{label} must be {kind}, not {describe(value)}"

@@ -45,15 +45,15 @@ def _expected_values(*, in_range: bool) -> tuple[Subquery, Subquery]:
     states = select(STATES).join(
         of_last, and_(STATES.c.session_key == of_last.c.session_key, STATES.c.seq == of_last.c.seq)
     )
-    return messages.subquery("told"), states.subquery("entry")
+    return messages.subquery("logged"), states.subquery("entry")
 
 
-def _is_wrong(told: Subquery, entry: Subquery) -> Mapping[str, ColumnElement[bool]]:
+def _is_wrong(logged: Subquery, entry: Subquery) -> Mapping[str, ColumnElement[bool]]:
     """Return the conditions that a session row is wrong, by column."""
     return {
-        "message_count": SESSIONS.c.message_count != func.coalesce(told.c.number, 0),
-        "last_seq": SESSIONS.c.last_seq < func.coalesce(told.c.last_seq, 0),
-        "last_activity": and_(told.c.newest.is_not(None), SESSIONS.c.last_activity < told.c.newest),
+        "message_count": SESSIONS.c.message_count != func.coalesce(logged.c.number, 0),
+        "last_seq": SESSIONS.c.last_seq < func.coalesce(logged.c.last_seq, 0),
+        "last_activity": and_(logged.c.newest.is_not(None), SESSIONS.c.last_activity < logged.c.newest),
         "active_minute": SESSIONS.c.active_minute != minute_of_time(SESSIONS.c.last_activity),
         "state_seq": and_(entry.c.seq.is_not(None), SESSIONS.c.state_seq != entry.c.seq),
         "state": and_(
@@ -67,30 +67,30 @@ def _is_wrong(told: Subquery, entry: Subquery) -> Mapping[str, ColumnElement[boo
     }
 
 
-def _joined_with_logs(statement: Select[Any], told: Subquery, entry: Subquery) -> Select[Any]:
+def _joined_with_logs(statement: Select[Any], logged: Subquery, entry: Subquery) -> Select[Any]:
     return statement.select_from(
-        SESSIONS.outerjoin(told, told.c.session_key == SESSIONS.c.key).outerjoin(
+        SESSIONS.outerjoin(logged, logged.c.session_key == SESSIONS.c.key).outerjoin(
             entry, entry.c.session_key == SESSIONS.c.key
         )
     )
 
 
 def _count_wrong() -> Select[Any]:
-    told, entry = _expected_values(in_range=False)
+    logged, entry = _expected_values(in_range=False)
     figures: list[ColumnElement[Any]] = []
-    for name, is_wrong in _is_wrong(told, entry).items():
+    for name, is_wrong in _is_wrong(logged, entry).items():
         figures += [
             func.coalesce(func.sum(cast(case((is_wrong, 1), else_=0), Integer)), 0).label(name),
             func.min(case((is_wrong, SESSIONS.c.key))).label(f"{name}_of"),
         ]
-    return _joined_with_logs(select(func.count().label("sessions"), *figures), told, entry)
+    return _joined_with_logs(select(func.count().label("sessions"), *figures), logged, entry)
 
 
 def _wrong_in_range() -> Select[Any]:
-    told, entry = _expected_values(in_range=True)
-    wrong = or_(*_is_wrong(told, entry).values())
+    logged, entry = _expected_values(in_range=True)
+    wrong = or_(*_is_wrong(logged, entry).values())
     return (
-        _joined_with_logs(select(SESSIONS.c.key), told, entry)
+        _joined_with_logs(select(SESSIONS.c.key), logged, entry)
         .where(_IN_RANGE[SESSIONS], wrong)
         .order_by(SESSIONS.c.key)
     )

@@ -138,8 +138,8 @@ def find_messages(db: Connection, keyword: str, query: MessageQuery) -> list[Mes
 
 
 def _candidates(db: Connection, keyword: str | None) -> Candidates | None:
-    asked = None if keyword is None else parse(keyword)
-    return None if asked is None else backends.candidates_for(db, asked)
+    parsed = None if keyword is None else parse(keyword)
+    return None if parsed is None else backends.candidates_for(db, parsed)
 
 
 def _with_margin(number: int) -> int:

@@ -139,47 +139,47 @@ class MessageQuery(NamedTuple):
 
 def select_keys(query: SessionQuery) -> BoundStatement:
     """Select the keys of the sessions that match the filters (not the keyword), newest activity first."""
-    given, values = _given_params(query)
-    return BoundStatement(_keys(given), values)
+    params, values = _given_params(query)
+    return BoundStatement(_keys(params), values)
 
 
 def select_heads(query: SessionQuery) -> BoundStatement:
     """Select the sessions that match the filters (not the keyword), newest activity first."""
-    given, values = _given_params(query)
-    return BoundStatement(_heads(given), values)
+    params, values = _given_params(query)
+    return BoundStatement(_heads(params), values)
 
 
 def count(query: SessionQuery) -> BoundStatement:
     """Count the sessions that match the filters (not the keyword), on all pages."""
-    given, values = _given_params(query)
-    return BoundStatement(_count(given), values)
+    params, values = _given_params(query)
+    return BoundStatement(_count(params), values)
 
 
 def conditions(query: SessionQuery) -> tuple[Sequence[ColumnElement[bool]], Mapping[str, Any]]:
     """Return the conditions of the filters (not the keyword), and their parameters."""
-    given, values = _given_params(query)
-    return _conditions(given), values
+    params, values = _given_params(query)
+    return _conditions(params), values
 
 
 def newest_first(query: SessionQuery, proposals: Candidates) -> BoundStatement:
     """Select a page of the sessions that match the filters, and whether their newest messages are candidates."""
-    given, values = _given_params(query)
+    params, values = _given_params(query)
     return BoundStatement(
-        _newest_first(given, proposals.conditions), {**values, **proposals.values, **_max_recheck(query)}
+        _newest_first(params, proposals.conditions), {**values, **proposals.values, **_max_recheck(query)}
     )
 
 
 def index_first(query: SessionQuery, proposals: Candidates, *, if_few: bool = False) -> BoundStatement:
     """Select the sessions that match the filters and have a candidate; optionally only if candidates are few."""
-    given, values = _given_params(query)
-    statement = _index_first(given, proposals.conditions, if_few=if_few)
+    params, values = _given_params(query)
+    statement = _index_first(params, proposals.conditions, if_few=if_few)
     return BoundStatement(statement, {**values, **proposals.values, **_max_recheck(query)})
 
 
 def count_matching(query: SessionQuery, proposals: Candidates) -> BoundStatement:
     """Count the sessions that match the filters and have a candidate; return each that needs a recheck by itself."""
-    given, values = _given_params(query)
-    return BoundStatement(_count_matching(given, proposals.conditions), {**values, **proposals.values})
+    params, values = _given_params(query)
+    return BoundStatement(_count_matching(params, proposals.conditions), {**values, **proposals.values})
 
 
 def candidate_texts(proposals: Candidates, key: str, after_seq: int) -> BoundStatement:
@@ -212,8 +212,8 @@ def select_hits(query: MessageQuery, proposals: Candidates, *, if_few: bool = Fa
         values |= zip(
             ("after_time", "after_rank", "after_key", "after_seq"), _decode_hit_cursor(query.after), strict=True
         )
-    given = tuple(name for name in (*_HIT_PARAMS, "after") if getattr(query, name) is not None)
-    return BoundStatement(_hits(given, order, proposals.conditions, if_few=if_few), values)
+    params = tuple(name for name in (*_HIT_PARAMS, "after") if getattr(query, name) is not None)
+    return BoundStatement(_hits(params, order, proposals.conditions, if_few=if_few), values)
 
 
 def _max_recheck(query: SessionQuery) -> dict[str, int]:
@@ -222,14 +222,14 @@ def _max_recheck(query: SessionQuery) -> dict[str, int]:
 
 
 def _given_params(query: SessionQuery) -> tuple[GivenParams, dict[str, Any]]:
-    given = [name for name in (*_SESSION_PARAMS, "after", "limit") if getattr(query, name, None) is not None]
+    params = [name for name in (*_SESSION_PARAMS, "after", "limit") if getattr(query, name, None) is not None]
     values: dict[str, Any] = {}
     if query.owner is not None:
         values["owner_is"] = identifier(query.owner, "owner")
     if query.state is not None:
         values["state_is"] = state_word(query.state)
         if query.state == "running":
-            given[given.index("state")] = "running"
+            params[params.index("state")] = "running"
     if query.attributes is not None:
         values["attributes_have"] = dump_json(attribute_filter(query.attributes))
     if query.active_since is not None:
@@ -243,28 +243,28 @@ def _given_params(query: SessionQuery) -> tuple[GivenParams, dict[str, Any]]:
         values["after_minute"] = truncate_to_minute(values["after_activity"])
     if query.limit is not None:
         values["limit"] = optional_number(query.limit, "limit")
-    return tuple(given), values
+    return tuple(params), values
 
 
 @lru_cache
-def _keys(given: GivenParams) -> Select[Any]:
-    return _page(select(SESSIONS.c.key), given)
+def _keys(params: GivenParams) -> Select[Any]:
+    return _page(select(SESSIONS.c.key), params)
 
 
 @lru_cache
-def _heads(given: GivenParams) -> Select[Any]:
-    return _page(select(*METADATA), given)
+def _heads(params: GivenParams) -> Select[Any]:
+    return _page(select(*METADATA), params)
 
 
 @lru_cache
-def _count(given: GivenParams) -> Select[Any]:
-    return _filtered(select(func.count()).select_from(SESSIONS), given)
+def _count(params: GivenParams) -> Select[Any]:
+    return _filtered(select(func.count()).select_from(SESSIONS), params)
 
 
 @lru_cache(maxsize=256)
-def _newest_first(given: GivenParams, conditions: CandidateSql) -> Select[Any]:
+def _newest_first(params: GivenParams, conditions: CandidateSql) -> Select[Any]:
     # Only of the page: to sort by seconds, SQLite would test the messages of every session of a minute.
-    page = _page(select(*METADATA), given).subquery("page")
+    page = _page(select(*METADATA), params).subquery("page")
     tested = select(recheck_text(conditions.settled)).where(
         MESSAGES.c.session_key == page.c.key, MESSAGES.c.seq > page.c.last_seq - _NEWEST, conditions.tested
     )
@@ -273,15 +273,15 @@ def _newest_first(given: GivenParams, conditions: CandidateSql) -> Select[Any]:
 
 
 @lru_cache(maxsize=256)
-def _index_first(given: GivenParams, conditions: CandidateSql, *, if_few: bool) -> Select[Any]:
+def _index_first(params: GivenParams, conditions: CandidateSql, *, if_few: bool) -> Select[Any]:
     if if_few and conditions.if_few is not None:
         each = conditions.if_few.subquery("listed")
         # The smallest text is the empty one: the session has a candidate that needs no recheck.
         doubted = func.min(each.c.doubted).label("doubted")
-        found = select(each.c.session_key, doubted).group_by(each.c.session_key).subquery("found")
-        return _lookup(given, found) if conditions.one_by_one else _joined(given, found, found.c.doubted)
-    found = _newest_candidate(conditions)
-    page = _joined(given, found, found.c.witness).subquery("page")
+        matches = select(each.c.session_key, doubted).group_by(each.c.session_key).subquery("found")
+        return _lookup(params, matches) if conditions.one_by_one else _joined(params, matches, matches.c.doubted)
+    matches = _newest_candidate(conditions)
+    page = _joined(params, matches, matches.c.witness).subquery("page")
     *metadata, witness = page.c
     of_witness = select(recheck_text(conditions.settled)).select_from(MESSAGES).correlate(page)
     its = of_witness.where(MESSAGES.c.session_key == page.c.key, MESSAGES.c.seq == witness).scalar_subquery()
@@ -289,15 +289,15 @@ def _index_first(given: GivenParams, conditions: CandidateSql, *, if_few: bool) 
 
 
 @lru_cache(maxsize=256)
-def _count_matching(given: GivenParams, conditions: CandidateSql) -> Select[Any]:
-    found = _newest_candidate(conditions)
+def _count_matching(params: GivenParams, conditions: CandidateSql) -> Select[Any]:
+    matches = _newest_candidate(conditions)
     settled = select(conditions.settled).where(
-        MESSAGES.c.session_key == SESSIONS.c.key, MESSAGES.c.seq == found.c.witness
+        MESSAGES.c.session_key == SESSIONS.c.key, MESSAGES.c.seq == matches.c.witness
     )
     is_settled = settled.correlate_except(MESSAGES).scalar_subquery()
     unsettled = case((is_settled, null()), else_=SESSIONS.c.key).label("unsettled")
-    sessions = select(unsettled).join_from(SESSIONS, found, found.c.session_key == SESSIONS.c.key)
-    each = _filtered(sessions, given).subquery("each")
+    sessions = select(unsettled).join_from(SESSIONS, matches, matches.c.session_key == SESSIONS.c.key)
+    each = _filtered(sessions, params).subquery("each")
     return select(each.c.unsettled, func.count()).group_by(each.c.unsettled)
 
 
@@ -312,7 +312,7 @@ def _candidate_texts(conditions: CandidateSql) -> Select[Any]:
 
 
 @lru_cache(maxsize=256)
-def _hits(given: GivenParams, order: Order, conditions: CandidateSql, *, if_few: bool) -> Select[Any]:
+def _hits(params: GivenParams, order: Order, conditions: CandidateSql, *, if_few: bool) -> Select[Any]:
     rank = conditions.rank
     hits = conditions.matching_rows
     if if_few and conditions.if_few is not None:
@@ -321,60 +321,62 @@ def _hits(given: GivenParams, order: Order, conditions: CandidateSql, *, if_few:
         each = and_(MESSAGES.c.session_key == few.c.session_key, MESSAGES.c.seq == few.c.seq)
         hits = select().select_from(few.join(MESSAGES, each))
     columns = (MESSAGES.c.session_key, MESSAGES.c.seq, MESSAGES.c.role, MESSAGES.c.created_at, rank.label("rank"))
-    found = hits.add_columns(*columns, _SEARCHED, conditions.settled.label("settled"))
-    found = found.where(*(_HIT_PARAMS[name] for name in given if name in _HIT_PARAMS))
+    matches = hits.add_columns(*columns, _SEARCHED, conditions.settled.label("settled"))
+    matches = matches.where(*(_HIT_PARAMS[name] for name in params if name in _HIT_PARAMS))
     first, behind = (
         (MESSAGES.c.created_at, _time("after_time"))
         if order is Order.RECENCY
         else (rank, bindparam("after_rank", type_=Float(53)))
     )
     place = (first, MESSAGES.c.session_key, MESSAGES.c.seq)
-    if "after" in given:
-        found = found.where(tuple_(*place) < tuple_(behind, text_param("after_key"), _number("after_seq")))
-    return found.order_by(*(column.desc() for column in place)).limit(_LIMIT)
+    if "after" in params:
+        matches = matches.where(tuple_(*place) < tuple_(behind, text_param("after_key"), _number("after_seq")))
+    return matches.order_by(*(column.desc() for column in place)).limit(_LIMIT)
 
 
 def _newest_candidate(conditions: CandidateSql) -> Subquery:
     """Select the newest candidate of each session."""
     each = [select(MESSAGES.c.session_key, MESSAGES.c.seq).where(some) for some in conditions.listed]
-    found = (each[0] if len(each) == 1 else union_all(*each)).subquery("listed")
-    newest = func.max(found.c.seq).label("witness")
-    return select(found.c.session_key, newest).group_by(found.c.session_key).subquery("found")
+    matches = (each[0] if len(each) == 1 else union_all(*each)).subquery("listed")
+    newest = func.max(matches.c.seq).label("witness")
+    return select(matches.c.session_key, newest).group_by(matches.c.session_key).subquery("found")
 
 
-def _joined(given: GivenParams, found: Subquery, what: ColumnElement[Any]) -> Select[Any]:
-    return _page(select(*METADATA, what).join(found, found.c.session_key == SESSIONS.c.key), given)
+def _joined(params: GivenParams, matches: Subquery, what: ColumnElement[Any]) -> Select[Any]:
+    return _page(select(*METADATA, what).join(matches, matches.c.session_key == SESSIONS.c.key), params)
 
 
-def _lookup(given: GivenParams, found: Subquery) -> Select[Any]:
+def _lookup(params: GivenParams, matches: Subquery) -> Select[Any]:
     """Select the page of sessions by looking up the row of each one found; PostgreSQL uses LATERAL."""
-    this = select(*METADATA, SESSIONS.c.active_minute).where(SESSIONS.c.key == found.c.session_key)
+    this = select(*METADATA, SESSIONS.c.active_minute).where(SESSIONS.c.key == matches.c.session_key)
     # OFFSET makes PostgreSQL plan the subquery by itself.
-    head = _filter_and_page(this, given).correlate(found).offset(literal_column("0")).lateral("head")
-    page = select(*(head.c[column.name] for column in METADATA), found.c.doubted).select_from(found.join(head, true()))
-    return _ordered(page, given, [head.c[column.name] for column in _RECENCY])
+    head = _filter_and_page(this, params).correlate(matches).offset(literal_column("0")).lateral("head")
+    page = select(*(head.c[column.name] for column in METADATA), matches.c.doubted).select_from(
+        matches.join(head, true())
+    )
+    return _ordered(page, params, [head.c[column.name] for column in _RECENCY])
 
 
-def _page(sessions: Select[Any], given: GivenParams) -> Select[Any]:
-    return _ordered(_filter_and_page(sessions, given), given, _RECENCY)
+def _page(sessions: Select[Any], params: GivenParams) -> Select[Any]:
+    return _ordered(_filter_and_page(sessions, params), params, _RECENCY)
 
 
-def _filter_and_page(sessions: Select[Any], given: GivenParams) -> Select[Any]:
-    filtered = _filtered(sessions, given)
-    return filtered.where(*_AFTER) if "after" in given else filtered
+def _filter_and_page(sessions: Select[Any], params: GivenParams) -> Select[Any]:
+    filtered = _filtered(sessions, params)
+    return filtered.where(*_AFTER) if "after" in params else filtered
 
 
-def _ordered(sessions: Select[Any], given: GivenParams, recency: Iterable[ColumnElement[Any]]) -> Select[Any]:
+def _ordered(sessions: Select[Any], params: GivenParams, recency: Iterable[ColumnElement[Any]]) -> Select[Any]:
     page = sessions.order_by(*(column.desc() for column in recency))
-    return page.limit(_LIMIT) if "limit" in given else page
+    return page.limit(_LIMIT) if "limit" in params else page
 
 
-def _filtered(sessions: Select[Any], given: GivenParams) -> Select[Any]:
-    return sessions.where(*_conditions(given))
+def _filtered(sessions: Select[Any], params: GivenParams) -> Select[Any]:
+    return sessions.where(*_conditions(params))
 
 
-def _conditions(given: GivenParams) -> Sequence[ColumnElement[bool]]:
-    return [condition for name in given for condition in _SESSION_PARAMS.get(name, ())]
+def _conditions(params: GivenParams) -> Sequence[ColumnElement[bool]]:
+    return [condition for name in params for condition in _SESSION_PARAMS.get(name, ())]
 
 
 def _decode_session_cursor(cursor: object) -> tuple[datetime, str]:

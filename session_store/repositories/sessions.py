@@ -183,16 +183,16 @@ class SessionRepository:
         values = {"the_key": key}
         if not (self.session_exists(db, key) if dry_run else db.execute(statements.LOCK, values).all()):
             return Compaction(0, head_repaired=False)
-        doubles = list(_duplicate_seqs(db, key, within))
+        duplicates = list(_duplicate_seqs(db, key, within))
         mended = repair_head(db, key)
         if mended and not dry_run:
             # Before anything is deleted: the seq of a duplicate at the end must not be used again.
             db.execute(statements.REPAIR_HEAD.values(mended), values)
-        if doubles and not dry_run:
-            for start in range(0, len(doubles), _PAGE):
-                db.execute(statements.DELETE_SEQS, values | {"seqs": doubles[start : start + _PAGE]})
+        if duplicates and not dry_run:
+            for start in range(0, len(duplicates), _PAGE):
+                db.execute(statements.DELETE_SEQS, values | {"seqs": duplicates[start : start + _PAGE]})
             db.execute(statements.REPAIR_HEAD.values(repair_head(db, key)), values)
-        return Compaction(len(doubles), head_repaired=bool(mended))
+        return Compaction(len(duplicates), head_repaired=bool(mended))
 
     @read_only
     def health(self, db: Connection) -> Health:

@@ -119,14 +119,14 @@ def objects(db: Connection) -> set[str]:
 
 def candidates_for(query: Query) -> Candidates | None:
     """Return candidates from the index; None for a query that the index cannot answer."""
-    asked = IndexQuery.build(query, _phrase, any_of=" OR ", all_of=" AND ", but_not="({}) NOT ({})")
-    if asked is None:
+    exact_query = IndexQuery.build(query, _phrase, any_of=" OR ", all_of=" AND ", but_not="({}) NOT ({})")
+    if exact_query is None:
         return None
     sieve = like.prefilter(query)
-    narrowed = asked.exact_query != asked.superset
-    conditions = _conditions(tuple(sought.kind for sought in sieve), exact=asked.exact, narrowed=narrowed)
-    values = {**asked.values, **like.values("sieve", sieve)}
-    return Candidates(query, MatchMode.WORDS, conditions, values, trusted=asked.exact and not narrowed)
+    narrowed = exact_query.exact_query != exact_query.superset
+    conditions = _conditions(tuple(patterns.kind for patterns in sieve), exact=exact_query.exact, narrowed=narrowed)
+    values = {**exact_query.values, **like.values("sieve", sieve)}
+    return Candidates(query, MatchMode.WORDS, conditions, values, trusted=exact_query.exact and not narrowed)
 
 
 @lru_cache(maxsize=256)

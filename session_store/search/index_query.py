@@ -50,8 +50,8 @@ class IndexQuery(NamedTuple):
             len(group.terms) + len(group.excluded) <= MAX_TERMS and all(map(_is_exact, (*group.terms, *group.excluded)))
             for group in query.clauses
         )
-        asked = any_of.join(f"({wanted(group)})" for group in query.clauses) if exact else proposed
-        return cls(proposed, asked, exact)
+        clauses = any_of.join(f"({wanted(group)})" for group in query.clauses) if exact else proposed
+        return cls(proposed, clauses, exact)
 
 
 def _certainly_indexed(group: Clause) -> list[Term]:

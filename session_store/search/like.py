@@ -63,22 +63,22 @@ def match_all() -> Candidates:
 def substrings(query: Query) -> Candidates:
     """Return the messages that contain the terms as they were typed."""
     exact = len(query.clauses) <= MAX_CLAUSES and all(map(_is_exact, query.clauses))
-    sought = [
+    patterns = [
         (
             [_substring(part.text) for part in group.terms[:MAX_TERMS]],
             [_substring(part.text) for part in group.excluded if exact],
         )
         for group in query.clauses
     ]
-    return _proposed(query, MatchMode.SUBSTRINGS, sought, exact=exact)
+    return _proposed(query, MatchMode.SUBSTRINGS, patterns, exact=exact)
 
 
 def case_variants(query: Query) -> Candidates:
     """Return the messages that contain all words in any case, also inside longer words."""
-    sought: list[tuple[list[Pattern], list[Pattern]]] = [
+    patterns: list[tuple[list[Pattern], list[Pattern]]] = [
         ([word_variants(part.words[0]) for part in group.terms[:MAX_TERMS]], []) for group in query.clauses
     ]
-    return _proposed(query, MatchMode.WORDS, sought, exact=False)
+    return _proposed(query, MatchMode.WORDS, patterns, exact=False)
 
 
 def word_variants(word: str) -> Pattern:
@@ -100,22 +100,24 @@ def has_one(kinds: Iterable[PatternKind], name: str) -> ColumnElement[bool]:
     return or_(false(), *(_has(kind, f"{name}_{number}") for number, kind in enumerate(kinds)))
 
 
-def values(name: str, sought: Iterable[Pattern]) -> dict[str, str]:
+def values(name: str, patterns: Iterable[Pattern]) -> dict[str, str]:
     """Return the parameters of the patterns with this name."""
     return {
         f"{name}_{number}_{position}": value
-        for number, one in enumerate(sought)
+        for number, one in enumerate(patterns)
         for position, value in enumerate(one.values)
     }
 
 
 def _proposed(
-    query: Query, meaning: MatchMode, sought: Sequence[tuple[list[Pattern], list[Pattern]]], *, exact: bool
+    query: Query, meaning: MatchMode, patterns: Sequence[tuple[list[Pattern], list[Pattern]]], *, exact: bool
 ) -> Candidates:
-    if len(sought) > MAX_CLAUSES:
+    if len(patterns) > MAX_CLAUSES:
         return Candidates(query, meaning, _conditions(None, exact=False), {})
-    shape = tuple((tuple(one.kind for one in all_of), tuple(one.kind for one in none_of)) for all_of, none_of in sought)
-    every = (one for all_of, none_of in sought for one in (*all_of, *none_of))
+    shape = tuple(
+        (tuple(one.kind for one in all_of), tuple(one.kind for one in none_of)) for all_of, none_of in patterns
+    )
+    every = (one for all_of, none_of in patterns for one in (*all_of, *none_of))
     return Candidates(query, meaning, _conditions(shape, exact=exact), values("part", every))
 
 

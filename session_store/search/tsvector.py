@@ -173,18 +173,18 @@ def tokenizer_agrees(db: Connection) -> bool:
 
 def candidates_for(query: Query) -> Candidates | None:
     """Return candidates from the index; None for a query that the index cannot answer."""
-    asked = IndexQuery.build(query, _render_term, any_of=" | ", all_of=" & ", but_not="({}) & !({})")
-    if asked is None:
+    exact_query = IndexQuery.build(query, _render_term, any_of=" | ", all_of=" & ", but_not="({}) & !({})")
+    if exact_query is None:
         return None
     parts = [part for group in query.clauses for part in (*group.terms, *group.excluded)]
     sieve = like.prefilter(query)
     conditions = _conditions(
-        tuple(sought.kind for sought in sieve),
-        exact=asked.exact,
-        narrowed=asked.exact_query != asked.superset,
+        tuple(patterns.kind for patterns in sieve),
+        exact=exact_query.exact,
+        narrowed=exact_query.exact_query != exact_query.superset,
         ordered=any(len(part.words) > 1 for part in parts),
     )
-    return Candidates(query, MatchMode.WORDS, conditions, {**asked.values, **like.values("sieve", sieve)})
+    return Candidates(query, MatchMode.WORDS, conditions, {**exact_query.values, **like.values("sieve", sieve)})
 
 
 @lru_cache(maxsize=256)
@@ -241,11 +241,11 @@ def _may_be_few(db: Connection, values: Mapping[str, str]) -> bool:
 def _number_of_messages(db: Connection) -> float:
     """Return the estimated number of messages from PostgreSQL's statistics, cached for a minute."""
     schema = schemas.schema_of(db)
-    asked = _statistics.setdefault(db.engine, {})
-    number, asked_at = asked.get(schema, (0.0, -math.inf))
+    exact_query = _statistics.setdefault(db.engine, {})
+    number, asked_at = exact_query.get(schema, (0.0, -math.inf))
     if time.monotonic() - asked_at > _REFRESH_SECS:
         number = db.scalar(_NUMBER, {"table": schemas.qualified_name(MESSAGES.name, schema)}) or 0.0
-        asked[schema] = (number, time.monotonic())
+        exact_query[schema] = (number, time.monotonic())
     return number
 
 

@@ -137,10 +137,10 @@ def _schedule(steps: Steps[R]) -> Generator[Step | float, Any, R]:
             return end.value  # type: ignore[no-any-return]
         if held_secs and (yield held_secs):
             held_secs = 0.0
-        begun = time.monotonic()
+        started = time.monotonic()
         result = yield step
         if step.access is not Access.READ:
-            held_secs += time.monotonic() - begun
+            held_secs += time.monotonic() - started
 
 
 def _first_page(key: str, after_seq: int, batch: int) -> tuple[str, int, int]:

@@ -75,9 +75,9 @@ class BulkLoad:
             # A failed batch is undone by itself, as without the enclosing transaction.
             with connection_of(self._whole).begin_nested():
                 return work(self._whole)
-        begun = time.monotonic()
+        started = time.monotonic()
         result = self._committed(work)
-        time.sleep(engines.yield_to_writers(self._store.engine, time.monotonic() - begun))
+        time.sleep(engines.yield_to_writers(self._store.engine, time.monotonic() - started))
         return result
 
     def _committed(self, work: Callable[[SessionTransaction], R]) -> R:

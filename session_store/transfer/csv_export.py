@@ -43,9 +43,10 @@ _as_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).en
 def message_rows(reader: SessionReader) -> Iterator[list[Any]]:
     """Yield a row of Python values for each message: a time is a datetime in UTC, a day a date."""
     for session in reader.sessions(_ROW_BATCH_SIZE):
-        for *said, payload in session.messages:
+        for *values, payload in session.messages:
             row = [
-                value if read is None or value is None else read(value) for read, value in zip(_READ, said, strict=True)
+                value if read is None or value is None else read(value)
+                for read, value in zip(_READ, values, strict=True)
             ]
             yield [*row, session.head.owner, None if payload is None else _whole(_as_json(load_json(payload)))]
 

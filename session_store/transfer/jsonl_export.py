@@ -57,12 +57,12 @@ def export_jsonl(
         SchemaOutOfDate: The tables are missing or at another revision.
         StoreUnavailable: The database cannot serve.
     """
-    walk = SessionReader(store, on_session, which)
+    reader = SessionReader(store, on_session, which)
     with open_output(out) as file:
-        for session in walk.sessions(bulk_copy_statements.SOME_MESSAGES, bulk_copy_statements.SOME_STATES):
+        for session in reader.sessions(bulk_copy_statements.SOME_MESSAGES, bulk_copy_statements.SOME_STATES):
             for line in _lines(session):
                 file.write(_encode(line).encode("ascii") + b"\n")
-    return walk.exported
+    return reader.exported
 
 
 def _lines(session: ExportedSession) -> Iterator[dict[str, Any]]:

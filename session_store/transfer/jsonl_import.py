@@ -61,29 +61,29 @@ def import_jsonl(  # noqa: PLR0913 - each is an option
     """
     lines = Lines(on_broken)
     with BulkLoad(store, dry_run=dry_run) as load:
-        appending = MessageImporter(load, lines.tell)
+        importer = MessageImporter(load, lines.tell)
         writer = SessionImporter(load, on_skipped)
         for file in files:
             with open_lines(file, on_read) as (name, source):
-                appending.begin_file()
+                importer.begin_file()
                 ahead = PeekableLines(_objects(lines, name, source))
                 while (line := ahead.next) is not None:
                     # Write earlier lines first: they may belong to the same session.
                     if line.kind is None:
                         writer.flush()
-                        _append(line, name, appending, lines)
+                        _append(line, name, importer, lines)
                         ahead.move()
                     else:
-                        appending.flush()
+                        importer.flush()
                         read_session(line, ahead, lines, writer)
-                appending.flush()
+                importer.flush()
         writer.flush()
     return ImportResult(
         lines.read,
-        appending.added + writer.added,
-        appending.already_there + writer.already_there,
+        importer.added + writer.added,
+        importer.already_there + writer.already_there,
         lines.broken,
-        len(appending.keys | writer.keys),
+        len(importer.keys | writer.keys),
         writer.skipped,
     )
 
@@ -106,10 +106,10 @@ def _object(text: bytes) -> dict[str, Any]:
     return fields
 
 
-def _append(line: Line, file: str, appending: MessageImporter, lines: Lines) -> None:
+def _append(line: Line, file: str, importer: MessageImporter, lines: Lines) -> None:
     try:
-        appending.add(file, line.number, line.fields, len(line.text))
+        importer.add(file, line.number, line.fields, len(line.text))
     except ValueError as error:
         lines.tell(file, line.number, str(error))
     else:
-        appending.flush(if_full=True)
+        importer.flush(if_full=True)

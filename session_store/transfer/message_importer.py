@@ -47,12 +47,12 @@ class MessageImporter:
 
     Args:
         load: Runs the batches.
-        tell: Called with the file, the number and the problem of a rejected line.
+        report: Called with the file, the number and the problem of a rejected line.
     """
 
-    def __init__(self, load: bulk_load.BulkLoad, tell: Callable[[str, int, str], object]) -> None:
+    def __init__(self, load: bulk_load.BulkLoad, report: Callable[[str, int, str], object]) -> None:
         self._load = load
-        self._tell = tell
+        self._tell = report
         self._refused_in_a_row = 0
         # Only 64 bits of each digest. If two agree in those, one line gets a higher number, the same at every reading;
         # messages are distinguished by the whole digest.
@@ -145,8 +145,8 @@ def _message_from_fields(fields: Mapping[str, Any]) -> tuple[str, NewMessage]:
 
 def _digest(key: str, new: NewMessage) -> bytes:
     created_at = None if new.created_at is None else new.created_at.isoformat()
-    said = _CANONICAL.encode([key, new.message.role, new.message.content, new.message.payload, created_at])
-    return hashlib.blake2b(said.encode(), digest_size=16).digest()
+    canonical = _CANONICAL.encode([key, new.message.role, new.message.content, new.message.payload, created_at])
+    return hashlib.blake2b(canonical.encode(), digest_size=16).digest()
 
 
 _CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))

@@ -54,7 +54,7 @@ def export_parquet(
         StoreUnavailable: The database cannot serve.
     """
     pyarrow = _pyarrow()
-    walk = SessionReader(store, on_session, which)
+    reader = SessionReader(store, on_session, which)
     # No statistics for long texts: they stay in memory to the end, and no query uses them.
     short = [column.name for column in COLUMNS if column.name not in {"content", "payload"}]
     schema = pyarrow.schema([(column.name, _type_of(column.type, pyarrow)) for column in COLUMNS])
@@ -62,12 +62,12 @@ def export_parquet(
         _complete(out) as file,
         pyarrow.parquet.ParquetWriter(file, schema, use_dictionary=short, write_statistics=short) as writer,
     ):
-        for rows in _groups(message_rows(walk)):
+        for rows in _groups(message_rows(reader)):
             columns = [
                 pyarrow.array(values, each.type) for values, each in zip(zip(*rows, strict=True), schema, strict=True)
             ]
             writer.write_batch(pyarrow.RecordBatch.from_arrays(columns, schema=schema))
-    return walk.exported
+    return reader.exported
 
 
 def _pyarrow() -> ModuleType:

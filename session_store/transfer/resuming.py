@@ -21,7 +21,7 @@ def resume_jsonl(file: BinaryIO) -> str | None:
     """Cut the last session off a file of `export_jsonl`, and return ``after`` for the export that continues it.
 
     Args:
-        file: Open for reading and writing bytes; afterwards positioned at its end. None is returned if it is then empty.
+        file: Open for reading and writing bytes; then positioned at its end. None is returned if it is then empty.
 
     Raises:
         InvalidQuery: The file is not an export; nothing was cut.

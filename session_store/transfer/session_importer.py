@@ -63,7 +63,7 @@ class SessionImporter:
         States and messages are in the order of their seqs, and may be generators. An error of a generator propagates,
         and the current slice is not written; an `InvalidMessage` skips the session.
         """
-        came = lines = size = 0
+        count = lines = size = 0
         try:
             with _refusing():
                 part = SessionSlice(_head(head))
@@ -73,7 +73,7 @@ class SessionImporter:
             for entry in entries:
                 if isinstance(entry, MessageRow):
                     part.messages.append(entry)
-                    came += 1
+                    count += 1
                     size += len(entry.content) + len(entry.payload or "")
                 else:
                     part.states.append(entry)
@@ -88,13 +88,13 @@ class SessionImporter:
         except _Refused as refused:
             self.skip(head.key, str(refused))
             return
-        part.is_whole = came >= (part.head.message_count or 0)
+        part.is_whole = count >= (part.head.message_count or 0)
         self._parts[part.key] = part
         # A session without rows counts as a line.
         self._lines += lines + 1
         self._size += size
         if not part.is_whole:
-            self.skip(part.key, f"only {came:,} of its {part.head.message_count:,} messages are in the file")
+            self.skip(part.key, f"only {count:,} of its {part.head.message_count:,} messages are in the file")
         if _is_batch(self._lines, self._size):
             self.flush()
 

@@ -87,7 +87,8 @@ import os, sys, signal
 from session_store import SessionStore, transfer
 
 with SessionStore(sys.argv[1]) as store:
-    transfer.export_jsonl(store, sys.argv[2], on_session=lambda session: session.key == "k5" and os.kill(os.getpid(), signal.SIGKILL))
+    kill = lambda session: session.key == "k5" and os.kill(os.getpid(), signal.SIGKILL)
+    transfer.export_jsonl(store, sys.argv[2], on_session=kill)
 """
 
 

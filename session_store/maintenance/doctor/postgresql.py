@@ -105,12 +105,12 @@ def check_server(context: CheckContext) -> Iterator[Finding]:
 def _enable_command(context: CheckContext, name: str, source: str) -> str | None:
     if source in {"database", "user", "database user"}:
         of_whom = context.db.execute(_SELECT_NAMES).one()
-        whose = {
+        scopes = {
             "database": f"DATABASE {of_whom.base}",
             "user": f"ROLE {of_whom.role}",
             "database user": f"ROLE {of_whom.role} IN DATABASE {of_whom.base}",
         }
-        return context.psql(f"ALTER {whose[source]} RESET {name}")
+        return context.psql(f"ALTER {scopes[source]} RESET {name}")
     if source in {"session", "client"}:
         return None  # set by the client when it connected
     return context.psql(f"ALTER SYSTEM SET {name} = on", "SELECT pg_reload_conf()")

@@ -74,10 +74,10 @@ def check_clock(context: CheckContext) -> Iterator[Finding]:
 
 def _difference(context: CheckContext) -> Finding:
     before = datetime.now(UTC)
-    theirs = as_utc(context.db.execute(_CLOCK).scalar_one())
+    database_time = as_utc(context.db.execute(_CLOCK).scalar_one())
     after = datetime.now(UTC)
     # Any time between the query and its result is right.
-    ahead = max((theirs - after).total_seconds(), 0.0) - max((before - theirs).total_seconds(), 0.0)
+    ahead = max((database_time - after).total_seconds(), 0.0) - max((before - database_time).total_seconds(), 0.0)
     where = "ahead of" if ahead > 0 else "behind"
     message = f"the database's clock is {format_duration(abs(ahead))} {where} the clock of this machine"
     if abs(ahead) <= _MAX_CLOCK_SKEW_SECS:

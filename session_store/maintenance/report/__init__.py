@@ -64,22 +64,22 @@ def page(  # noqa: PLR0913 - no other names than these
     if not isinstance(title, str):
         raise InvalidQuery(type_error(title, "title", "a str"))
     period_start(MESSAGES_V1.c.created_at, None, tz)
-    about = data.ReportOptions(
+    options = data.ReportOptions(
         since=None if since is None else aware_datetime(since, "since"),
         until=None if until is None else aware_datetime(until, "until"),
         tz=tz,
         owner=None if owner is None else identifier(owner, "owner"),
         prices=prices,
     )
-    if about.since is not None and about.until is not None and about.since >= about.until:
-        problem = f"since must be before until: {about.since.isoformat()} is not before {about.until.isoformat()}"
+    if options.since is not None and options.until is not None and options.since >= options.until:
+        problem = f"since must be before until: {options.since.isoformat()} is not before {options.until.isoformat()}"
         raise InvalidQuery(problem)
     made = datetime.now(UTC) if made_at is None else aware_datetime(made_at, "made_at")
     _require("jinja2", "Jinja2")
     _require("vl_convert", "vl-convert-python")
     with read_snapshot(bind, schema) as db:
-        found = data.read(db, about)
-    return rendering.render(found, about, title, made)
+        found = data.read(db, options)
+    return rendering.render(found, options, title, made)
 
 
 def _require(module: str, library: str) -> None:

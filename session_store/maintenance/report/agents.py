@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 _NO_TURNS: Final = "No turn has ended: no session was set to running and then to another state."
 
 
-def turns_section(found: ReportData, over: Timeline) -> Section:
+def turns_section(data: ReportData, timeline: Timeline) -> Section:
     """Return the section on the duration of turns."""
-    rows = found.turns
-    if not found.all_turns.ended:
+    rows = data.turns
+    if not data.all_turns.ended:
         return Section("turns", "Turns", _NO_TURNS, [])
-    table = over.table(
+    table = timeline.table(
         rows,
         {
             "turns": lambda row: count(row.turns),
@@ -47,16 +47,16 @@ def turns_section(found: ReportData, over: Timeline) -> Section:
             "95 of 100": lambda row: duration(row.p95_seconds),
         },
     )
-    chart = over.percentiles("Duration of turns by start time", rows, found.all_turns.median_seconds, table)
-    return Section("turns", "Turns", f"Half of them ended {_within(found.all_turns)}.", [chart])
+    chart = timeline.percentiles("Duration of turns by start time", rows, data.all_turns.median_seconds, table)
+    return Section("turns", "Turns", f"Half of them ended {_within(data.all_turns)}.", [chart])
 
 
-def responses_section(found: ReportData, over: Timeline) -> Section:
+def responses_section(data: ReportData, timeline: Timeline) -> Section:
     """Return the section on response times."""
-    rows = found.responses
+    rows = data.responses
     if not rows:
         return Section("responses", "Response times", "No message of a user was answered by an assistant.", [])
-    table = over.table(
+    table = timeline.table(
         rows,
         {
             "answers": lambda row: count(row.answers),
@@ -64,21 +64,21 @@ def responses_section(found: ReportData, over: Timeline) -> Section:
             "95 of 100": lambda row: duration(row.p95_seconds),
         },
     )
-    chart = over.percentiles(
-        "Time from a user message to the next assistant message", rows, found.all_responses.median_seconds, table
+    chart = timeline.percentiles(
+        "Time from a user message to the next assistant message", rows, data.all_responses.median_seconds, table
     )
-    return Section("responses", "Response times", f"Half of them {_within(found.all_responses)}.", [chart])
+    return Section("responses", "Response times", f"Half of them {_within(data.all_responses)}.", [chart])
 
 
-def errors_section(found: ReportData, over: Timeline) -> Section:
+def errors_section(data: ReportData, timeline: Timeline) -> Section:
     """Return the section on failed turns."""
-    rows, every = found.turns, found.all_turns
+    rows, every = data.turns, data.all_turns
     if not every.ended:
         return Section("errors", "Errors", _NO_TURNS, [])
     ended = f"the {formatting.format_count(every.ended)} turns that ended"
     if not every.errors:
         return Section("errors", "Errors", f"None of {ended} failed.", [])
-    table = over.table(
+    table = timeline.table(
         rows,
         {
             "ended": lambda row: count(row.ended),
@@ -86,20 +86,20 @@ def errors_section(found: ReportData, over: Timeline) -> Section:
             "rate": lambda row: share(row.error_rate),
         },
     )
-    failed = [Series("failed", "bad", over.values(rows, attrgetter("errors")))]
-    rate = [Series("rate", "bad", over.values(rows, attrgetter("error_rate")))]
+    failed = [Series("failed", "bad", timeline.values(rows, attrgetter("errors")))]
+    rate = [Series("rate", "bad", timeline.values(rows, attrgetter("error_rate")))]
     drawn = [
-        over.bars("Turns that failed", failed, axes.count_scale, table),
-        over.bars("Share of the turns that ended", rate, axes.share_scale, table),
+        timeline.bars("Turns that failed", failed, axes.count_scale, table),
+        timeline.bars("Share of the turns that ended", rate, axes.share_scale, table),
     ]
     return Section(
         "errors", "Errors", f"{formatting.format_count(every.errors)} of {ended} failed (state error).", drawn
     )
 
 
-def tokens_section(found: ReportData, over: Timeline, prices: Mapping[str, Price] | None) -> Section:
+def tokens_section(data: ReportData, timeline: Timeline, prices: Mapping[str, Price] | None) -> Section:
     """Return the section on the tokens of each model."""
-    models = found.models
+    models = data.models
     if not models.rows:
         return Section("tokens", "Tokens", "No payload has token counts.", [])
     names = [_model(row) for row in models.rows[:COLORS]]
@@ -108,18 +108,20 @@ def tokens_section(found: ReportData, over: Timeline, prices: Mapping[str, Price
         names.append(formatting.pluralize(models.names - len(names), "other"))
         colors.append("series-other")
     series = [
-        Series(model, color, over.values([row for row in found.tokens if row.place == place], _token_cells))
+        Series(model, color, timeline.values([row for row in data.tokens if row.place == place], _token_cells))
         for place, (model, color) in enumerate(zip(names, colors, strict=True))
     ]
-    over_time = over.bars("Input and output tokens", series, axes.count_scale, over.table_of(series, found.tokens))
+    over_time = timeline.bars(
+        "Input and output tokens", series, axes.count_scale, timeline.table_of(series, data.tokens)
+    )
     rows = [(_model(row), _token_cells(row), formatting.format_short(_token_cells(row))) for row in models.rows]
-    by_model = ranking("Tokens by model", rows, "series-1", _table_of_models(found, prices), models)
+    by_model = ranking("Tokens by model", rows, "series-1", _table_of_models(data, prices), models)
     says = f"{formatting.pluralize(models.amount, 'token')} of {formatting.pluralize(models.names, 'model')}."
     return Section("tokens", "Tokens", says, [over_time, by_model])
 
 
-def _table_of_models(found: ReportData, prices: Mapping[str, Price] | None) -> Table:
-    models = found.models
+def _table_of_models(data: ReportData, prices: Mapping[str, Price] | None) -> Table:
+    models = data.models
     rows = [
         [
             name("not named") if row.model is None else stored_text(row.model),
@@ -130,16 +132,16 @@ def _table_of_models(found: ReportData, prices: Mapping[str, Price] | None) -> T
     ]
     others = models.names - len(rows)
     if others:
-        left = [_sum(found.tokens, which) - _sum(models.rows, which) for which in ("input_tokens", "output_tokens")]
+        left = [_sum(data.tokens, which) - _sum(models.rows, which) for which in ("input_tokens", "output_tokens")]
         costs = [] if prices is None else [NO_DATA]
         rows.append([name(formatting.pluralize(others, "other")), NO_DATA, *map(count, left), *costs])
     columns = ["model", "messages", "tokens in", "tokens out", *([] if prices is None else ["cost"])]
     return Table(columns, rows)
 
 
-def tools_section(found: ReportData) -> Section:
+def tools_section(data: ReportData) -> Section:
     """Return the section on calls of tools."""
-    called = found.tools
+    called = data.tools
     if not called.rows:
         return Section("tools", "Tools", "No tool was called.", [])
     rows = [[stored_text(row.name), count(row.calls), count(row.sessions)] for row in called.rows]

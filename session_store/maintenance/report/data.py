@@ -84,15 +84,15 @@ class ReportData(NamedTuple):
     storage: Sequence[Row[Any]]
 
 
-def read(db: Connection, about: ReportOptions) -> ReportData | None:
+def read(db: Connection, options: ReportOptions) -> ReportData | None:
     """Run all SELECTs; None without messages.
 
     Raises:
         SchemaOutOfDate: The tables are missing or at another revision.
         InvalidQuery: A price is invalid.
     """
-    filters, tz = about.filters, about.tz
-    models = analytics.tokens(prices=about.prices, **filters)
+    filters, tz = options.filters, options.tz
+    models = analytics.tokens(prices=options.prices, **filters)
     revisions.require(db)
     first_at, last_at = db.execute(analytics.span(**filters)).one()
     if first_at is None:
@@ -114,7 +114,7 @@ def read(db: Connection, about: ReportOptions) -> ReportData | None:
         responses=db.execute(analytics.response_times(by, tz=tz, **filters)).all(),
         tools=_top(db, analytics.tools(**filters), "calls"),
         models=top_models,
-        tokens=db.execute(_tokens(by, about, [row.model for row in top_models.rows[:COLORS]])).all(),
+        tokens=db.execute(_tokens(by, options, [row.model for row in top_models.rows[:COLORS]])).all(),
         busiest=db.execute(analytics.busiest_sessions(TOP, **filters)).all(),
         storage=db.execute(analytics.storage(by, tz=tz, **filters)).all(),
     )
@@ -140,9 +140,9 @@ def _top(db: Connection, made: Select[Any], *amounts: str) -> TopValues:
     return TopValues(rows, rows[0].all_names, rows[0].all_amounts, getattr(rows[0], "all_costs", None))
 
 
-def _tokens(by: Unit, about: ReportOptions, models: Sequence[str | None]) -> Select[Any]:
+def _tokens(by: Unit, options: ReportOptions, models: Sequence[str | None]) -> Select[Any]:
     """Select the tokens of each period by the index of the model; all other models share the last index."""
-    every = analytics.tokens(by, tz=about.tz, **about.filters).subquery()
+    every = analytics.tokens(by, tz=options.tz, **options.filters).subquery()
     is_named = [every.c.model.is_(None) if model is None else every.c.model == model for model in models]
     place = case(*((named, place) for place, named in enumerate(is_named)), else_=len(models)) if models else null()
     placed = select(every.c.period, place.label("place"), every.c.input_tokens, every.c.output_tokens).subquery()

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 def all_sections(data: ReportData, options: ReportOptions) -> dict[str, Any]:
     """Return all sections and key figures for the template."""
-    over, zone = Timeline.build(data), time_functions.zone_info(options.tz)
-    sections = list(_sections(data, options, over))
-    left_out = over.left_out and f"{formatting.pluralize(over.left_out, data.unit)} at the start are not drawn."
+    timeline, zone = Timeline.build(data), time_functions.zone_info(options.tz)
+    sections = list(_sections(data, options, timeline))
+    left_out = timeline.left_out and f"{formatting.pluralize(timeline.left_out, data.unit)} at the start are not drawn."
     return {
         "span": formatting.format_span(formatting.local(data.first_at, zone), formatting.local(data.last_at, zone)),
         "left_out": left_out,
@@ -46,32 +46,32 @@ def all_sections(data: ReportData, options: ReportOptions) -> dict[str, Any]:
     }
 
 
-def _sections(found: ReportData, about: ReportOptions, over: Timeline) -> Iterator[Section]:
-    yield activity_section(found, over)
+def _sections(found: ReportData, about: ReportOptions, timeline: Timeline) -> Iterator[Section]:
+    yield activity_section(found, timeline)
     if about.owner is None:
-        yield owners_section(found, over)
+        yield owners_section(found, timeline)
     yield lengths_section(found)
-    yield agents.turns_section(found, over)
-    yield agents.responses_section(found, over)
-    yield agents.errors_section(found, over)
-    yield agents.tokens_section(found, over, about.prices)
+    yield agents.turns_section(found, timeline)
+    yield agents.responses_section(found, timeline)
+    yield agents.errors_section(found, timeline)
+    yield agents.tokens_section(found, timeline, about.prices)
     yield agents.tools_section(found)
     yield busiest_section(found, time_functions.zone_info(about.tz))
-    yield storage_section(found, over)
+    yield storage_section(found, timeline)
 
 
-def activity_section(found: ReportData, over: Timeline) -> Section:
+def activity_section(found: ReportData, timeline: Timeline) -> Section:
     """Return the section on activity."""
     rows = found.activity
-    messages = over.bars(
+    messages = timeline.bars(
         "Messages",
         [
-            Series("users", "series-1", over.values(rows, attrgetter("user_messages"))),
-            Series("assistants", "series-2", over.values(rows, attrgetter("assistant_messages"))),
-            Series("others", "series-other", over.values(rows, _by_others)),
+            Series("users", "series-1", timeline.values(rows, attrgetter("user_messages"))),
+            Series("assistants", "series-2", timeline.values(rows, attrgetter("assistant_messages"))),
+            Series("others", "series-other", timeline.values(rows, _by_others)),
         ],
         axes.count_scale,
-        over.table(
+        timeline.table(
             rows,
             {
                 "messages": lambda row: count(row.messages),
@@ -81,28 +81,30 @@ def activity_section(found: ReportData, over: Timeline) -> Section:
             },
         ),
     )
-    sessions = over.bars(
+    sessions = timeline.bars(
         "Sessions with a message",
-        [Series("sessions", "series-4", over.values(rows, attrgetter("sessions")))],
+        [Series("sessions", "series-4", timeline.values(rows, attrgetter("sessions")))],
         axes.count_scale,
-        over.table(rows, {"sessions": lambda row: count(row.sessions), "their owners": lambda row: count(row.owners)}),
+        timeline.table(
+            rows, {"sessions": lambda row: count(row.sessions), "their owners": lambda row: count(row.owners)}
+        ),
     )
     return Section("activity", "Activity", "Messages, and sessions with a message.", [messages, sessions])
 
 
-def owners_section(found: ReportData, over: Timeline) -> Section:
+def owners_section(found: ReportData, timeline: Timeline) -> Section:
     """Return the section on new and returning owners."""
     rows = found.owners
     if not rows:
         return Section("owners", "Owners", "No session has an owner.", [])
-    chart = over.bars(
+    chart = timeline.bars(
         "Owners with a message",
         [
-            Series("been there before", "series-1", over.values(rows, attrgetter("returning_owners"))),
-            Series("new", "series-2", over.values(rows, attrgetter("new_owners"))),
+            Series("been there before", "series-1", timeline.values(rows, attrgetter("returning_owners"))),
+            Series("new", "series-2", timeline.values(rows, attrgetter("new_owners"))),
         ],
         axes.count_scale,
-        over.table(
+        timeline.table(
             rows,
             {
                 "owners": lambda row: count(row.active_owners),
@@ -150,17 +152,17 @@ def busiest_section(found: ReportData, zone: tzinfo) -> Section:
     return Section("busiest", "Busiest sessions", "The sessions with the most messages in this time.", [chart])
 
 
-def storage_section(found: ReportData, over: Timeline) -> Section:
+def storage_section(found: ReportData, timeline: Timeline) -> Section:
     """Return the section on storage."""
-    rows, place = found.storage, over.periods.place
-    written = over.bars(
+    rows, place = found.storage, timeline.periods.place
+    written = timeline.bars(
         "Bytes of text and payloads",
         [
-            Series("text", "series-1", over.values(rows, attrgetter("content_bytes"))),
-            Series("payloads", "series-3", over.values(rows, attrgetter("payload_bytes"))),
+            Series("text", "series-1", timeline.values(rows, attrgetter("content_bytes"))),
+            Series("payloads", "series-3", timeline.values(rows, attrgetter("payload_bytes"))),
         ],
         axes.size_scale,
-        over.table(
+        timeline.table(
             rows,
             {
                 "messages": lambda row: count(row.messages),
@@ -171,12 +173,14 @@ def storage_section(found: ReportData, over: Timeline) -> Section:
     )
     sums = dict(zip([place(row.period) for row in rows], accumulate(map(_bytes_of, rows)), strict=True))
     before = max((amount for where, amount in sums.items() if where < 0), default=0)
-    _, *grown = accumulate(range(over.periods.number), lambda last, where: sums.get(where, last), initial=before)
+    _, *grown = accumulate(range(timeline.periods.number), lambda last, where: sums.get(where, last), initial=before)
     added_up = Chart(
         "Running total",
-        charts.lines([Series("bytes", "series-1", dict(enumerate(grown)))], over.periods, axes.size_scale(grown[-1])),
+        charts.lines(
+            [Series("bytes", "series-1", dict(enumerate(grown)))], timeline.periods, axes.size_scale(grown[-1])
+        ),
         [],
-        over.table(rows, {"added up": lambda row: size(grown[place(row.period)])}),
+        timeline.table(rows, {"added up": lambda row: size(grown[place(row.period)])}),
     )
     says = f"The database takes {formatting.format_size(found.size)} on disk, with its indexes."
     return Section("storage", "Storage", says, [written, added_up])

@@ -80,7 +80,7 @@ class ForeignImporter:
         path: Path,
         groups: Iterable[SessionGroup],
         last_activity: str,
-        said: Callable[[Mapping[str, Any]], ChatMessage],
+        to_message: Callable[[Mapping[str, Any]], ChatMessage],
     ) -> Iterator[tuple[ForeignSession, _KeptEntries]]:
         """Yield the sessions of a SQLite file with timestamps and messages; the caller adds the rest.
 
@@ -88,7 +88,7 @@ class ForeignImporter:
             path: The file.
             groups: The rows of each session.
             last_activity: The column with the time of the last activity.
-            said: Converts a row to a message.
+            to_message: Converts a row to a message.
         """
         file = str(path)
         for group in groups:
@@ -103,14 +103,14 @@ class ForeignImporter:
             created_at = kept("created_at", time) or _time_of(first) or modified_at(path)
             head = ImportedSession(key, None, None, {}, created_at, kept(last_activity, time) or created_at)
             rest = rows if first is None else chain([first], rows)
-            yield ForeignSession(head, (), self._messages(file, rest, created_at, said)), kept
+            yield ForeignSession(head, (), self._messages(file, rest, created_at, to_message)), kept
 
     def _messages(
         self,
         file: str,
         rows: Iterable[Mapping[str, Any]],
         created_at: datetime,
-        said: Callable[[Mapping[str, Any]], ChatMessage],
+        to_message: Callable[[Mapping[str, Any]], ChatMessage],
     ) -> Iterator[ImportedMessage]:
         """Yield the messages of rows with their seqs, without rows that cannot be messages.
 
@@ -120,7 +120,7 @@ class ForeignImporter:
         for row in rows:
             self.lines.read += 1
             try:
-                message = said(row)
+                message = to_message(row)
             except InvalidMessage as error:
                 self.lines.tell(file, row["id"], str(error))
                 continue

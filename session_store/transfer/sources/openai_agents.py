@@ -74,13 +74,13 @@ def import_openai_agents(  # noqa: PLR0913 - each is an option of its own
         Conflict: The database kept rolling back a transaction because of other writers.
     """
     path = Path(file)
-    telling = ForeignImporter(on_broken, on_skipped, on_adjusted)
+    importer = ForeignImporter(on_broken, on_skipped, on_adjusted)
     with sqlite_file.open_readonly(path) as db:
         sqlite_file.require(db, path, messages_table, _NEEDED)
         sqlite_file.require(db, path, sessions_table, {_KEY})
         groups = sqlite_file.groups(db, sessions_table, messages_table, _KEY)
-        sessions = telling.sessions(path, groups, "updated_at", _message_from_row)
-        return telling.write_all(store, (session for session, _ in sessions), dry_run=dry_run)
+        sessions = importer.sessions(path, groups, "updated_at", _message_from_row)
+        return importer.write_all(store, (session for session, _ in sessions), dry_run=dry_run)
 
 
 def is_openai_agents(file: str | os.PathLike[str]) -> bool:
@@ -127,12 +127,12 @@ def to_message(item: Any) -> ChatMessage:
 
 
 def _call(item: dict[str, Any]) -> dict[str, Any]:
-    said = {
+    fields = {
         "name": item["name"],
         "id": item.get("call_id", item.get("id")),
         "arguments": item.get("arguments", item.get("input")),
     }
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _text(value: Any) -> str:

@@ -133,23 +133,23 @@ def groups(db: sqlite3.Connection, sessions: str | None, messages: str, key: str
     if sessions is not None:
         keys = f"{keys} UNION {_select(key, sessions)}"
         about = f"{_select('*', sessions)} WHERE {key} IS ?"
-    said = groupby(db.execute(f"{_select('*', messages)} ORDER BY {key}, id"), key=lambda row: row[key])
-    following = next(said, None)
+    written = groupby(db.execute(f"{_select('*', messages)} ORDER BY {key}, id"), key=lambda row: row[key])
+    following = next(written, None)
     for (found,) in db.execute(f"{keys} ORDER BY {key}"):
         row = None if about is None or isinstance(found, InvalidText) else db.execute(about, [found]).fetchone()
         if following is not None and following[0] == found:
             yield SessionGroup(found, dict(row or {}), following[1])
-            following = next(said, None)
+            following = next(written, None)
         else:
             yield SessionGroup(found, dict(row or {}), iter(()))
 
 
-def _select(what: str, table: str) -> str:
+def _select(label: str, table: str) -> str:
     quoted = table.replace('"', '""')
-    return f'SELECT {what} FROM "{quoted}"'  # noqa: S608 - a name, quoted
+    return f'SELECT {label} FROM "{quoted}"'  # noqa: S608 - a name, quoted
 
 
-def text(value: object, what: str) -> str:
+def text(value: object, label: str) -> str:
     """Return the text of a column.
 
     Raises:
@@ -159,26 +159,26 @@ def text(value: object, what: str) -> str:
         case str():
             return value
         case InvalidText(raw, at):
-            problem = f"{what} is not UTF-8: byte {raw[at]:#04x} at {at + 1}"
+            problem = f"{label} is not UTF-8: byte {raw[at]:#04x} at {at + 1}"
         case None:
-            problem = f"{what} is missing"
+            problem = f"{label} is missing"
         case _:
-            problem = f"{what} must be text, got {type(value).__name__}"
+            problem = f"{label} must be text, got {type(value).__name__}"
     raise InvalidMessage(problem)
 
 
-def time(value: object, what: str) -> datetime:
+def time(value: object, label: str) -> datetime:
     """Parse a time in the format of RFC 3339 or of SQLite; without a time zone it is in UTC.
 
     Raises:
         InvalidMessage: The value is not a time.
     """
-    said = text(value, what).strip().upper()
+    written = text(value, label).strip().upper()
     try:
-        found = datetime.fromisoformat(said) if _TIME.fullmatch(said) else None
+        found = datetime.fromisoformat(written) if _TIME.fullmatch(written) else None
     except ValueError:
         found = None
     if found is None:
-        problem = f"{what} is not a time: {truncate(value)}"
+        problem = f"{label} is not a time: {truncate(value)}"
         raise InvalidMessage(problem)
-    return aware_datetime(found if found.tzinfo else found.replace(tzinfo=UTC), what, InvalidMessage)
+    return aware_datetime(found if found.tzinfo else found.replace(tzinfo=UTC), label, InvalidMessage)

@@ -50,7 +50,7 @@ _BEING_MOVED: Final = ".jsonl.importing"
 _MOVED: Final = ".jsonl.migrated"
 
 
-def import_zeroclaw(  # noqa: PLR0913 - each is told of something else
+def import_zeroclaw(  # noqa: PLR0913 - one callback for each kind of problem
     store: SessionStore,
     place: str | os.PathLike[str],
     *,
@@ -80,13 +80,13 @@ def import_zeroclaw(  # noqa: PLR0913 - each is told of something else
         Conflict: The database kept rolling back a transaction because of other writers.
     """
     found = _find(Path(place))
-    telling = ForeignImporter(on_broken, on_skipped, on_adjusted)
+    importer = ForeignImporter(on_broken, on_skipped, on_adjusted)
     if found.database is None:
-        return telling.write_all(store, _from_files(found, None, telling), dry_run=dry_run)
+        return importer.write_all(store, _from_files(found, None, importer), dry_run=dry_run)
     with sqlite_file.open_readonly(found.database) as db:
         sqlite_file.require(db, found.database, _MESSAGES, _NEEDED)
-        sessions = chain(_from_database(db, found.database, telling), _from_files(found, db, telling))
-        return telling.write_all(store, sessions, dry_run=dry_run)
+        sessions = chain(_from_database(db, found.database, importer), _from_files(found, db, importer))
+        return importer.write_all(store, sessions, dry_run=dry_run)
 
 
 def is_zeroclaw(place: str | os.PathLike[str]) -> bool:
@@ -172,10 +172,10 @@ def _folder(path: Path) -> Path | None:
     return path if its_own else None
 
 
-def _from_database(db: sqlite3.Connection, path: Path, telling: ForeignImporter) -> Iterator[ForeignSession]:
+def _from_database(db: sqlite3.Connection, path: Path, importer: ForeignImporter) -> Iterator[ForeignSession]:
     metadata = _METADATA if sqlite_file.columns(db, _METADATA) else None
     groups = sqlite_file.groups(db, metadata, _MESSAGES, "session_key")
-    for (head, _, messages), kept in telling.sessions(path, groups, "last_activity", _message_from_row):
+    for (head, _, messages), kept in importer.sessions(path, groups, "last_activity", _message_from_row):
         sender = kept("sender_id", text)
         owner = None if sender is None else kept("sender_id", _convert_identifier)
         attributes = {label: kept(column, text) for column, label in _LABELS.items()}
@@ -202,34 +202,34 @@ def _convert_identifier(value: object, what: str) -> str:
     return identifier(text(value, what), what)
 
 
-def _from_files(found: _Found, db: sqlite3.Connection | None, telling: ForeignImporter) -> Iterator[ForeignSession]:
+def _from_files(found: _Found, db: sqlite3.Connection | None, importer: ForeignImporter) -> Iterator[ForeignSession]:
     for key, path in found.files.items():
         try:
             identifier(key, "session_key")
             source = path.open("rb")
         except (InvalidKey, OSError) as error:
-            telling.skip(key, f"{path} cannot be imported: {error}")
+            importer.skip(key, f"{path} cannot be imported: {error}")
             continue
         with source:
             in_database = None if db is None else _count(db, key)
             if in_database is not None:
-                telling.skip(key, _compare_counts(path, source, in_database))
+                importer.skip(key, _compare_counts(path, source, in_database))
                 continue
             at = modified_at(path)
             yield ForeignSession(
-                ImportedSession(key, None, None, {}, at, at), (), _from_lines(path, source, at, telling)
+                ImportedSession(key, None, None, {}, at, at), (), _from_lines(path, source, at, importer)
             )
     for key, reason in found.passed_over:
-        telling.skip(key, reason)
+        importer.skip(key, reason)
 
 
-def _from_lines(path: Path, source: BinaryIO, at: datetime, telling: ForeignImporter) -> Iterator[ImportedMessage]:
+def _from_lines(path: Path, source: BinaryIO, at: datetime, importer: ForeignImporter) -> Iterator[ImportedMessage]:
     seq = 0
-    for number, line in telling.lines.of(str(path), source):
+    for number, line in importer.lines.of(str(path), source):
         try:
             message = _message_from_row(_fields(line))
         except InvalidMessage as error:
-            telling.lines.tell(str(path), number, str(error))
+            importer.lines.tell(str(path), number, str(error))
             continue
         seq += 1
         yield ImportedMessage(seq, at, None, None, message)
