@@ -39,7 +39,8 @@ def page_prose(source: str) -> Iterator[tuple[int, str]]:
             fenced = not fenced
             yield number, "|"
         else:
-            yield number, " ".join(re.findall(r"(?:^|\s)# (.*)", line)) if fenced else line or "|"
+            prose = re.sub(r"\]\([^)]*\)", "]", line)  # without the targets of links
+            yield number, " ".join(re.findall(r"(?:^|\s)# (.*)", line)) if fenced else prose or "|"
 
 
 def newest_section(changelog: str) -> str:

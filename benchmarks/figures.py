@@ -45,7 +45,7 @@ REPRODUCED = """## Do it again
 $ make bench PEERS=1
 ```
 
-measures all of this anew, with the other libraries in an environment of their own, writes the results and this page,
+measures all of this again, with the other libraries in an environment of their own, writes the results and this page,
 and takes about an hour and 60 GB of disk; without `PEERS=1` it leaves them out. Its parts are in
 [benchmarks/README.md](../benchmarks/README.md).
 """

@@ -154,9 +154,9 @@ PLANTED: Final[Mapping[str, Callable[[Any], AbstractContextManager[dict[str, str
     "transactions-left-open-on-postgresql": a_forgotten_transaction,
     "search-finds-nothing-or-is-slow": without_index,
     "the-index-is-stale": with_a_stale_index,
-    "heads-and-logs-disagree": wrong_heads,
+    "session-rows-are-wrong": wrong_heads,
     "messages-without-a-session": orphans,
-    "messages-stand-there-twice": doubles,
+    "messages-are-stored-twice": doubles,
     "something-is-missing-beside-the-tables": without_pieces,
 }
 """What is wrong where a section begins; nothing is in the others."""

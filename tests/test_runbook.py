@@ -23,7 +23,7 @@ WAITS = {"the-log-of-sqlite-grows"}
 """Where a command waits for somebody, for five seconds."""
 UNSEEN = {
     "the-log-of-sqlite-grows",
-    "messages-stand-there-twice",
+    "messages-are-stored-twice",
     "the-index-is-stale",
     "transactions-left-open-on-postgresql",
 }
@@ -35,7 +35,7 @@ ON_POSTGRESQL = {
     "transactions-left-open-on-postgresql",
     "sessions-are-stuck",
     "the-disk-fills",
-    "messages-stand-there-twice",
+    "messages-are-stored-twice",
     "one-session",
     "erase-a-person",
 }

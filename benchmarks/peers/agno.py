@@ -40,7 +40,7 @@ _REMARKS: Final = {
     "append": "a run of one message: two transactions; no counts",
     "append_many": "a run of all messages, one row; no counts",
     "load": "runs read before, by the same process, and not changed since come out of its cache",
-    "load_last": "of so many runs; each has one message or more",
+    "load_last": "of this number of runs; each has one message or more",
     "newest": "counts the sessions of the table, not the messages; sorts by a column without an index",
 }
 
