@@ -64,7 +64,7 @@ def test_import_wants_files_that_are_there(command: Command, tmp_path: Path) -> 
     missing, directory = command("import", file, "none.jsonl"), command("import", file, tmp_path)
 
     assert (missing.code, missing.out) == (2, "")
-    assert missing.err.startswith("error: Invalid value for FILE: there is no file 'none.jsonl'")
+    assert missing.err.startswith("error: Invalid value for FILE: file 'none.jsonl' does not exist")
     assert (directory.code, "is a directory" in directory.err) == (2, True)
     assert not (tmp_path / "session_store.db").exists()
 
@@ -188,7 +188,7 @@ def test_show_an_unknown_session(database: Database, command: Command) -> None:
     assert command("show", "no\x1bbody", "--db", database) == (
         1,
         "",
-        "error: there is no session 'no\\x1bbody'\n",
+        "error: session 'no\\x1bbody' does not exist\n",
     )
 
 
@@ -201,7 +201,7 @@ def test_upgrade_makes_the_tables(empty_database: Database, command: Command) ->
     assert before.code == 1
     assert "migrations upgrade --db URL" in before.err
     assert before.err.count("\n") == 1
-    assert command("upgrade", "--db", empty_database) == (0, f"the schema is at {revisions.HEAD}\n", "")
+    assert command("upgrade", "--db", empty_database) == (0, f"the tables are at revision {revisions.HEAD}\n", "")
     assert command("list", "--db", empty_database) == (0, "", "no session\n")
 
 
@@ -210,7 +210,7 @@ def test_reading_makes_no_database(command: Command, tmp_path: Path, name: str) 
     """A file that is not there is told, not made."""
     done = command(name, *(["x"] if name != "list" else []), "--db", "sqlite:///none.db")
 
-    assert (done.code, done.out, done.err.startswith("error: there is no file 'none.db'")) == (1, "", True)
+    assert (done.code, done.out, done.err.startswith("error: file 'none.db' does not exist")) == (1, "", True)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -107,7 +107,7 @@ def held_by_another_process(database: Database) -> Iterator[None]:
 
 @each_call
 def test_missing_tables_are_told(empty_database: Database, call: Callable[[Any], Any]) -> None:
-    """Every call on a database without our tables says that the schema is at none and which one is needed."""
+    """Every call on a database without our tables says that the tables are at revision none and which one is needed."""
     with SessionStore(empty_database.url) as store, pytest.raises(SchemaOutOfDate, match="upgrade") as told:
         call(store)
 

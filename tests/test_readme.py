@@ -53,5 +53,5 @@ def test_five_commands_lead_to_a_report_and_others_through_the_night(tmp_path: P
             # What follows a conversation does so until it is ended.
             code, printed, told = shell.run(f"timeout 1 {line}" if " tail -f " in line else line)
 
-            assert code in {0, 124} or "Nobody is there to answer" in told, f"{line}: {printed}{told}"
+            assert code in {0, 124} or "There is no terminal to answer" in told, f"{line}: {printed}{told}"
     assert b"<svg" in Path(tmp_path, "report.html").read_bytes()

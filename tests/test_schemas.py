@@ -127,7 +127,7 @@ def test_the_host_s_transaction_keeps_its_search_path(engine: Engine, made: bool
 def test_a_connection_that_commits_by_itself_is_refused(engine: Engine) -> None:
     """There nothing could be local to a transaction; the tables would come to be in ``public``."""
     alone = create_engine(engine.url, isolation_level="AUTOCOMMIT")
-    with alone.connect() as db, pytest.raises(StoreError, match="commits itself"):
+    with alone.connect() as db, pytest.raises(StoreError, match="autocommit"):
         migrations.upgrade(db, schema="chat")
     assert made_in(engine) == {"public": set()}
 
@@ -253,7 +253,7 @@ def test_a_look_on_a_connection_that_commits_by_itself_is_refused(engine: Engine
     migrations.upgrade(engine, schema="chat")
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
         for look in (migrations.current, migrations.check):
-            with pytest.raises(StoreError, match="commits itself"):
+            with pytest.raises(StoreError, match="autocommit"):
                 look(db, schema="chat")
 
 

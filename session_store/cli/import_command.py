@@ -80,7 +80,7 @@ def import_(
 
 
 def _print(total: ImportResult, *, dry_run: bool) -> None:
-    adjusted = f", {total.adjusted:,} values adjusted" if total.adjusted else ""
+    adjusted = f", {total.adjusted:,} adjusted" if total.adjusted else ""
     skipped = f", {total.skipped:,} skipped" if total.skipped else ""
     terminal_output.stdout_console().print(
         f"{total.lines:,} lines: {total.added:,} messages added, {total.already_there:,} already there, "

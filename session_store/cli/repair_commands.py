@@ -49,7 +49,7 @@ def orphans(
         if adopt and not dry_run:
             with spinner("making their sessions"):
                 created = repair.adopt_orphans(store.engine, schema=schema)
-            print_summary({"session": created}, "made", dry_run=False, json=json)
+            print_summary({"session": created}, "created", dry_run=False, json=json)
             return
         if not dry_run and any(found):
             what = f"{pluralize(found.messages, 'message')} and {pluralize(found.states, 'state')}"

@@ -88,7 +88,7 @@ def chat_message(value: object) -> tuple[ChatMessage, str, str | None]:
     if type(role) is not str or role not in _KNOWN_ROLES:
         role = _short_text(role, "role", MAX_WORD_BYTES, InvalidMessage)
     if not isinstance(content, str):
-        message = f"content must be a str, not {type(content).__name__}"
+        message = f"content must be a str, got {type(content).__name__}"
         raise InvalidMessage(message)
     content = str.__str__(content)
     if payload is None:
@@ -226,7 +226,7 @@ def _short_text(value: object, label: str, limit: int, error: type[StoreError]) 
         message = f"{label} holds a lone surrogate: {describe(value)}"
         raise error(message) from None
     if not 1 <= size <= limit:
-        message = f"{label} must be 1 to {limit} bytes of UTF-8, not {size}: {describe(value)}"
+        message = f"{label} must be 1 to {limit} bytes of UTF-8, got {size}: {describe(value)}"
         raise error(message)
     if "\0" in value:
         message = f"{label} holds a NUL character: {describe(value)}"
@@ -237,4 +237,4 @@ def _short_text(value: object, label: str, limit: int, error: type[StoreError]) 
 
 def type_error(value: object, label: str, kind: str) -> str:
     """Return the message for a value of the wrong type."""
-    return f"{label} must be {kind}, not {describe(value)}"
+    return f"{label} must be {kind}, got {describe(value)}"

@@ -86,7 +86,7 @@ def parse(keyword: object) -> Query | None:
         InvalidQuery: The keyword is not a `str`.
     """
     if not isinstance(keyword, str):
-        problem = f"keyword must be a str, not {type(keyword).__name__}"
+        problem = f"keyword must be a str, got {type(keyword).__name__}"
         raise InvalidQuery(problem)
     groups: list[tuple[dict[Term, None], dict[Term, None]]] = [({}, {})]
     for minus, phrase, typed in _TYPED.findall(keyword):

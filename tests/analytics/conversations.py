@@ -80,7 +80,7 @@ JUNK += [[{"input_tokens": 5, "output_tokens": 6}]]
 NAMES = ["model", "usage.input_tokens", "$", '"model"', "model\0", "", "tool_calls[0].name", "[0]", "a.b", "MODEL"]
 """Of fields in a payload that are not those that are recognised, but for one."""
 
-normalised = partial(json_value, what="a test's", error=InvalidMessage)
+normalised = partial(json_value, label="a test's", error=InvalidMessage)
 
 
 def nested(depth: int, inner: Any) -> Any:

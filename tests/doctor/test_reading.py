@@ -181,4 +181,4 @@ def test_heads_that_are_gone(database: Database) -> None:
     (finding,) = doctor(database.url)
 
     assert (finding.check, finding.severity, finding.command) == ("schema.tables", Severity.ERROR, None)
-    assert "only a backup has it" in finding.message
+    assert "restore it from a backup" in finding.message

@@ -220,7 +220,7 @@ def test_the_tables_may_have_other_names(target: SessionStore, tables: tuple[str
         ("'{\"content\": NaN}'", "is not JSON: NaN"),
         ("'[]'", "an item must be a JSON object"),
         ("NULL", "message_data is missing"),
-        ("x'7b7d'", "message_data is no text but bytes"),
+        ("x'7b7d'", "message_data must be text, got bytes"),
         ("CAST(x'ff' AS TEXT)", "message_data is not UTF-8"),
         ('\'{"__enc__": 1, "v": 1, "kid": "hkdf-v1", "payload": "gAAA"}\'', "is encrypted"),
         ('\'{"role": "", "content": ""}\'', "role must be 1 to 64 bytes"),
@@ -266,7 +266,7 @@ def test_another_file_is_refused(target: SessionStore, tmp_path: Path) -> None:
         db.execute("CREATE TABLE agent_messages (id INTEGER)")
 
     for name, reason in {
-        "notes.txt": "notes.txt' is no SQLite database",
+        "notes.txt": "notes.txt' is not a SQLite database",
         "half.db": "half.db' has no table 'agent_sessions'",
         "bare.db": "bare.db' has no column message_data, session_id in its table 'agent_messages'",
     }.items():

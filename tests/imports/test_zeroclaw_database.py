@@ -247,8 +247,8 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     [
         ((None, "Hello"), "role is missing"),
         (("user", None), "content is missing"),
-        ((b"user", "Hello"), "role is no text but bytes"),
-        (("user", b"Hello"), "content is no text but bytes"),
+        ((b"user", "Hello"), "role must be text, got bytes"),
+        (("user", b"Hello"), "content must be text, got bytes"),
         (("", "Hello"), "role must be 1 to 64 bytes"),
         (("a\0b", "Hello"), "role holds a NUL character"),
     ],

@@ -59,8 +59,8 @@ BROKEN = [
     (b'{"role": "user", "content"', "is not JSON at character 27"),
     (b'{"role": "user", "content": "\xff"}', "is not UTF-8: byte 0xff at 30"),
     (b'{"role": "user"}', "content is missing"),
-    (b'{"role": 7, "content": "Hello"}', "role is no text but int"),
-    (b'{"role": "user", "content": ["Hello"]}', "content is no text but list"),
+    (b'{"role": 7, "content": "Hello"}', "role must be text, got int"),
+    (b'{"role": "user", "content": ["Hello"]}', "content must be text, got list"),
     (b'{"role": "", "content": "Hello"}', "role must be 1 to 64 bytes"),
     (b'["user", "Hello"]', "must be a JSON object"),
     (b'{"role": "user", "content": NaN}', "is not JSON: NaN"),
@@ -190,7 +190,7 @@ def test_a_file_that_is_there_twice_is_taken_once(target: SessionStore, told: To
 
     assert told.by(import_zeroclaw)(target, file.parent) == ImportResult(2, 2, 0, 0, 1, 1)
     assert told.skipped[0].session_key == KEY
-    assert "telegram_main_ann.jsonl.importing is passed over" in told.skipped[0].reason
+    assert "telegram_main_ann.jsonl.importing is skipped" in told.skipped[0].reason
 
 
 @only_sqlite
@@ -233,11 +233,11 @@ def test_what_is_not_zeroclaw_s_is_refused(target: SessionStore, tmp_path: Path)
     (tmp_path / "bad" / "sessions").mkdir(parents=True)
     (tmp_path / "bad" / "sessions" / "sessions.db").write_text("Hello")
     reasons = {
-        "empty": "nothing of zeroclaw in '.*empty'",
-        "notes.txt": "notes.txt' is nothing of zeroclaw",
+        "empty": "empty' has no sessions of zeroclaw",
+        "notes.txt": "notes.txt' is not a file of zeroclaw",
         "other.db": "other.db' has no column content in its table 'sessions'",
         "none.db": "none.db' has no table 'sessions'",
-        "bad": "sessions.db' is no SQLite database",
+        "bad": "sessions.db' is not a SQLite database",
     }
 
     for name, reason in reasons.items():

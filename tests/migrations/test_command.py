@@ -84,14 +84,14 @@ def test_it_says_where_the_revisions_are() -> None:
         (["current", "--db", "none.db"], 1, "there is no file 'none.db'"),
         (["check", "--db", "none.db"], 1, "there is no file 'none.db'"),
         (["upgrade", "--db", "nowhere/sessions.db"], 1, "unable to open database file"),
-        (["upgrade", "--db", "mysql://host/db"], 2, "SQLite or PostgreSQL"),
-        (["upgrade", "--db", "sqlite+none://"], 2, "SQLAlchemy knows no driver 'sqlite+none'"),
+        (["upgrade", "--db", "mysql://host/db"], 2, "SQLite and PostgreSQL"),
+        (["upgrade", "--db", "sqlite+none://"], 2, "SQLAlchemy has no driver 'sqlite+none'"),
         (["upgrade", "--db", "x.db", "--schema", "chat"], 2, "only PostgreSQL has schemas"),
         (["upgrade"], 2, "--db"),
         (["sql"], 2, "--dialect"),
         (["sql", "--dialect", "mysql"], 2, "invalid choice"),
         ([], 2, "COMMAND"),
-        (["current", "--db", ""], 2, "an empty path"),
+        (["current", "--db", ""], 2, "the path is empty"),
     ],
 )
 def test_what_it_cannot_do_it_says(arguments: list[str], code: int, said: str) -> None:

@@ -194,7 +194,7 @@ def test_a_thread_is_not_let_to_wait_for_itself(tmp_path: Path) -> None:
 
     async def main() -> None:
         with locks.migration_lock():
-            with pytest.raises(StoreError, match="await this one too"):
+            with pytest.raises(StoreError, match="run this one with run_sync"):
                 migrations.upgrade(tmp_path / "sync.db")
             opening = asyncio.create_task(AsyncSessionStore.open(tmp_path / "async.db")._migrated())
             await asyncio.sleep(0.05)

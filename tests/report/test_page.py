@@ -181,7 +181,7 @@ def test_of_a_long_time_the_last_months(fill: Fill, database: Database) -> None:
     for name in ("activity", "responses", "storage"):
         kept = [row for row in expected[name][-1] if row[0] > first]
         assert found.rows(name, len(expected[name]) - 1) == close(kept)
-    assert any("months at the beginning are not drawn" in words for words in found.words)
+    assert any("months at the start are not drawn" in words for words in found.words)
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -241,9 +241,9 @@ def test_the_same_data_make_the_same_page(fill: Fill) -> None:
 @pytest.mark.parametrize(
     ("about", "told"),
     [
-        ({}, "There is no message in the store yet."),
-        ({"since": NOON}, "There is no message of this time and owner."),
-        ({"owner": "nobody"}, "There is no message of this time and owner."),
+        ({}, "The store has no messages yet."),
+        ({"since": NOON}, "No message matches this time range and owner."),
+        ({"owner": "nobody"}, "No message matches this time range and owner."),
     ],
 )
 def test_an_empty_store(fill: Fill, about: dict[str, Any], told: str) -> None:

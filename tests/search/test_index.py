@@ -235,18 +235,18 @@ def test_what_is_not_there_is_told(empty_database: Database) -> None:
 
 SAYS = {
     "sqlite": {
-        "": ("fts5", "there and kept"),
+        "": ("fts5", "exists and is up to date"),
         "DROP TRIGGER session_store_messages_search_insert": ("like", "search_insert is missing, rebuild"),
         "DROP TRIGGER session_store_messages_search_update": ("like", "search_update is missing, rebuild"),
         "DROP TRIGGER session_store_messages_search_delete": ("like", "search_delete is missing, rebuild"),
         "DROP TABLE session_store_messages_search": ("like", "there is no search index"),
     },
     "postgresql": {
-        "": ("tsvector", "there, and parts and folds"),
+        "": ("tsvector", "splits and folds words"),
         "DROP INDEX session_store_messages_search": ("like", "there is no search index"),
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'session_store_messages_search'::regclass": (
             "like",
-            "broken off: rebuild",
+            "interrupted: rebuild",
         ),
     },
 }

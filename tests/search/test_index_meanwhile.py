@@ -82,7 +82,7 @@ def test_concurrently_is_not_in_a_transaction(database: Database, engine: Engine
     with engine.connect() as db:
         for _ in range(2):
             for work in (search_index.create, search_index.rebuild):
-                with pytest.raises(StoreError, match="outside of any transaction"):
+                with pytest.raises(StoreError, match="does not work in a transaction"):
                     work(db, concurrently=True)
             db.execute(text("SELECT 1"))
     assert serves(engine) == "like"
@@ -146,13 +146,13 @@ def test_one_that_was_broken_off_is_mended(engine: Engine, mend: Work, concurren
     search_index.drop(engine)
     store = SessionStore(engine)
     with broken_off(engine) as reason:
-        assert "is being made" in reason
+        assert "is being built" in reason
         with engine.connect() as db:
             found = tsvector.find_index(db, None)
             assert found is not None
             assert not found.is_valid
         status = search_index.status(engine)
-        assert (status.engine, "broken off: rebuild it" in status.reason) == ("like", True)
+        assert (status.engine, "interrupted: rebuild it" in status.reason) == ("like", True)
         assert who_serves(store) == "like"
 
         assert mend(engine, concurrently=concurrently).engine == "tsvector"
@@ -239,7 +239,7 @@ def test_a_database_that_is_not_in_utf8(
     with made_with(postgresql_server, options) as url:
         reached = url.update_query_dict({"client_encoding": "UTF8"})
         migrations.upgrade(reached)
-        assert "left out: this PostgreSQL database is not in UTF-8" in caplog.text
+        assert "not created: this PostgreSQL database is not in UTF-8" in caplog.text
         assert migrations.check(reached) == []
         with SessionStore(reached) as store:
             store.append_many(

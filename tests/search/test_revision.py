@@ -96,7 +96,7 @@ def test_it_can_be_switched_off(
     (record,) = caplog.records
 
     assert (record.name, record.levelno) == ("session_store.search.index", logging.WARNING)
-    assert "left out: SESSION_STORE_SEARCH_INDEX is off" in record.getMessage()
+    assert "not created: SESSION_STORE_SEARCH_INDEX is off" in record.getMessage()
     assert "session-store index create" in record.getMessage()
     assert not has_index(engine)
     assert migrations.current(engine) == revisions.HEAD
@@ -133,7 +133,7 @@ def test_of_many_messages_it_is_left_to_somebody(
         return
 
     (said,) = caplog.messages
-    assert "left out: there are more than 100,000 messages" in said
+    assert "not created: there are more than 100,000 messages" in said
     assert found(before, "umber 99999") == [100009]
     assert "session_store.search.index.create(engine, concurrently=True)" in said
     search_index.create(before, concurrently=True)
@@ -150,7 +150,7 @@ def test_the_command_it_names(
     monkeypatch.setenv(search_index.ENV_VAR, "off")
     migrations.upgrade(before)
     (said,) = caplog.messages
-    program, *arguments = said.partition("until it is made: ")[2].partition(", or")[0].split()
+    program, *arguments = said.partition("until you run ")[2].partition(", or")[0].split()
     assert program == "session-store"
     assert run([*arguments, "--db", str(empty_database)]) == 0
 

@@ -53,7 +53,7 @@ def test_there_and_back(database: Database, command: Command, tmp_path: Path) ->
 
     assert there == (0, SAID, "")
     assert back == (0, "6 lines: 3 messages added, 0 already there, 0 broken; 3 sessions\n", "")
-    assert trial == (0, f"{back.out.rstrip()}; a trial: nothing was written\n", "")
+    assert trial == (0, f"{back.out.rstrip()}; dry run: nothing was written\n", "")
     assert again.out == "6 lines: 0 messages added, 3 already there, 0 broken; 3 sessions\n"
     with SessionStore(database.url) as one, SessionStore(tmp_path / "copy.db") as other:
         assert everything(one) == everything(other)
@@ -72,11 +72,11 @@ def test_a_trial_says_what_would_be_wrong(filled: Path, command: Command, tmp_pa
     assert trial.err == done.err
     assert sorted(done.err.splitlines()) == [
         "all.jsonl:8: is not JSON at character 1: Expecting value",
-        "session web_1: message 1 is another one there",
+        "session web_1: message 1 differs from the stored one",
     ]
     assert (trial.code, done.code) == (1, 1)
     figures = "9 lines: 1 messages added, 2 already there, 1 broken; 3 sessions, 1 skipped"
-    assert (trial.out, done.out) == (f"{figures}; a trial: nothing was written\n", f"{figures}\n")
+    assert (trial.out, done.out) == (f"{figures}; dry run: nothing was written\n", f"{figures}\n")
     with SessionStore(filled) as store:
         assert len(everything(store)) == len(before) + 2
 
@@ -187,7 +187,7 @@ def test_what_is_not_understood(filled: Path, command: Command, options: list[st
     [
         (["--after", ""], "after must be 1 to 512 bytes"),
         (["--attribute", "n=1e400"], "attributes holds inf"),
-        (["--db", "none.db"], "there is no file 'none.db'"),
+        (["--db", "none.db"], "file 'none.db' does not exist"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -243,7 +243,7 @@ def test_on_a_terminal_it_shows_how_far_it_is(filled: Path, tmp_path: Path) -> N
     assert (code, "exporting" in seen, "3/3" in seen) == (0, True, True)
     code, seen = on_a_terminal("export", "--db", filled, "--format", "parquet")
     assert code == 2
-    assert "Parquet is nothing for a terminal" in seen
+    assert "Parquet is binary" in seen
 
 
 def test_what_kind_a_file_is(command: Command, tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_what_kind_a_file_is(command: Command, tmp_path: Path) -> None:
     assert command("import", "--from", "jsonl", file).code == 0
     for source in ("zeroclaw", "openai-agents"):
         refused = command("import", "--from", source, "-")
-        assert (refused.code, f"of {source} a file is imported" in refused.err) == (2, True)
+        assert (refused.code, f"{source} needs a file" in refused.err) == (2, True)
     refused = command("import", "--from", "openai-agents", tmp_path)
     assert (refused.code, "is a directory" in refused.err) == (2, True)
     refused = command("import", "--from", "jsonl", tmp_path)

@@ -97,7 +97,7 @@ def test_a_broken_line_between_two_whole_sessions_costs_neither(store: SessionSt
         (1, {"attributes": ...}, "line 1: has no attributes"),
         (1, {"created_at": None}, "line 1: has no created_at"),
         (1, {"last_activity": "soon"}, "line 1: last_activity is not a time in ISO 8601: 'soon'"),
-        (1, {"state_entered_at": 7}, "line 1: state_entered_at must be a str, not int"),
+        (1, {"state_entered_at": 7}, "line 1: state_entered_at must be a str, got int"),
         (1, {"message_count": None}, "line 1: message_count must be an int"),
         (1, {"name": 7}, "name must be a str"),
         (2, {"entered_at": ...}, "line 2: has no entered_at"),
@@ -129,7 +129,7 @@ def test_lines_without_their_session_are_told_once(store: SessionStore, copy: Se
     done, broken, skipped = imported(copy, without(fill(store), 6))
 
     assert (done.sessions, broken) == (2, [])
-    assert skipped == [SkippedSession("b", "line 6: a state whose session's own line is broken or missing")]
+    assert skipped == [SkippedSession("b", "line 6: a state without the line of its session, which is broken or missing")]
 
 
 def test_a_file_that_was_cut_gives_the_beginning_of_its_last_session(store: SessionStore, other: SessionStore) -> None:
@@ -138,7 +138,7 @@ def test_a_file_that_was_cut_gives_the_beginning_of_its_last_session(store: Sess
     done, _, skipped = imported(other, b"\n".join(data.splitlines()[:-1]))
 
     assert (done.added, done.sessions) == (5, 2)
-    assert skipped == [SkippedSession("c", "only 1 of its 2 messages came")]
+    assert skipped == [SkippedSession("c", "only 1 of its 2 messages are in the file")]
     assert imported(other, data)[0][1:5] == (1, 5, 0, 3)
     assert everything(other) == everything(store)
 
@@ -184,7 +184,7 @@ def test_a_file_may_have_both(store: SessionStore, other: SessionStore) -> None:
     assert before[0].already_there == 1
     assert (after[0].added, after[0].already_there, after[2]) == (0, 7, [])
     emptied(other)
-    assert imported(other, entry + data)[2] == [SkippedSession("a", "message 1 is another one there")]
+    assert imported(other, entry + data)[2] == [SkippedSession("a", "message 1 differs from the stored one")]
 
 
 def test_any_text_comes_back(store: SessionStore, other: SessionStore) -> None:
@@ -253,4 +253,4 @@ def test_what_is_told_names_the_file(store: SessionStore, copy: SessionStore) ->
     """As for every line that is broken."""
     _, broken, _ = imported(copy, without(fill(store), 3, b"[]"))
 
-    assert broken == [BrokenLine("<bytes>", 3, "must be a JSON object, not list")]
+    assert broken == [BrokenLine("<bytes>", 3, "must be a JSON object, got list")]

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.once
 BEGUN = datetime(2026, 3, 5, 9, 12, 3, 4, UTC)
 SECOND = timedelta(seconds=1)
 
-OTHER = "message 2 is another one there"
-TAKEN = "message 7 has the idempotency key of an earlier one"
+OTHER = "message 2 differs from the stored one"
+TAKEN = "message 7 has the idempotency key of an earlier message"
 
 Session = tuple[ImportedSession, Any, Any]
 
@@ -126,8 +126,8 @@ def test_a_session_that_is_there_keeps_what_it_has(store: SessionStore) -> None:
         ([message(1), message(2, message=ChatMessage.tool("message 2", {"n": [2, 1.5, None]}))], 1, OTHER),
         ([message(1), message(2, message=ChatMessage.user("message 2", {"n": [2, 1.5, False]}))], 1, OTHER),
         ([message(1), message(2, message=ChatMessage.user("message 2"))], 1, OTHER),
-        (several(1, 2, 3, 4, 5), 2, "message 3 is there no more"),
-        (several(1, 2, 4, 5, 6), 3, "message 5 is there no more"),
+        (several(1, 2, 3, 4, 5), 2, "message 3 was deleted in the store"),
+        (several(1, 2, 4, 5, 6), 3, "message 5 was deleted in the store"),
         ([message(1), message(7, idempotency_key="once")], 1, TAKEN),
         ([message(n, idempotency_key="k") for n in (7, 8)], 0, TAKEN.replace("7", "8")),
     ],
@@ -156,17 +156,17 @@ def test_a_session_that_differs_is_skipped_as_a_whole(
 @pytest.mark.parametrize(
     ("session", "reason"),
     [
-        ((head(""), [], []), "key must be 1 to 512 bytes of UTF-8, not 0: str ''"),
-        ((head(7), [], []), "key must be a str, not int 7"),
+        ((head(""), [], []), "key must be 1 to 512 bytes of UTF-8, got 0: str ''"),
+        ((head(7), [], []), "key must be a str, got int 7"),
         ((head(name="n" * 1025), [], []), "name has 1025 characters"),
         ((head(owner="\0"), [], []), "owner holds a NUL character"),
-        ((head(attributes=[1]), [], []), "attributes must be a mapping, not list"),
+        ((head(attributes=[1]), [], []), "attributes must be a mapping, got list"),
         ((head(created_at=BEGUN.replace(tzinfo=None)), [], []), "created_at must have a time zone"),
         ((head(last_activity="now"), [], []), "last_activity must be a datetime"),
         ((head(last_seq=-1), [], []), "last_seq must be 0 to"),
         ((head(state="s" * 65), [], []), "state must be 1 to 64 bytes"),
         ((head(state_entered_at=7), [], []), "state_entered_at must be a datetime"),
-        ((head(state_seq=True), [], []), "state_seq must be an int, not bool"),
+        ((head(state_seq=True), [], []), "state_seq must be an int, got bool"),
         ((head(message_count="1"), [], []), "message_count must be an int"),
         ((head(), [StateEntry(0, "running", None, BEGUN)], []), "a state's seq must be 1 to"),
         ((head(), [StateEntry(1, "running", "", BEGUN)], []), "turn_id must be 1 to 512 bytes"),
@@ -176,7 +176,7 @@ def test_a_session_that_differs_is_skipped_as_a_whole(
         ((head(), [], [message(1, created_at=None)]), "created_at must be a datetime"),
         ((head(), [], [message(1, idempotency_key="")]), "idempotency_key must be 1 to 512 bytes"),
         ((head(), [], [message(1, message=("user", "x"))]), "message must be a ChatMessage"),
-        ((head(), [], [message(1, message=ChatMessage("user", "x", {1}))]), "payload must be JSON, not set"),
+        ((head(), [], [message(1, message=ChatMessage("user", "x", {1}))]), "payload must be JSON, got set"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )  # fmt: skip
@@ -196,7 +196,7 @@ def test_fewer_messages_than_counted_are_a_beginning(store: SessionStore) -> Non
     writer, skipped = write(store, (begun, [], several(1, 2)))
 
     assert figures(writer) == (2, 0, 1, set())
-    assert skipped == [("a", "only 2 of its 3 messages came")]
+    assert skipped == [("a", "only 2 of its 3 messages are in the file")]
     assert figures(write(store, (begun, [], several(1, 2, 3)))[0]) == (1, 2, 0, {"a"})
     assert store.get_session_metadata("a").last_activity == BEGUN + timedelta(days=1)
 
@@ -303,7 +303,7 @@ def test_beside_a_writer_of_the_same_session(store: SessionStore) -> None:
     store.append("a", ChatMessage.user("own"))
 
     writer, skipped = write(store, (head(), [], several(1, 2, 3, 4)))
-    assert (figures(writer), skipped) == ((0, 2, 1, set()), [("a", "message 3 is another one there")])
+    assert (figures(writer), skipped) == ((0, 2, 1, set()), [("a", "message 3 differs from the stored one")])
 
 
 def test_a_trial_writes_nothing(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,7 +324,7 @@ def test_a_trial_writes_nothing(store: SessionStore, monkeypatch: pytest.MonkeyP
     assert store.health().search in {"fts5", "tsvector"}
     done = write(store, *sessions)
     assert (figures(trial[0]), trial[1]) == (figures(done[0]), done[1]) == ((13, 11, 1, {"a", "c"}), [
-        ("b", "message 1 is another one there")
+        ("b", "message 1 differs from the stored one")
     ])  # fmt: skip
 
 
