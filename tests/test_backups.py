@@ -140,7 +140,7 @@ def test_a_database_is_not_its_own_backup(file: Path, name: str) -> None:
     with closing(sqlite3.connect(file)) as db:
         db.execute("PRAGMA journal_mode = DELETE")
         number = file.stat().st_ino
-        with pytest.raises(StoreError, match="would be copied|in use"):
+        with pytest.raises(StoreError, match=r"would be copied|in use"):
             backup(file, file.with_name(name), overwrite=True)
 
         assert file.stat().st_ino == number
@@ -153,7 +153,7 @@ def test_a_database_in_use_is_never_replaced(file: Path, tmp_path: Path) -> None
         store.append("web_bo", ChatMessage.user("still here"))
         theirs.append("web_bo", ChatMessage.user("still here"))
         for target in (file, other):
-            with pytest.raises(StoreError, match="would be copied|in use"):
+            with pytest.raises(StoreError, match=r"would be copied|in use"):
                 backup(file, target, overwrite=True)
 
         assert [message.content for message in theirs.load("web_bo")] == ["still here"]

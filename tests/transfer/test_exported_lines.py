@@ -129,7 +129,9 @@ def test_lines_without_their_session_are_told_once(store: SessionStore, copy: Se
     done, broken, skipped = imported(copy, without(fill(store), 6))
 
     assert (done.sessions, broken) == (2, [])
-    assert skipped == [SkippedSession("b", "line 6: a state without the line of its session, which is broken or missing")]
+    assert skipped == [
+        SkippedSession("b", "line 6: a state without the line of its session, which is broken or missing")
+    ]
 
 
 def test_a_file_that_was_cut_gives_the_beginning_of_its_last_session(store: SessionStore, other: SessionStore) -> None:
