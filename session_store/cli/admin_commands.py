@@ -22,7 +22,7 @@ from session_store.cli.options import (
 from session_store.cli.prompts import progress
 from session_store.database import engines
 from session_store.database.revisions import HEAD
-from session_store.maintenance import backups, repair
+from session_store.maintenance import backups, formatting, repair
 from session_store.maintenance.doctor import Severity
 from session_store.maintenance.doctor import doctor as diagnose
 from session_store.search import index as search_index
@@ -105,7 +105,7 @@ def backup(
     if json:
         json_output.write({"file": str(Path(file).resolve()), "bytes": size})
     else:
-        terminal_output.print_result(f"{file}: {terminal_output.format_size(size)}")
+        terminal_output.print_result(f"{file}: {formatting.format_size(size)}")
 
 
 def vacuum(
@@ -125,7 +125,7 @@ def vacuum(
         json_output.write(done._asdict())
     else:
         terminal_output.print_result(
-            f"{terminal_output.format_size(done.before)} before, {terminal_output.format_size(done.after)} after"
+            f"{formatting.format_size(done.before)} before, {formatting.format_size(done.after)} after"
         )
     if not done.complete:
         terminal_output.print_error(

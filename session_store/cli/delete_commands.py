@@ -25,7 +25,7 @@ from session_store.cli.options import (
 from session_store.cli.prompts import PREVIEW_COUNT, confirm, print_preview, print_summary, progress
 from session_store.interface.errors import SessionInUse
 from session_store.interface.values import SessionQuery
-from session_store.maintenance.doctor.findings import pluralize
+from session_store.maintenance.formatting import pluralize
 
 _DEFAULT_WITHIN: Final = timedelta(seconds=2)
 _SECS_PER_HOUR: Final = timedelta(hours=1)

@@ -18,6 +18,7 @@ from session_store.cli import json_output, terminal_output
 from session_store.cli.options import DEFAULT_DATABASE, PIPE, Database, DryRun, Json, Schema, open_store, spinner
 from session_store.database import engines
 from session_store.interface.errors import SchemaOutOfDate
+from session_store.maintenance import formatting
 from session_store.store.sync import SessionStore
 from session_store.transfer import BrokenLine, ImportResult, SkippedSession, import_jsonl
 from session_store.transfer.results import Adjusted
@@ -153,7 +154,7 @@ def _on_skipped(session: SkippedSession) -> None:
 
 
 def _print_problem(where: str, reason: str) -> None:
-    line = Text.assemble((terminal_output.escape_line(f"{where}: "), "bold"), terminal_output.escape_line(reason))
+    line = Text.assemble((formatting.escape_line(f"{where}: "), "bold"), formatting.escape_line(reason))
     terminal_output.stderr_console().print(line, soft_wrap=True)
 
 

@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from session_store.cli import json_output, terminal_output
 from session_store.interface.errors import StoreError
-from session_store.maintenance.doctor.findings import pluralize
+from session_store.maintenance import formatting
+from session_store.maintenance.formatting import pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,7 +42,7 @@ def confirm(question: str, *, yes: bool) -> float:
     if not sys.stdin.isatty():
         problem = f"{question} There is no terminal to answer: use --yes, or --dry-run to only print what would be done"
         raise StoreError(problem)
-    if not typer.confirm(terminal_output.escape_line(question), err=True):
+    if not typer.confirm(formatting.escape_line(question), err=True):
         terminal_output.stderr_console().print("nothing was done")
         raise typer.Exit(1)
     return time.monotonic() - asked

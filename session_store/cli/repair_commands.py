@@ -19,7 +19,7 @@ from session_store.cli.options import (
 )
 from session_store.cli.prompts import confirm, print_summary, progress
 from session_store.maintenance import repair
-from session_store.maintenance.doctor.findings import pluralize
+from session_store.maintenance.formatting import pluralize
 
 
 def heads(

@@ -20,6 +20,7 @@ from session_store.cli.options import (
     spinner,
     time,
 )
+from session_store.maintenance import formatting
 from session_store.maintenance.backups import atomic_write
 from session_store.maintenance.report import page
 
@@ -88,7 +89,7 @@ def report(
     if json:
         json_output.write({"file": None if place is None else str(place.resolve()), "bytes": size}, file=parsed.file)
     elif place is not None:
-        terminal_output.print_result(f"{out}: {terminal_output.format_size(size)}")
+        terminal_output.print_result(f"{out}: {formatting.format_size(size)}")
 
 
 def _write(html: bytes, place: Path | None) -> int:

@@ -24,7 +24,7 @@ from session_store.cli.options import (
 from session_store.cli.prompts import confirm, print_preview, print_summary
 from session_store.interface.errors import StoreError
 from session_store.interface.values import ANY_TURN
-from session_store.maintenance.doctor.findings import pluralize
+from session_store.maintenance.formatting import pluralize
 from session_store.store.sync import SessionStore
 
 LongerThan = Annotated[timedelta, typer.Option(metavar="TIME", parser=age, help="The minimum duration, such as 5m.")]

@@ -16,11 +16,11 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from rich.console import Console
-from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
 from session_store.interface.values import IDLE
+from session_store.maintenance.formatting import escape_line, escape_text, format_size, pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from session_store.maintenance.statistics import Stats
     from session_store.search.index import SearchIndex
 
-_CONTROL_CHARS: Final = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff"
-_ESCAPED_IN_LINE: Final = re.compile(f"[{_CONTROL_CHARS}]")
-_ESCAPED_IN_TEXT: Final = re.compile(rf"(?![\n\t])[{_CONTROL_CHARS}]")
 _CREDENTIALS: Final = re.compile(r":/.*@", re.DOTALL)
 """Converted to a path, a URL has one slash."""
 _PASSWORD: Final = re.compile(r"(password|passfile)=[^&\s'\"]*", re.IGNORECASE)
@@ -41,16 +38,6 @@ _PASSWORD: Final = re.compile(r"(password|passfile)=[^&\s'\"]*", re.IGNORECASE)
 _STYLES: Final = {"user": "bold green", "assistant": "bold cyan", "tool": "bold yellow", "system": "bold magenta"}
 _SEVERITIES: Final = {"info": "dim", "warning": "bold yellow", "error": "bold red"}
 _STATE_STYLES: Final = {IDLE: "dim", "running": "green", "error": "red"}
-
-
-def escape_line(text: str) -> str:
-    r"""Return a text in one line, with control characters escaped, such as ``\x1b`` and ``\n``."""
-    return _ESCAPED_IN_LINE.sub(_escape_match, text)
-
-
-def escape_text(text: str) -> str:
-    """Return a text with control characters escaped, except line feeds and tabs."""
-    return _ESCAPED_IN_TEXT.sub(_escape_match, text)
 
 
 def mask_password(text: str) -> str:
@@ -158,7 +145,7 @@ def print_stats(console: Console, stats: Stats, index: SearchIndex) -> None:
         "states": states,
         "activity": f"{' to '.join(times)} (UTC)" if times else "",
         "search": _format_index(index),
-        "size": decimal(stats.size),
+        "size": format_size(stats.size),
     }
     width = max(map(len, figures)) + 2
     for name, figure in figures.items():
@@ -250,22 +237,19 @@ class _Paged(Console):
         raise BrokenPipeError
 
 
-def format_size(number: int) -> str:
-    """Return a size for people: ``1.2 MB``."""
-    return decimal(number)
-
-
 def format_duration(time: timedelta) -> str:
     """Return a duration for people: ``30 days``, ``1 hour 30 minutes``."""
     minutes, seconds = divmod(time.seconds, 60)
     hours, minutes = divmod(minutes, 60)
     parts = {"day": time.days, "hour": hours, "minute": minutes, "second": seconds}
-    said = [f"{number:,} {name}{'' if number == 1 else 's'}" for name, number in parts.items() if number]
-    return " ".join(said) or f"{time.total_seconds():g} seconds"
+    return (
+        " ".join(pluralize(number, name) for name, number in parts.items() if number)
+        or f"{time.total_seconds():g} seconds"
+    )
 
 
 def _format_index(index: SearchIndex) -> str:
-    return f"{index.engine}: {index.reason}{'' if index.size is None else f'; {decimal(index.size)}'}"
+    return f"{index.engine}: {index.reason}{'' if index.size is None else f'; {format_size(index.size)}'}"
 
 
 def _session_fields(session: SessionMetadata) -> str:
@@ -297,10 +281,6 @@ def _highlighted(snippet: Snippet) -> Text:
 def _write(console: Console, text: str) -> None:
     # Rich would expand tabs.
     console.file.write(f"{text}\n")
-
-
-def _escape_match(match: re.Match[str]) -> str:
-    return match[0].encode("unicode_escape").decode()
 
 
 def _as_json(value: Any) -> str:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from session_store.maintenance.report import axes, formatting
+from session_store.maintenance import formatting
+from session_store.maintenance.report import axes
 from session_store.maintenance.report.axes import MAX_PERIODS, Periods
 from tests.conftest import examples
 
@@ -97,7 +98,7 @@ def test_what_is_legible_can_be_drawn() -> None:
     Source: https://www.w3.org/TR/xml/#charsets
     """
     every = "".join(map(chr, range(sys.maxunicode + 1)))
-    written = formatting.escape_text(every, max_length=len(every) * 2)
+    written = formatting.label(every, max_length=len(every) * 2)
 
     assert re.findall("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", written) == []
     assert written.encode()

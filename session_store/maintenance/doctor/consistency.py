@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from session_store.interface.errors import truncate
-from session_store.maintenance.doctor.findings import Finding, Severity, pluralize
+from session_store.maintenance.doctor.findings import Finding, Severity
+from session_store.maintenance.formatting import pluralize
 from session_store.models.models import MESSAGES, STATES
 from session_store.repositories import consistency
 

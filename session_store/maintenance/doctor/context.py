@@ -40,9 +40,7 @@ class CheckContext:
     def psql(self, *statements: str) -> str:
         """Return a psql command; the operator adds the user and the password."""
         url = self.db.engine.url
-        hosts = url.query.get("host", ())
-        # Several are tried one after the other, and which of them answered is not in the URL: the operator names it.
-        host = url.host or (hosts if isinstance(hosts, str) else None)
+        host = url.host or ",".join(url.normalized_query.get("host", ()))
         options = {"--host": host, "--port": url.port, "--dbname": url.database}
         known = (str(word) for name, value in options.items() if value for word in (name, value))
         return shell_command("psql", *known, *(word for sql in statements for word in ("-c", sql)))

@@ -1,8 +1,7 @@
-"""A finding of the doctor, and the formats of its texts."""
+"""A finding of the doctor, and its shell commands."""
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
 from enum import IntEnum
@@ -10,7 +9,6 @@ from typing import Final, NamedTuple
 
 PROGRAM: Final = "session-store"
 
-_UNITS: Final = ("bytes", "kB", "MB", "GB", "TB")
 _AGES: Final = ((86_400, "d"), (3_600, "h"), (60, "m"))
 _UNPRINTABLE: Final = re.compile(r"[^ -~]")
 _NEEDS_QUOTING: Final = re.compile(r"[^ -~]|['\\]")
@@ -50,12 +48,6 @@ def escape_ascii(text: str) -> str:
     return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
-def format_size(size: float) -> str:
-    """Return a size for people, such as ``1.2 MB``."""
-    power = min(int(math.log10(max(size, 1))) // 3, len(_UNITS) - 1)
-    return f"{size:,.0f} bytes" if power == 0 else f"{size / 1000**power:.1f} {_UNITS[power]}"
-
-
 def format_age(seconds: float) -> str:
     """Return a duration in its largest whole unit, as commands accept it, such as ``90m``."""
     for length, unit in _AGES:
@@ -63,20 +55,6 @@ def format_age(seconds: float) -> str:
             return f"{seconds // length:.0f}{unit}"
     # Not in scientific notation, which commands reject, and not rounded: that would match younger sessions.
     return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
-
-
-def format_duration(seconds: float) -> str:
-    """Return a measured duration, rounded to two digits."""
-    for length, unit in (*_AGES, (1, "s")):
-        if seconds >= length:
-            rounded = seconds / length
-            return f"{rounded:.0f} {unit}" if rounded >= 10 else f"{rounded:.1f} {unit}"  # noqa: PLR2004
-    return f"{seconds:.2f} s"
-
-
-def pluralize(number: int, what: str, many: str | None = None) -> str:
-    """Return a number with its noun, in the singular or plural."""
-    return f"{number:,} {what if number == 1 else many or what + 's'}"
 
 
 def _quote(word: str) -> str:

@@ -8,7 +8,8 @@ from sqlalchemy import Text, bindparam, text
 
 from session_store.database import schemas
 from session_store.interface.errors import truncate
-from session_store.maintenance.doctor.findings import Finding, Severity, format_duration, format_size, pluralize
+from session_store.maintenance.doctor.findings import Finding, Severity
+from session_store.maintenance.formatting import format_duration, format_size, pluralize
 from session_store.models.models import METADATA
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DatabaseError
 
 from session_store.database import revisions
-from session_store.maintenance.doctor.findings import Finding, Severity, format_size, pluralize
+from session_store.maintenance.doctor.findings import Finding, Severity
+from session_store.maintenance.formatting import format_size, pluralize
 from session_store.search import index as search_index
 from session_store.search import index_check
 

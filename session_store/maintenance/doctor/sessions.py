@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import func, select
 
 from session_store.interface.errors import truncate
-from session_store.maintenance.doctor.findings import Finding, Severity, format_age, format_duration, pluralize
+from session_store.maintenance.doctor.findings import Finding, Severity, format_age
+from session_store.maintenance.formatting import format_duration, pluralize
 from session_store.models.models import SESSIONS
 from session_store.models.types import as_utc, truncate_to_minute
 from session_store.models.validation import cutoff

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from session_store.database import storage
-from session_store.maintenance.doctor.findings import Finding, Severity, format_size
+from session_store.maintenance.doctor.findings import Finding, Severity
+from session_store.maintenance.formatting import format_size
 from session_store.models.models import METADATA
 
 if TYPE_CHECKING:

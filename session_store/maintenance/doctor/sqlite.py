@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from session_store.database import storage
 from session_store.database.engines import JOURNAL_SIZE_LIMIT, ImmutableConnection
-from session_store.maintenance.doctor.findings import Finding, Severity, format_size
+from session_store.maintenance.doctor.findings import Finding, Severity
+from session_store.maintenance.formatting import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,8 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from session_store.maintenance.report import axes, formatting
+from session_store.maintenance import formatting
+from session_store.maintenance.report import axes
 from session_store.maintenance.report.charts import Series
 from session_store.maintenance.report.data import COLORS
 from session_store.maintenance.report.view_models import (
@@ -150,7 +151,7 @@ def tools_section(data: ReportData) -> Section:
         rows.append(
             [name(formatting.pluralize(others, "other")), count(called.amount - _sum(called.rows, "calls")), NO_DATA]
         )
-    drawn = [(formatting.escape_text(row.name), row.calls, formatting.format_count(row.calls)) for row in called.rows]
+    drawn = [(formatting.label(row.name), row.calls, formatting.format_count(row.calls)) for row in called.rows]
     chart = ranking("Calls by tool", drawn, "series-3", Table(["tool", "calls", "sessions"], rows), called)
     says = f"{formatting.pluralize(called.amount, 'call')} of {formatting.pluralize(called.names, 'tool')}."
     return Section("tools", "Tools", says, [chart])
@@ -162,7 +163,7 @@ def _within(row: Row[Any]) -> str:
 
 
 def _model(row: Row[Any]) -> str:
-    return "not named" if row.model is None else formatting.escape_text(row.model)
+    return "not named" if row.model is None else formatting.label(row.model)
 
 
 def _token_cells(row: Row[Any]) -> int:

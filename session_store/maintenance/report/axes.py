@@ -8,7 +8,7 @@ from datetime import MAXYEAR, date, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from session_store.maintenance.report import formatting
+from session_store.maintenance import formatting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

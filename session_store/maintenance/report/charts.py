@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from session_store.maintenance.report import formatting
+from session_store.maintenance import formatting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

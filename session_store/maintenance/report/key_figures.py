@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from session_store.maintenance.report import formatting
+from session_store.maintenance import formatting
 from session_store.maintenance.report.view_models import KeyFigure
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from session_store.database import time_functions
-from session_store.maintenance.report import formatting, sections
+from session_store.maintenance import formatting
+from session_store.maintenance.report import sections
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -30,10 +31,10 @@ def render(data: ReportData | None, options: ReportOptions, title: str, made_at:
     asked = formatting.format_window(options.since, options.until, zone)
     chosen = asked is not None or options.owner is not None
     return environment.get_template("page.html.jinja").render(
-        title=formatting.escape_text(title),
+        title=formatting.label(title),
         asked=asked,
         nothing="No message matches this time range and owner." if chosen else "The store has no messages yet.",
-        owner=None if options.owner is None else formatting.escape_text(options.owner),
+        owner=None if options.owner is None else formatting.label(options.owner),
         tz=options.tz,
         made=formatting.format_time(made),
         made_at=made_at.isoformat(),

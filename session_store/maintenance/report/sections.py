@@ -7,7 +7,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from session_store.database import time_functions
-from session_store.maintenance.report import agents, axes, charts, formatting
+from session_store.maintenance import formatting
+from session_store.maintenance.report import agents, axes, charts
 from session_store.maintenance.report.charts import Bar, Series
 from session_store.maintenance.report.key_figures import key_figures
 from session_store.maintenance.report.timeline import Timeline
@@ -145,7 +146,7 @@ def busiest_section(found: ReportData, zone: tzinfo) -> Section:
         ],
     )
     drawn = [
-        (formatting.escape_text(row.name or row.session_key), row.messages, formatting.format_count(row.messages))
+        (formatting.label(row.name or row.session_key), row.messages, formatting.format_count(row.messages))
         for row in rows
     ]
     chart = ranking("Messages by session", drawn, "series-1", table)

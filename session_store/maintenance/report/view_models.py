@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from session_store.maintenance.report import charts, formatting
+from session_store.maintenance import formatting
+from session_store.maintenance.report import charts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +81,7 @@ def name(text: str) -> Cell:
 
 def stored_text(text: str | None) -> Cell:
     """Return a cell with stored text."""
-    return Cell(formatting.NONE if text is None else formatting.escape_text(text), "foreign")
+    return Cell(formatting.NONE if text is None else formatting.label(text), "foreign")
 
 
 def count(number: int) -> Cell:

@@ -16,11 +16,13 @@ NONE: Final = "\N{EN DASH}"
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
-_CONTROL_CHARS: Final = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufff9-\uffff]"
+_CONTROL_CHARS: Final = (
+    r"\x00-\x1f\x7f-\x9f\u00ad\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufff9-\uffff"
 )
-"""Includes every character XML forbids: vl-convert aborts the process on one."""
-_MAX_TEXT_LENGTH: Final = 100
+"""Characters that steer a terminal or mislead a reader, and those that XML forbids: vl-convert aborts on one."""
+_ESCAPED_IN_LINE: Final = re.compile(f"[{_CONTROL_CHARS}]")
+_ESCAPED_IN_TEXT: Final = re.compile(rf"(?![\n\t])[{_CONTROL_CHARS}]")
+_MAX_LABEL_LENGTH: Final = 100
 
 _THOUSAND: Final = 1000
 SHORT_FROM: Final = 10_000
@@ -30,16 +32,27 @@ _HOUR: Final = 3600
 _DAY: Final = 86_400
 
 
-def escape_text(text: str, max_length: int = _MAX_TEXT_LENGTH) -> str:
-    r"""Return a text in one line, with control characters escaped, such as ``\x1b``.
+def escape_line(text: str) -> str:
+    r"""Return a text in one line, with control characters escaped, such as ``\x1b`` and ``\n``."""
+    return _ESCAPED_IN_LINE.sub(_escape, text)
 
-    A long text is truncated, an empty one becomes quotation marks.
-    """
+
+def escape_text(text: str) -> str:
+    """Return a text with control characters escaped, except line feeds and tabs."""
+    return _ESCAPED_IN_TEXT.sub(_escape, text)
+
+
+def label(text: str, max_length: int = _MAX_LABEL_LENGTH) -> str:
+    """Return a stored text in one line, escaped and truncated; an empty one becomes quotation marks."""
     if text == "":
         return '""'
     # A character may become six.
-    written = _CONTROL_CHARS.sub(lambda match: match[0].encode("unicode_escape").decode(), text[: max_length + 1])
+    written = escape_line(text[: max_length + 1])
     return written if len(written) <= max_length else f"{written[: max_length - 1]}…"
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
 
 
 def truncate_to_width(text: str, ems: float) -> str:
@@ -68,7 +81,7 @@ def shortened(number: float) -> str:
 
 
 def format_size(number: float) -> str:
-    """Return a size in bytes, in units of 1000."""
+    """Return a size in bytes for people, such as ``1.2 MB``."""
     return _scaled(number, (" B", " kB", " MB", " GB", " TB", " PB", " EB"))
 
 
@@ -164,9 +177,9 @@ def local(when: datetime, zone: tzinfo) -> datetime:
         return when
 
 
-def pluralize(amount: int, thing: str) -> str:
+def pluralize(number: int, noun: str, plural: str | None = None) -> str:
     """Return a number with its noun, in the singular or plural."""
-    return f"{format_count(amount)} {thing}" if amount == 1 else f"{format_count(amount)} {thing}s"
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def format_window(since: datetime | None, until: datetime | None, zone: tzinfo) -> str | None:
