@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Text, bindparam, cast, select, type_coerce
 
 from session_store.database.bulk_insert import bulk_insert
+from session_store.database.parameters import int_param, text_param
 from session_store.models.models import MESSAGES, SESSIONS, STATES
-from session_store.repositories.statements import KEYS, METADATA, int_param, text_param
+from session_store.repositories.statements import KEYS, METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

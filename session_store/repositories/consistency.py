@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Integer, and_, bindparam, case, cast, delete, exists, func, or_, select, tuple_
 
+from session_store.database.parameters import int_param, text_param
 from session_store.database.time_functions import minute_of_time
 from session_store.models.models import MESSAGES, SESSIONS, STATES
-from session_store.repositories.statements import int_param, text_param
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

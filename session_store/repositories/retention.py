@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, bindparam, delete, func, literal_column, or_, select, tuple_, update
 
+from session_store.database.parameters import int_param, text_param, time_param
 from session_store.models.models import MESSAGES, SESSIONS, STATES
-from session_store.repositories.statements import ITS_MESSAGES, KEYS, THIS_SESSION, int_param, text_param, time_param
+from session_store.repositories.statements import ITS_MESSAGES, KEYS, THIS_SESSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

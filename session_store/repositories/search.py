@@ -13,7 +13,7 @@ from session_store.interface.errors import InvalidQuery
 from session_store.interface.values import MessageHit, SessionMetadata, SessionQuery, Snippet
 from session_store.models.types import as_utc, unescape
 from session_store.models.validation import optional_number, type_error
-from session_store.repositories import search_statements
+from session_store.repositories import search_statements, session_filters
 from session_store.repositories.row_mapping import fetch, metadata_from, session_metadata
 from session_store.search import backends, like
 from session_store.search.candidates import LOOKUP_LIMIT
@@ -38,7 +38,7 @@ def find_sessions(db: Connection, query: SessionQuery) -> list[SessionMetadata]:
     """Return the matching sessions, newest activity first."""
     proposals = _candidates(db, query.keyword)
     if proposals is None:
-        return metadata_from(db, *search_statements.select_heads(query))
+        return metadata_from(db, *session_filters.select_heads(query))
     limit = optional_number(query.limit, "limit")
     found: list[SessionMetadata] = []
     few = False
@@ -112,7 +112,7 @@ def count_sessions(db: Connection, query: SessionQuery) -> int:
     """Return the number of matching sessions on all pages."""
     proposals = _candidates(db, query.keyword)
     if proposals is None:
-        return int(fetch(db, *search_statements.count(query))[0][0])
+        return int(fetch(db, *session_filters.count(query))[0][0])
     rows = fetch(db, *search_statements.count_matching(query, proposals))
     return sum(count for key, count in rows if key is None or _recheck_messages(db, proposals, key))
 

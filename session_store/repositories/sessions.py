@@ -20,7 +20,7 @@ from session_store.models.validation import (
     session_name,
     type_error,
 )
-from session_store.repositories import retention, search_statements, statements
+from session_store.repositories import retention, session_filters, statements
 from session_store.repositories.batching import BEFORE_FIRST, count_only, delete_batch, delete_locked, run_batches
 from session_store.repositories.row_mapping import (
     fetch,
@@ -84,7 +84,7 @@ class SessionRepository:
         query = _checked_query(query)
         if query.keyword is not None:
             return [session.key for session in find_sessions(db, query)]
-        return [key for (key,) in fetch(db, *search_statements.select_keys(query))]
+        return [key for (key,) in fetch(db, *session_filters.select_keys(query))]
 
     @read_only
     def list_sessions_with_metadata(self, db: Connection, query: SessionQuery | None = None) -> list[SessionMetadata]:

@@ -35,30 +35,14 @@ from sqlalchemy import (
 
 from session_store.database.functions import as_json
 from session_store.database.journal import journaled, journaled_batch
+from session_store.database.parameters import int_param, text_param, time_param
 from session_store.models.models import MESSAGES, SESSIONS, STATES
-from session_store.models.types import UtcDateTime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
     from sqlalchemy import BindParameter, ColumnElement, Select
     from sqlalchemy.sql.dml import ReturningInsert
-
-
-def text_param(name: str) -> BindParameter[str]:
-    """Return a parameter for a stored text."""
-    return bindparam(name, type_=Text())
-
-
-def int_param(name: str) -> BindParameter[int]:
-    """Return a parameter for a number."""
-    return bindparam(name, type_=BigInteger())
-
-
-def time_param(name: str) -> BindParameter[datetime]:
-    """Return a parameter for a time."""
-    return bindparam(name, type_=UtcDateTime())
 
 
 KEY: Final = text_param("the_key")

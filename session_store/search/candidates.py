@@ -13,7 +13,7 @@ from session_store.search.tokens import SEARCHED_CHARACTERS, is_portable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sqlalchemy import BindParameter, ColumnElement, Connection, Select
+    from sqlalchemy import ColumnElement, Connection, Select
 
     from session_store.search.query import MatchMode, Query
 
@@ -74,11 +74,6 @@ class Candidates(NamedTuple):
         """Return whether a text matches the query."""
         searched = text[:SEARCHED_CHARACTERS]
         return (self.trusted and is_portable(searched)) or self.query.matches(searched, self.meaning)
-
-
-def text_param(name: str) -> BindParameter[str]:
-    """Return a text parameter."""
-    return bindparam(name, type_=Text())
 
 
 def recheck_text(settled: ColumnElement[bool]) -> ColumnElement[str]:

@@ -27,9 +27,10 @@ from sqlalchemy import (
     table,
 )
 
+from session_store.database.parameters import text_param
 from session_store.models.models import MESSAGES
 from session_store.search import like
-from session_store.search.candidates import CONTENT, LOOKUP_LIMIT, Candidates, CandidateSql, recheck_text, text_param
+from session_store.search.candidates import CONTENT, LOOKUP_LIMIT, Candidates, CandidateSql, recheck_text
 from session_store.search.index_query import IndexQuery
 from session_store.search.query import MatchMode
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sqlalchemy import Float, and_, false, func, literal_column, not_, or_, select, true, type_coerce
 
 from session_store.database.functions import has_pattern, has_text, has_word
+from session_store.database.parameters import text_param
 from session_store.models.types import ESCAPE_DIGITS, SUB, escape
 from session_store.search import tokens
-from session_store.search.candidates import CONTENT, MAX_CLAUSES, MAX_TERMS, Candidates, CandidateSql, text_param
+from session_store.search.candidates import CONTENT, MAX_CLAUSES, MAX_TERMS, Candidates, CandidateSql
 from session_store.search.query import MatchMode, Query, lower
 
 if TYPE_CHECKING:

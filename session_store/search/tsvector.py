@@ -33,10 +33,10 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from session_store.database import schemas
+from session_store.database.parameters import text_param as parameter
 from session_store.models.models import MESSAGES
 from session_store.search import like, tokens
 from session_store.search.candidates import CONTENT, LOOKUP_LIMIT, Candidates, CandidateSql, recheck_text
-from session_store.search.candidates import text_param as parameter
 from session_store.search.index_query import IndexQuery
 from session_store.search.query import MatchMode
 

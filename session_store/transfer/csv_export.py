@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Unpack
 from sqlalchemy import Column, Date, Text, and_, cast, select
 
 from session_store.analytics.views import MESSAGES_V1
+from session_store.database.parameters import int_param
 from session_store.models.models import MESSAGES
 from session_store.models.types import ExactText, UtcDateTime, as_utc, load_json, unescape, utc_text
-from session_store.repositories.statements import KEYS, int_param
+from session_store.repositories.statements import KEYS
 from session_store.transfer.session_reader import ExportFilter, ExportResult, SessionReader, open_output
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from session_store.database.access import Access
 from session_store.interface.errors import InvalidQuery
 from session_store.interface.values import SessionMetadata, SessionQuery
 from session_store.models.validation import identifier, type_error
-from session_store.repositories import bulk_copy_statements, search_statements
+from session_store.repositories import bulk_copy_statements, session_filters
 from session_store.repositories.bulk_copy import PAGE, SEQ, in_groups, rows_by_key
 from session_store.repositories.row_mapping import fetch, session_metadata
 
@@ -94,7 +94,7 @@ class SessionReader:
         self, store: SessionStore, on_session: Callable[[SessionMetadata], object] | None, which: ExportFilter
     ) -> None:
         query, after = _keyset_pages(**which)
-        conditions, values = search_statements.conditions(query)
+        conditions, values = session_filters.conditions(query)
         self._store = store
         self._on_session = on_session
         self._heads = bulk_copy_statements.heads(conditions)

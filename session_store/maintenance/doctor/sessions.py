@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import func, select
 
+from session_store.database.parameters import time_param
 from session_store.interface.errors import truncate
 from session_store.maintenance.doctor.findings import Finding, Severity, format_age
 from session_store.maintenance.formatting import format_duration, pluralize
@@ -14,7 +15,7 @@ from session_store.models.models import SESSIONS
 from session_store.models.types import as_utc, truncate_to_minute
 from session_store.models.validation import cutoff
 from session_store.repositories.row_mapping import metadata_from
-from session_store.repositories.statements import LIST_STUCK, time_param
+from session_store.repositories.statements import LIST_STUCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
