@@ -12,7 +12,6 @@ from sqlalchemy.exc import DBAPIError
 
 from session_store.interface.values import ChatMessage, SessionMetadata, StoredMessage
 from session_store.models.types import SUB, as_utc, load_json, same_json, truncate_to_minute, unescape
-from session_store.models.validation import identifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -96,10 +95,10 @@ def session_metadata(row: Any) -> SessionMetadata:
 
 
 def new_session_values(key: str, created_at: datetime, last_activity: datetime | None = None) -> dict[str, Any]:
-    """Return the parameters of an upsert of a session row: the values of a new session."""
+    """Return the parameters of an upsert of a session row: the values of a new session. The key was validated."""
     last_activity = last_activity or created_at
     return {
-        "the_key": identifier(key, "key"),
+        "the_key": key,
         "created_at": created_at,
         "last_activity": last_activity,
         "active_minute": truncate_to_minute(last_activity),

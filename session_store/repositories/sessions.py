@@ -60,7 +60,7 @@ class SessionRepository:
     ) -> bool:
         """Create a session without messages, and return True; return False and change nothing if the session exists."""
         given = {} if attributes is None else session_attributes(attributes)
-        values = new_session_values(key, self._clock()) | {
+        values = new_session_values(identifier(key, "key"), self._clock()) | {
             "name": _stored_name(name),
             "owner": optional_identifier(owner, "owner"),
             "attributes": dump_json(_drop_none(given)),
@@ -106,9 +106,8 @@ class SessionRepository:
     @single_statement
     def set_session_name(self, db: Connection, key: str, name: str) -> None:
         """Set the name of a session, creating the session if needed; ``""`` removes the name."""
-        db.execute(
-            statements.SET_NAME, new_session_values(key, self._clock()) | {"name": _stored_name(session_name(name))}
-        )
+        values = new_session_values(identifier(key, "key"), self._clock())
+        db.execute(statements.SET_NAME, values | {"name": _stored_name(session_name(name))})
 
     @read_only
     def get_session_name(self, db: Connection, key: str) -> str | None:
@@ -120,7 +119,9 @@ class SessionRepository:
     @single_statement
     def set_session_owner(self, db: Connection, key: str, owner: str | None) -> None:
         """Set the owner of a session, creating the session if needed; None removes the owner."""
-        values = new_session_values(key, self._clock()) | {"owner": optional_identifier(owner, "owner")}
+        values = new_session_values(identifier(key, "key"), self._clock()) | {
+            "owner": optional_identifier(owner, "owner")
+        }
         db.execute(statements.SET_OWNER, values)
 
     def set_session_attributes(self, db: Connection, key: str, attributes: Mapping[str, Any]) -> None:
