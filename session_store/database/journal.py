@@ -105,7 +105,7 @@ class JournaledBatch(NamedTuple):
                 yield columns[name]
 
 
-def journaled_batch(head: Dml, log: Table, params: Mapping[str, TypeEngine[Any]], json_columns: str) -> JournaledBatch:
+def journaled_batch(head: Dml, log: Table, params: Mapping[str, TypeEngine[Any]], json_column: str) -> JournaledBatch:
     """Return an update of one session row together with ``count`` log entries.
 
     Args:
@@ -113,7 +113,7 @@ def journaled_batch(head: Dml, log: Table, params: Mapping[str, TypeEngine[Any]]
             is the number of entries.
         log: The table of the entries.
         params: The other columns of an entry, texts and times.
-        json_columns: The columns among them that hold JSON text.
+        json_column: The column among them that holds JSON text.
     """
     changed = head.cte("head")
     names = ["session_key", "seq", "turn_id", *params]
@@ -121,7 +121,7 @@ def journaled_batch(head: Dml, log: Table, params: Mapping[str, TypeEngine[Any]]
         column("place", BigInteger()), *(column(name, kind) for name, kind in params.items())
     )
     new = rows.render_derived(name="new", with_types=True)
-    entry = [as_json(new.c[name]) if name == json_columns else new.c[name] for name in params]
+    entry = [as_json(new.c[name]) if name == json_column else new.c[name] for name in params]
     first = changed.c.seq - bindparam("count", type_=BigInteger())
     entries = insert(log).from_select(
         names,

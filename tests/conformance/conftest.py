@@ -161,7 +161,7 @@ DOORS = [*product(["sqlite", "postgresql"], WAYS), *product(["postgresql"], WAYS
 """Each database with each way into it."""
 LIKE_OTHERS = {"begin", "schema"}
 """Ways that use of SQLAlchemy what the others use too: they are gone once, not with every version of it."""
-MADE_OF_OTHERS = {"connection", "host", "schema-session"}
+MADE_OF_OTHERS = {"async-session", "connection", "host", "schema-session"}
 """Ways that have nothing of their own but together what others have: they are gone in the long suite."""
 
 
