@@ -119,7 +119,7 @@ class SessionBackend(Protocol):
         """Return the messages that match a keyword, each with a snippet around the match.
 
         Args:
-            keyword: As in `search`; a keyword without a word matches every message.
+            keyword: As in ``search``; a keyword without a word matches every message.
             key: Only messages of this session.
             role: Only messages with this role.
             since: Only messages created at this time or later; timezone-aware.

@@ -115,7 +115,7 @@ class SessionQuery:
 
     Attributes:
         keyword: What one message of the session must match: words, ``"phrases"``, ``prefix*``, ``-without``,
-            ``this OR that`` (see `SessionBackend.search`). None, or no word: any session.
+            ``this OR that`` (see `SessionStore.search`). None, or no word: any session.
         limit: Maximum number of sessions, 0 or more; None: all.
         after: The ``cursor`` of the last `SessionMetadata` of the previous page.
         owner: Only sessions of this owner.

@@ -127,7 +127,7 @@ class AsyncSessionStore(AsyncOperations):
 
 
 class AsyncSessionTransaction(AsyncOperations):
-    """The operations in one transaction, which `begin` or the application ends."""
+    """The operations in one transaction, which ``begin()`` or the application ends."""
 
     def __init__(self, joined: ExternalTransaction, repositories: Repositories) -> None:
         self._joined = joined

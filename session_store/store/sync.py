@@ -116,7 +116,7 @@ class SessionStore(Operations):
 
 
 class SessionTransaction(Operations):
-    """The operations in one transaction, which `begin` or the application ends."""
+    """The operations in one transaction, which ``begin()`` or the application ends."""
 
     def __init__(self, joined: ExternalTransaction, repositories: Repositories) -> None:
         self._joined = joined
