@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from session_store.database.time_functions import Unit
 
 
-def activity(by: Unit | None = "day", *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
+def activity(by: Unit | None = "day", *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[*tuple[Any, ...]]:
     """Select the number of messages, sessions and owners, in all or for each hour, day, week or month.
 
     Columns: ``period`` unless ``by`` is None, ``messages``, ``user_messages``, ``assistant_messages``, ``sessions``
@@ -69,7 +69,7 @@ def activity(by: Unit | None = "day", *, tz: str = "UTC", **filters: Unpack[Filt
     )
 
 
-def span(**filters: Unpack[Filters]) -> Select[Any]:
+def span(**filters: Unpack[Filters]) -> Select[*tuple[Any, ...]]:
     """Select the times of the first and the last message.
 
     Columns: ``first_at``, ``last_at``, NULL if there is no message. One row.
@@ -84,7 +84,7 @@ def span(**filters: Unpack[Filters]) -> Select[Any]:
     return select_rows(MESSAGES_V1, time, [func.min(time).label("first_at"), func.max(time).label("last_at")], filters)
 
 
-def owners(by: Unit = "week", *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
+def owners(by: Unit = "week", *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[*tuple[Any, ...]]:
     """Select the number of active owners in each hour, day, week or month, and of returning owners among them.
 
     Columns: ``period``, ``active_owners`` (with a message in it), ``new_owners``, ``returning_owners`` (with a session

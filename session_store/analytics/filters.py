@@ -100,7 +100,7 @@ def unit(by: object) -> Unit:
 
 def select_rows(
     source: Table, time: ColumnElement[datetime], columns: Sequence[ColumnElement[Any]], filters: Filters
-) -> Select[Any]:
+) -> Select[*tuple[Any, ...]]:
     """Select columns of the rows that match the filters."""
     chosen = select(*columns).select_from(source).where(*time_filter(time, filters))
     conditions = session_filter(filters)
@@ -109,7 +109,9 @@ def select_rows(
     return chosen
 
 
-def select_messages(columns: Sequence[ColumnElement[Any]], by: Unit | None, tz: str, filters: Filters) -> Select[Any]:
+def select_messages(
+    columns: Sequence[ColumnElement[Any]], by: Unit | None, tz: str, filters: Filters
+) -> Select[*tuple[Any, ...]]:
     """Select columns of the messages that match the filters, with their period first."""
     time = MESSAGES_V1.c.created_at
     return select_rows(MESSAGES_V1, time, [*period_start(time, by, tz), *columns], filters)

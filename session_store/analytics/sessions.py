@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _POWERS_OF_TWO: Final = 40
 
 
-def session_lengths(**filters: Unpack[Filters]) -> Select[Any]:
+def session_lengths(**filters: Unpack[Filters]) -> Select[*tuple[Any, ...]]:
     """Select a histogram of the number of messages of a session, in powers of two.
 
     Columns: ``at_least`` (0, 1, 2, 4, 8, ... messages, and fewer than the next step), ``sessions``, ``messages``.
@@ -60,7 +60,7 @@ def session_lengths(**filters: Unpack[Filters]) -> Select[Any]:
     )
 
 
-def busiest_sessions(limit: int = 20, **filters: Unpack[Filters]) -> Select[Any]:
+def busiest_sessions(limit: int = 20, **filters: Unpack[Filters]) -> Select[*tuple[Any, ...]]:
     """Select the sessions with the most messages.
 
     Columns: ``session_key``, ``name``, ``owner``, ``messages``, and the times of the first and the last of
@@ -105,7 +105,7 @@ def busiest_sessions(limit: int = 20, **filters: Unpack[Filters]) -> Select[Any]
     )
 
 
-def storage(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
+def storage(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[*tuple[Any, ...]]:
     """Select the bytes of content and of payload, in all or for each hour, day, week or month.
 
     Columns: ``period`` if ``by`` is given, ``messages``, ``content_bytes``, ``payload_bytes``: of UTF-8, before

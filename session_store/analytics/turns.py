@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from session_store.database.time_functions import Unit
 
 
-def turns(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
+def turns(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[*tuple[Any, ...]]:
     """Select the duration and the failures of turns, in all or by the period of their start.
 
     Columns: ``period`` if ``by`` is given, ``turns``, ``ended``, ``errors`` (of those that ended, in state
@@ -63,7 +63,7 @@ def turns(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]
     )
 
 
-def response_times(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
+def response_times(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[*tuple[Any, ...]]:
     """Select the time from a user's message to the next one of an assistant, in all or by the period of the former.
 
     Columns: ``period`` if ``by`` is given, ``answers``, ``median_seconds``, ``p95_seconds`` (NULL without

@@ -31,7 +31,7 @@ class Price(NamedTuple):
     output: float
 
 
-def tools(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[Any]:
+def tools(by: Unit | None = None, *, tz: str = "UTC", **filters: Unpack[Filters]) -> Select[*tuple[Any, ...]]:
     """Select the number of calls of each tool, in all or for each hour, day, week or month.
 
     Columns: ``period`` if ``by`` is given, ``name``, ``calls``, ``sessions`` (with a call). Ordered by ``period``,
@@ -67,7 +67,7 @@ def tokens(
     tz: str = "UTC",
     prices: Mapping[str, Price] | None = None,
     **filters: Unpack[Filters],
-) -> Select[Any]:
+) -> Select[*tuple[Any, ...]]:
     """Select the tokens of each model and their cost, in all or for each hour, day, week or month.
 
     Columns: ``period`` if ``by`` is given, ``model`` (NULL if the payload has none), ``messages`` (with token

@@ -149,11 +149,11 @@ def create(
     schema: Schema = None,
 ) -> None:
     """Create the index; does nothing if a complete one exists."""
-    with open_store(db, schema) as store, spinner("making the index"):
-        if for_analysts:
-            names = analytics.create_indexes(store.engine, schema=schema)
-        else:
-            created = search_index.create(store.engine, concurrently=concurrently, schema=schema)
+    with open_store(db, schema) as store, spinner("creating the index"):
+        if not for_analysts:
+            search_index.create(store.engine, concurrently=concurrently, schema=schema)
+        names = analytics.create_indexes(store.engine, schema=schema) if for_analysts else []
+        created = search_index.status(store.engine, schema=schema)
     if not for_analysts:
         _print(created, json=json)
     elif json:

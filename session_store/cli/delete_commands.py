@@ -81,13 +81,14 @@ def erase(
         print_preview(
             store.list_sessions_with_metadata(SessionQuery(owner=owner, limit=PREVIEW_COUNT)), count, json=json
         )
+        remaining = 0
         if not dry_run and count:
             confirm(f"Delete {pluralize(count, 'session')} of {owner!r}?", yes=yes)
             with progress("deleting", count) as advance:
-                deleted = store.delete_sessions(owner=owner, on_batch=advance)
+                count = store.delete_sessions(owner=owner, on_batch=advance)
             remaining = store.delete_sessions(owner=owner, dry_run=True)
-    print_summary({"session": count if dry_run or not count else deleted}, "deleted", dry_run=dry_run, json=json)
-    if not dry_run and count and remaining:
+    print_summary({"session": count}, "deleted", dry_run=dry_run, json=json)
+    if remaining:
         terminal_output.print_error(
             f"{pluralize(remaining, 'session')} are left: another table refers to them, or they are new"
         )

@@ -28,7 +28,7 @@ _COMPLETION_LIMIT: Final = 1_000
 def age(text: str) -> timedelta:
     """Parse a duration: ``30d``, ``1h30m``, ``2 weeks``."""
     # Reject a capital M: it could mean minutes or months, and deletions cannot be undone.
-    seconds = None if text.strip().isdecimal() or "M" in text else pytimeparse2.parse(text)
+    seconds: Any = None if text.strip().isdecimal() or "M" in text else pytimeparse2.parse(text)
     if seconds is None or seconds < 0:
         problem = f"{text!r} is not a duration, such as 90s, 5m, 1h30m, 30d or '2 weeks'"
         raise typer.BadParameter(problem)

@@ -27,15 +27,13 @@ from session_store.maintenance.report import page
 
 def price(text: str) -> tuple[str, Price]:
     """Parse MODEL=INPUT/OUTPUT, the prices of a million input and output tokens."""
-    model, sign, parsed = text.rpartition("=")
+    model, sign, prices = text.rpartition("=")
     try:
-        taken, given = map(float, parsed.split("/"))
+        price_of_input, price_of_output = map(float, prices.split("/") if sign else ())
     except ValueError:
-        sign = ""
-    if not sign:
         problem = f"{text!r} is not MODEL=INPUT/OUTPUT, such as small=0.15/0.60"
-        raise typer.BadParameter(problem)
-    return model, Price(taken, given)
+        raise typer.BadParameter(problem) from None
+    return model, Price(price_of_input, price_of_output)
 
 
 Prices = Annotated[

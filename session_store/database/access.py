@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from enum import Enum
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
+
+    AnySelect = Select[*tuple[Any, ...]]
+    """A SELECT of any columns."""
 
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])

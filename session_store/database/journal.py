@@ -13,17 +13,19 @@ from session_store.models.types import UtcDateTime, utc_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Insert, Row, Select, Table
+    from sqlalchemy import ColumnElement, Connection, Insert, Row, Table
     from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
     from sqlalchemy.types import TypeEngine
 
-    Dml = ReturningInsert[Any] | ReturningUpdate[Any]
+    from session_store.database.access import AnySelect
+
+    Dml = ReturningInsert[*tuple[Any, ...]] | ReturningUpdate[*tuple[Any, ...]]
 
 
 class JournaledWrite(NamedTuple):
     """An update of session rows, with one log entry for each."""
 
-    together: ReturningInsert[Any]
+    together: ReturningInsert[*tuple[Any, ...]]
     head: Dml
     entry: Insert
     """One log entry, with a parameter for each column."""
@@ -70,7 +72,7 @@ class JournaledBatch(NamedTuple):
     Like `BulkInsert`, it sends the entries to PostgreSQL as one JSON text, which takes half the time of arrays.
     """
 
-    together: Select[Any]
+    together: AnySelect
     head: Dml
     entry: str
     """One log entry, as SQLite's SQL."""

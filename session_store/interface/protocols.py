@@ -24,7 +24,7 @@ from session_store.interface.values import (
 )
 
 
-class _NotImplemented(NotImplementedError):
+class _NotImplemented(RuntimeError):
     """A method of a protocol was called. The name is our own: type checkers treat `NotImplementedError` as abstract."""
 
 

@@ -85,7 +85,12 @@ def count_only(count: Executable, values: Mapping[str, Any], batch_size: object,
 
 
 def delete_batch(
-    db: Connection, *, lock: ReturningUpdate[Any], values: Mapping[str, Any], after: tuple[datetime, str], limit: int
+    db: Connection,
+    *,
+    lock: ReturningUpdate[*tuple[Any, ...]],
+    values: Mapping[str, Any],
+    after: tuple[datetime, str],
+    limit: int,
 ) -> BatchResult:
     """Delete the next sessions that a statement locks; those that another table refers to stay."""
     place = {"behind_minute": after[0], "behind_key": after[1]}

@@ -5,7 +5,7 @@ Session rows are locked first, in the order of their keys, so that two imports c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Text, bindparam, cast, select, type_coerce
 
@@ -17,7 +17,9 @@ from session_store.repositories.statements import KEYS, METADATA
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy import ColumnElement
+
+    from session_store.database.access import AnySelect
 
 COUNTED: Final = (
     "last_activity",
@@ -55,7 +57,7 @@ NEW_MESSAGES: Final = bulk_insert(
 )
 
 
-def heads(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
+def heads(conditions: Sequence[ColumnElement[bool]]) -> AnySelect:
     """Select the next sessions after a key for which all conditions hold."""
     return (
         select(*METADATA, SESSIONS.c.state_seq)

@@ -17,7 +17,9 @@ from session_store.models.models import MESSAGES, SESSIONS, STATES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sqlalchemy import ColumnElement, Delete, Executable, Select, Subquery, Table
+    from sqlalchemy import ColumnElement, Delete, Executable, Subquery, Table
+
+    from session_store.database.access import AnySelect
 
 # Session rows.
 
@@ -67,7 +69,7 @@ def _is_wrong(logged: Subquery, entry: Subquery) -> Mapping[str, ColumnElement[b
     }
 
 
-def _joined_with_logs(statement: Select[Any], logged: Subquery, entry: Subquery) -> Select[Any]:
+def _joined_with_logs(statement: AnySelect, logged: Subquery, entry: Subquery) -> AnySelect:
     return statement.select_from(
         SESSIONS.outerjoin(logged, logged.c.session_key == SESSIONS.c.key).outerjoin(
             entry, entry.c.session_key == SESSIONS.c.key
@@ -75,7 +77,7 @@ def _joined_with_logs(statement: Select[Any], logged: Subquery, entry: Subquery)
     )
 
 
-def _count_wrong() -> Select[Any]:
+def _count_wrong() -> AnySelect:
     logged, entry = _expected_values(in_range=False)
     figures: list[ColumnElement[Any]] = []
     for name, is_wrong in _is_wrong(logged, entry).items():
@@ -86,7 +88,7 @@ def _count_wrong() -> Select[Any]:
     return _joined_with_logs(select(func.count().label("sessions"), *figures), logged, entry)
 
 
-def _wrong_in_range() -> Select[Any]:
+def _wrong_in_range() -> AnySelect:
     logged, entry = _expected_values(in_range=True)
     wrong = or_(*_is_wrong(logged, entry).values())
     return (
@@ -120,7 +122,7 @@ def _count_orphans(log: Table) -> Executable:
     return select(func.count(), func.count(key.distinct()), func.min(key)).where(_has_no_head(log))
 
 
-def _some_orphans(log: Table) -> Select[Any]:
+def _some_orphans(log: Table) -> AnySelect:
     entry = tuple_(log.c.session_key, log.c.seq)
     return (
         select(log.c.session_key, log.c.seq)

@@ -266,7 +266,7 @@ class MessageRepository:
 
 
 def _trim_batch(
-    db: Connection, *, statement: ReturningDelete[Any], values: Mapping[str, Any], after: int, limit: int
+    db: Connection, *, statement: ReturningDelete[*tuple[Any, ...]], values: Mapping[str, Any], after: int, limit: int
 ) -> BatchResult:
     if db.execute(statements.LOCK, values).one_or_none() is None:
         return BatchResult(0, None)

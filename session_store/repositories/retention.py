@@ -16,8 +16,10 @@ from session_store.repositories.statements import ITS_MESSAGES, KEYS, THIS_SESSI
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy import ColumnElement
     from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
+
+    from session_store.database.access import AnySelect
 
 # Whole sessions.
 
@@ -35,12 +37,12 @@ STALE: Final = (
 STALE_NOT_RUNNING: Final = (*STALE, SESSIONS.c.state != literal_column("'running'"))
 
 
-def count_heads(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
+def count_heads(conditions: Sequence[ColumnElement[bool]]) -> AnySelect:
     """Return a SELECT that counts the sessions for which all conditions hold."""
     return select(func.count()).select_from(SESSIONS).where(*conditions)
 
 
-def lock_batch(conditions: Sequence[ColumnElement[bool]], *, skip_locked: bool) -> ReturningUpdate[Any]:
+def lock_batch(conditions: Sequence[ColumnElement[bool]], *, skip_locked: bool) -> ReturningUpdate[*tuple[Any, ...]]:
     """Return a statement that locks the next ``limit`` sessions and returns their keys and minutes.
 
     The order is that of the recency indexes, backwards: least recently used first, after the position of the previous
@@ -92,12 +94,12 @@ def trim_conditions(*, keep_last: bool, before: bool) -> tuple[ColumnElement[boo
     return (*newest, _BEFORE) if before else newest
 
 
-def count_messages(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
+def count_messages(conditions: Sequence[ColumnElement[bool]]) -> AnySelect:
     """Return a SELECT that counts the messages of a session for which all conditions hold."""
     return select(func.count()).select_from(MESSAGES).where(ITS_MESSAGES, *conditions)
 
 
-def delete_messages_batch(conditions: Sequence[ColumnElement[bool]]) -> ReturningDelete[Any]:
+def delete_messages_batch(conditions: Sequence[ColumnElement[bool]]) -> ReturningDelete[*tuple[Any, ...]]:
     """Return a statement that deletes the next ``limit`` messages after a seq, and returns their seqs."""
     chosen = (
         select(MESSAGES.c.seq)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def fetch(db: Connection, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
     """Return the rows of a SELECT as the driver returns them."""
-    result = db.execute(statement, values)
+    result: Any = db.execute(statement, values)
     driver_error = db.dialect.loaded_dbapi.Error
     try:
         rows: Sequence[Any] = result.cursor.fetchall()

@@ -55,8 +55,9 @@ from session_store.search.tokens import SEARCHED_CHARACTERS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sqlalchemy import ColumnElement, Select, Subquery
+    from sqlalchemy import ColumnElement, Subquery
 
+    from session_store.database.access import AnySelect
     from session_store.interface.values import SessionQuery
     from session_store.search.candidates import Candidates, CandidateSql
 
@@ -162,7 +163,7 @@ def _max_recheck(query: SessionQuery) -> dict[str, int]:
 
 
 @lru_cache(maxsize=256)
-def _newest_first(params: GivenParams, conditions: CandidateSql) -> Select[Any]:
+def _newest_first(params: GivenParams, conditions: CandidateSql) -> AnySelect:
     # Only of the page: to sort by seconds, SQLite would test the messages of every session of a minute.
     page = page_of(select(*METADATA), params).subquery("page")
     tested = select(recheck_text(conditions.settled)).where(
@@ -173,7 +174,7 @@ def _newest_first(params: GivenParams, conditions: CandidateSql) -> Select[Any]:
 
 
 @lru_cache(maxsize=256)
-def _index_first(params: GivenParams, conditions: CandidateSql, *, if_few: bool) -> Select[Any]:
+def _index_first(params: GivenParams, conditions: CandidateSql, *, if_few: bool) -> AnySelect:
     if if_few and conditions.if_few is not None:
         each = conditions.if_few.subquery("listed")
         # The smallest text is the empty one: the session has a candidate that needs no recheck.
@@ -189,7 +190,7 @@ def _index_first(params: GivenParams, conditions: CandidateSql, *, if_few: bool)
 
 
 @lru_cache(maxsize=256)
-def _count_matching(params: GivenParams, conditions: CandidateSql) -> Select[Any]:
+def _count_matching(params: GivenParams, conditions: CandidateSql) -> AnySelect:
     matches = _newest_candidate(conditions)
     settled = select(conditions.settled).where(
         MESSAGES.c.session_key == SESSIONS.c.key, MESSAGES.c.seq == matches.c.witness
@@ -202,7 +203,7 @@ def _count_matching(params: GivenParams, conditions: CandidateSql) -> Select[Any
 
 
 @lru_cache(maxsize=256)
-def _candidate_texts(conditions: CandidateSql) -> Select[Any]:
+def _candidate_texts(conditions: CandidateSql) -> AnySelect:
     return (
         select(MESSAGES.c.seq, conditions.settled, _SEARCHED)
         .where(ITS_MESSAGES, MESSAGES.c.seq > int_param("after"), conditions.tested)
@@ -212,7 +213,7 @@ def _candidate_texts(conditions: CandidateSql) -> Select[Any]:
 
 
 @lru_cache(maxsize=256)
-def _hits(params: GivenParams, order: Order, conditions: CandidateSql, *, if_few: bool) -> Select[Any]:
+def _hits(params: GivenParams, order: Order, conditions: CandidateSql, *, if_few: bool) -> AnySelect:
     rank = conditions.rank
     hits = conditions.matching_rows
     if if_few and conditions.if_few is not None:
@@ -242,11 +243,11 @@ def _newest_candidate(conditions: CandidateSql) -> Subquery:
     return select(matches.c.session_key, newest).group_by(matches.c.session_key).subquery("found")
 
 
-def _joined(params: GivenParams, matches: Subquery, what: ColumnElement[Any]) -> Select[Any]:
+def _joined(params: GivenParams, matches: Subquery, what: ColumnElement[Any]) -> AnySelect:
     return page_of(select(*METADATA, what).join(matches, matches.c.session_key == SESSIONS.c.key), params)
 
 
-def _lookup(params: GivenParams, matches: Subquery) -> Select[Any]:
+def _lookup(params: GivenParams, matches: Subquery) -> AnySelect:
     """Select the page of sessions by looking up the row of each one found; PostgreSQL uses LATERAL."""
     this = select(*METADATA, SESSIONS.c.active_minute).where(SESSIONS.c.key == matches.c.session_key)
     # OFFSET makes PostgreSQL plan the subquery by itself.

@@ -22,8 +22,9 @@ from session_store.repositories.statements import METADATA, RUNNING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Executable, Select
+    from sqlalchemy import ColumnElement, Executable
 
+    from session_store.database.access import AnySelect
     from session_store.interface.values import SessionQuery
 
 Position = TypeVar("Position")
@@ -117,38 +118,38 @@ def given_params(query: SessionQuery) -> tuple[GivenParams, dict[str, Any]]:
 
 
 @lru_cache
-def _keys(params: GivenParams) -> Select[Any]:
+def _keys(params: GivenParams) -> AnySelect:
     return page_of(select(SESSIONS.c.key), params)
 
 
 @lru_cache
-def _heads(params: GivenParams) -> Select[Any]:
+def _heads(params: GivenParams) -> AnySelect:
     return page_of(select(*METADATA), params)
 
 
 @lru_cache
-def _count(params: GivenParams) -> Select[Any]:
+def _count(params: GivenParams) -> AnySelect:
     return filtered(select(func.count()).select_from(SESSIONS), params)
 
 
-def page_of(sessions: Select[Any], params: GivenParams) -> Select[Any]:
+def page_of(sessions: AnySelect, params: GivenParams) -> AnySelect:
     """Add filters, order and limit to a SELECT of sessions."""
     return ordered(filter_and_page(sessions, params), params, RECENCY)
 
 
-def filter_and_page(sessions: Select[Any], params: GivenParams) -> Select[Any]:
+def filter_and_page(sessions: AnySelect, params: GivenParams) -> AnySelect:
     """Add filters and the position of the page to a SELECT of sessions."""
     matching = filtered(sessions, params)
     return matching.where(*_AFTER) if "after" in params else matching
 
 
-def ordered(sessions: Select[Any], params: GivenParams, recency: Iterable[ColumnElement[Any]]) -> Select[Any]:
+def ordered(sessions: AnySelect, params: GivenParams, recency: Iterable[ColumnElement[Any]]) -> AnySelect:
     """Add order and limit to a SELECT of sessions."""
     page = sessions.order_by(*(column.desc() for column in recency))
     return page.limit(LIMIT) if "limit" in params else page
 
 
-def filtered(sessions: Select[Any], params: GivenParams) -> Select[Any]:
+def filtered(sessions: AnySelect, params: GivenParams) -> AnySelect:
     """Add filters to a SELECT of sessions."""
     return sessions.where(*_conditions(params))
 

@@ -41,8 +41,10 @@ from session_store.models.models import MESSAGES, SESSIONS, STATES
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import BindParameter, ColumnElement, Select
+    from sqlalchemy import BindParameter, ColumnElement
     from sqlalchemy.sql.dml import ReturningInsert
+
+    from session_store.database.access import AnySelect
 
 
 KEY: Final = text_param("the_key")
@@ -100,7 +102,7 @@ def _upsert(
     conflict: str,
     only_if: ColumnElement[bool] | None = None,
     returning: Sequence[ColumnElement[Any]] = _LOGGED_MESSAGE,
-) -> ReturningInsert[Any]:
+) -> ReturningInsert[*tuple[Any, ...]]:
     # Always with a WHERE: without one, SQLite reads the ON of ON CONFLICT as that of a join.
     values = {**_NEW_SESSION, **values}
     rows = select(*values.values()).where(true() if only_if is None else only_if)
@@ -322,10 +324,10 @@ LAST_STATE: Final = (
     .limit(1)
 )
 REPAIR_HEAD: Final = update(SESSIONS).where(THIS_SESSION)
-PING: Final[Select[Any]] = select(SESSIONS.c.key).limit(1)
+PING: Final[AnySelect] = select(SESSIONS.c.key).limit(1)
 
 
-def history(*, after: bool, before: bool, limit: bool) -> Select[Any]:
+def history(*, after: bool, before: bool, limit: bool) -> AnySelect:
     """Select a page of a session's messages; with ``before`` the page before it, newest first."""
     page = select(*STORED_MESSAGE).where(ITS_MESSAGES)
     if after:

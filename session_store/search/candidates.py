@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import Integer, Text, bindparam, case, func, literal_column, type_coerce
 
@@ -13,8 +13,9 @@ from session_store.search.tokens import SEARCHED_CHARACTERS, is_portable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sqlalchemy import ColumnElement, Connection, Select
+    from sqlalchemy import ColumnElement, Connection
 
+    from session_store.database.access import AnySelect
     from session_store.search.query import MatchMode, Query
 
 CONTENT: Final = type_coerce(MESSAGES.c.content, Text())
@@ -43,10 +44,10 @@ class CandidateSql:
     """The same as a condition on a row that was already read."""
     settled: ColumnElement[bool]
     """True for a candidate that needs no recheck."""
-    matching_rows: Select[Any]
+    matching_rows: AnySelect
     """A SELECT of the candidates without columns, to which their rank can be added."""
     rank: ColumnElement[float]
-    if_few: Select[Any] | None = None
+    if_few: AnySelect | None = None
     """If the listed messages are few: their ``session_key``, ``seq`` and ``doubted``, else no row. None: listing is the
     main cost."""
     one_by_one: bool = False

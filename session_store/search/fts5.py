@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 from functools import cache, lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import (
     Integer,
@@ -37,8 +37,9 @@ from session_store.search.query import MatchMode
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from sqlalchemy import CTE, ColumnElement, Connection, Select
+    from sqlalchemy import CTE, ColumnElement, Connection
 
+    from session_store.database.access import AnySelect
     from session_store.search.query import Query, Term
 
 ENGINE: Final = "fts5"
@@ -56,7 +57,7 @@ _VERY_FEW: Final = 200
 """Up to this number, messages are looked up without first counting them, which would read the list twice."""
 
 
-def _count_up_to(number: int) -> tuple[CTE, Select[Any]]:
+def _count_up_to(number: int) -> tuple[CTE, AnySelect]:
     some = select(_INDEX.c.rowid).where(_PROPOSED).limit(literal_column(str(number + 1))).cte("some")
     return some, select(func.count()).select_from(some)
 

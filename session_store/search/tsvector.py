@@ -43,9 +43,10 @@ from session_store.search.query import MatchMode
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sqlalchemy import CTE, ColumnElement, Connection, Engine, Select, TextClause
+    from sqlalchemy import CTE, ColumnElement, Connection, Engine, TextClause
     from sqlalchemy.sql.compiler import SQLCompiler
 
+    from session_store.database.access import AnySelect
     from session_store.search.query import Query, Term
 
 ENGINE: Final = "tsvector"
@@ -218,7 +219,7 @@ def _some(listed: Iterable[ColumnElement[bool]], *columns: ColumnElement[Any]) -
     return (each[0] if len(each) == 1 else union_all(*each)).limit(one_more_than_few).cte("some")
 
 
-def _size_of(some: CTE) -> Select[Any]:
+def _size_of(some: CTE) -> AnySelect:
     return select(func.count()).select_from(some)
 
 

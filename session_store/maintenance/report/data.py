@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from functools import reduce
-from operator import add
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import BigInteger, case, cast, func, null, select
@@ -19,9 +17,10 @@ from session_store.models.models import METADATA
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import Connection, Row, Select
+    from sqlalchemy import ColumnElement, Connection, Row
 
     from session_store.analytics import Filters, Price
+    from session_store.database.access import AnySelect
     from session_store.database.time_functions import Unit
 
 TOP: Final = 20
@@ -122,14 +121,19 @@ def read(db: Connection, options: ReportOptions) -> ReportData | None:
 
 def unit_of(span: timedelta) -> Unit:
     """Return the unit for a range of this length."""
-    return next((unit for longest, unit in _UNITS if span <= longest), "month")
+    for longest, unit in _UNITS:
+        if span <= longest:
+            return unit
+    return "month"
 
 
-def _top(db: Connection, made: Select[Any], *amounts: str) -> TopValues:
+def _top(db: Connection, made: AnySelect, *amounts: str) -> TopValues:
     """Return the rows with the greatest amounts, then by the first column."""
     every = made.subquery()
     name, *_ = every.c
-    amount = reduce(add, (every.c[each] for each in amounts))
+    amount: ColumnElement[Any] = every.c[amounts[0]]
+    for each in amounts[1:]:
+        amount += every.c[each]
     totals = [func.count().over().label("all_names"), cast(func.sum(amount).over(), BigInteger).label("all_amounts")]
     if "cost" in every.c:
         totals.append(func.sum(every.c.cost).over().label("all_costs"))
@@ -140,7 +144,7 @@ def _top(db: Connection, made: Select[Any], *amounts: str) -> TopValues:
     return TopValues(rows, rows[0].all_names, rows[0].all_amounts, getattr(rows[0], "all_costs", None))
 
 
-def _tokens(by: Unit, options: ReportOptions, models: Sequence[str | None]) -> Select[Any]:
+def _tokens(by: Unit, options: ReportOptions, models: Sequence[str | None]) -> AnySelect:
     """Select the tokens of each period by the index of the model; all other models share the last index."""
     every = analytics.tokens(by, tz=options.tz, **options.filters).subquery()
     is_named = [every.c.model.is_(None) if model is None else every.c.model == model for model in models]
