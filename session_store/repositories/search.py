@@ -29,52 +29,55 @@ if TYPE_CHECKING:
 
 _MIN_PAGE_SIZE: Final = 100
 _MAX_SCANNED: Final = 1_000
+"""The number of newest sessions that a scan reads."""
 _MAX_RECHECKED: Final = 20_000
-"""The number of their messages that are rechecked; the rest of the search uses the index."""
+"""The number of messages that a scan rechecks; then the search continues with the index."""
 _HIT_BATCH_SIZE: Final = 50
 
 
 def find_sessions(db: Connection, query: SessionQuery) -> list[SessionMetadata]:
     """Return the matching sessions, newest activity first."""
-    proposals = _candidates(db, query.keyword)
-    if proposals is None:
+    candidates = _candidates(db, query.keyword)
+    if candidates is None:
         return metadata_from(db, *session_filters.select_heads(query))
     limit = optional_number(query.limit, "limit")
     found: list[SessionMetadata] = []
     few = False
     if limit is not None:
-        may_be_few = _may_be_few(db, proposals)
-        among_few = _search_few(db, query, proposals, limit) if may_be_few else None
+        may_be_few = _may_be_few(db, candidates)
+        among_few = _search_few(db, query, candidates, limit) if may_be_few else None
         if among_few is not None:
             return among_few
-        are_few = may_be_few and _are_few(db, proposals)
+        are_few = may_be_few and _are_few(db, candidates)
         # Where reading all sessions is cheap, `if_few` lists fewer messages.
-        few = are_few and proposals.conditions.one_by_one
+        few = are_few and candidates.conditions.one_by_one
         if not are_few:
-            found, rest = _scan_newest_first(db, query, proposals, limit)
+            found, rest = _scan_newest_first(db, query, candidates, limit)
             if rest is None:
                 return found[:limit]
             query = rest
     while True:
         wanted = None if limit is None else max(limit - len(found), _MIN_PAGE_SIZE)
-        rows = fetch(db, *search_statements.index_first(replace(query, limit=wanted), proposals, if_few=few))
-        found += _recheck_rows(db, proposals, rows)
+        rows = fetch(db, *search_statements.index_first(replace(query, limit=wanted), candidates, if_few=few))
+        found += _recheck_rows(db, candidates, rows)
         if wanted is None or len(rows) < wanted or len(found) >= (limit or 0):
             return found[:limit]
         query = replace(query, after=session_metadata(rows[-1][:-1]).cursor)
 
 
-def _search_few(db: Connection, query: SessionQuery, proposals: Candidates, limit: int) -> list[SessionMetadata] | None:
+def _search_few(
+    db: Connection, query: SessionQuery, candidates: Candidates, limit: int
+) -> list[SessionMetadata] | None:
     """Return the sessions with one statement if the candidates are few; None if they may not be."""
-    if proposals.conditions.if_few is None:
+    if candidates.conditions.if_few is None:
         return None
-    rows = fetch(db, *search_statements.index_first(query, proposals, if_few=True))
-    found = _recheck_rows(db, proposals, rows)
+    rows = fetch(db, *search_statements.index_first(query, candidates, if_few=True))
+    found = _recheck_rows(db, candidates, rows)
     return found if 0 < len(rows) < limit or 0 < limit == len(found) else None
 
 
 def _scan_newest_first(
-    db: Connection, query: SessionQuery, proposals: Candidates, limit: int
+    db: Connection, query: SessionQuery, candidates: Candidates, limit: int
 ) -> tuple[list[SessionMetadata], SessionQuery | None]:
     """Scan the newest sessions, as long as enough matches are expected among few sessions.
 
@@ -85,16 +88,16 @@ def _scan_newest_first(
     sessions = messages = 0
     window = _with_margin(limit)
     while sessions + window <= _MAX_SCANNED:
-        rows = fetch(db, *search_statements.newest_first(replace(query, limit=window), proposals))
+        rows = fetch(db, *search_statements.newest_first(replace(query, limit=window), candidates))
         for *row, doubted in rows:
             session = session_metadata(row)
             if doubted is None and session.last_seq > search_statements.NEWEST and len(found) < limit:
                 messages += session.last_seq
                 if messages > _MAX_RECHECKED:
                     return found, query
-                is_found = _recheck_messages(db, proposals, session.key)
+                is_found = _recheck_messages(db, candidates, session.key)
             else:
-                is_found = doubted is not None and _recheck_session(db, proposals, session.key, doubted)
+                is_found = doubted is not None and _recheck_session(db, candidates, session.key, doubted)
             if is_found:
                 found.append(session)
             query = replace(query, after=session.cursor)
@@ -110,27 +113,27 @@ def _scan_newest_first(
 
 def count_sessions(db: Connection, query: SessionQuery) -> int:
     """Return the number of matching sessions on all pages."""
-    proposals = _candidates(db, query.keyword)
-    if proposals is None:
+    candidates = _candidates(db, query.keyword)
+    if candidates is None:
         return int(fetch(db, *session_filters.count(query))[0][0])
-    rows = fetch(db, *search_statements.count_matching(query, proposals))
-    return sum(count for key, count in rows if key is None or _recheck_messages(db, proposals, key))
+    rows = fetch(db, *search_statements.count_matching(query, candidates))
+    return sum(count for key, count in rows if key is None or _recheck_messages(db, candidates, key))
 
 
 def find_messages(db: Connection, keyword: str, query: MessageQuery) -> list[MessageHit]:
     """Return the matching messages, in the order of the query."""
     if keyword is None:
         raise InvalidQuery(type_error(keyword, "keyword", "a str"))
-    proposals = _candidates(db, keyword) or like.match_all()
-    few = proposals.conditions.one_by_one and _may_be_few(db, proposals) and _are_few(db, proposals)
+    candidates = _candidates(db, keyword) or like.match_all()
+    few = candidates.conditions.one_by_one and _may_be_few(db, candidates) and _are_few(db, candidates)
     found: list[MessageHit] = []
     page = query
     while True:
-        rows = fetch(db, *search_statements.select_hits(page, proposals, if_few=few))
+        rows = fetch(db, *search_statements.select_hits(page, candidates, if_few=few))
         for *row, content, settled in rows:
             text = unescape(content)
-            if settled or proposals.matches(text):
-                found.append(_hit(row, proposals.query.snippet(text, proposals.meaning)))
+            if settled or candidates.matches(text):
+                found.append(_hit(row, candidates.query.snippet(text, candidates.meaning)))
         if len(rows) < page.limit or len(found) >= query.limit:
             return found[: query.limit]
         cursor = _hit(rows[-1][:-2], Snippet("", ())).cursor
@@ -146,32 +149,32 @@ def _with_margin(number: int) -> int:
     return number + number // 4 + 4
 
 
-def _may_be_few(db: Connection, proposals: Candidates) -> bool:
-    may_be_few = proposals.conditions.may_be_few
-    return may_be_few is None or may_be_few(db, proposals.values)
+def _may_be_few(db: Connection, candidates: Candidates) -> bool:
+    may_be_few = candidates.conditions.may_be_few
+    return may_be_few is None or may_be_few(db, candidates.values)
 
 
-def _are_few(db: Connection, proposals: Candidates) -> bool:
-    size = proposals.conditions.size
-    return size is not None and size(db, proposals.values) <= LOOKUP_LIMIT
+def _are_few(db: Connection, candidates: Candidates) -> bool:
+    size = candidates.conditions.size
+    return size is not None and size(db, candidates.values) <= LOOKUP_LIMIT
 
 
-def _recheck_rows(db: Connection, proposals: Candidates, rows: Sequence[Any]) -> list[SessionMetadata]:
-    return [session_metadata(row) for *row, doubted in rows if _recheck_session(db, proposals, row[0], doubted)]
+def _recheck_rows(db: Connection, candidates: Candidates, rows: Sequence[Any]) -> list[SessionMetadata]:
+    return [session_metadata(row) for *row, doubted in rows if _recheck_session(db, candidates, row[0], doubted)]
 
 
-def _recheck_session(db: Connection, proposals: Candidates, key: str, doubted: str) -> bool:
+def _recheck_session(db: Connection, candidates: Candidates, key: str, doubted: str) -> bool:
     """Return whether a session matches, by the candidate that came with its row."""
     text = doubted[1:]
     is_whole = 0 < len(text) < search_statements.MAX_RECHECK_TEXT
-    return not doubted or (is_whole and proposals.matches(unescape(text))) or _recheck_messages(db, proposals, key)
+    return not doubted or (is_whole and candidates.matches(unescape(text))) or _recheck_messages(db, candidates, key)
 
 
-def _recheck_messages(db: Connection, proposals: Candidates, key: str) -> bool:
+def _recheck_messages(db: Connection, candidates: Candidates, key: str) -> bool:
     """Return whether one of the candidates of a session matches."""
     after_seq = 0
-    while rows := fetch(db, *search_statements.candidate_texts(proposals, key, after_seq)):
-        if any(settled or proposals.matches(unescape(content)) for _, settled, content in rows):
+    while rows := fetch(db, *search_statements.candidate_texts(candidates, key, after_seq)):
+        if any(settled or candidates.matches(unescape(content)) for _, settled, content in rows):
             return True
         after_seq = rows[-1][0]
     return False

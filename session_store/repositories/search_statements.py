@@ -102,35 +102,35 @@ class MessageQuery(NamedTuple):
     order: str
 
 
-def newest_first(query: SessionQuery, proposals: Candidates) -> BoundStatement:
+def newest_first(query: SessionQuery, candidates: Candidates) -> BoundStatement:
     """Select a page of the sessions that match the filters, and whether their newest messages are candidates."""
     params, values = given_params(query)
     return BoundStatement(
-        _newest_first(params, proposals.conditions), {**values, **proposals.values, **_max_recheck(query)}
+        _newest_first(params, candidates.conditions), {**values, **candidates.values, **_max_recheck(query)}
     )
 
 
-def index_first(query: SessionQuery, proposals: Candidates, *, if_few: bool = False) -> BoundStatement:
+def index_first(query: SessionQuery, candidates: Candidates, *, if_few: bool = False) -> BoundStatement:
     """Select the sessions that match the filters and have a candidate; optionally only if candidates are few."""
     params, values = given_params(query)
-    statement = _index_first(params, proposals.conditions, if_few=if_few)
-    return BoundStatement(statement, {**values, **proposals.values, **_max_recheck(query)})
+    statement = _index_first(params, candidates.conditions, if_few=if_few)
+    return BoundStatement(statement, {**values, **candidates.values, **_max_recheck(query)})
 
 
-def count_matching(query: SessionQuery, proposals: Candidates) -> BoundStatement:
+def count_matching(query: SessionQuery, candidates: Candidates) -> BoundStatement:
     """Count the sessions that match the filters and have a candidate; return each that needs a recheck by itself."""
     params, values = given_params(query)
-    return BoundStatement(_count_matching(params, proposals.conditions), {**values, **proposals.values})
+    return BoundStatement(_count_matching(params, candidates.conditions), {**values, **candidates.values})
 
 
-def candidate_texts(proposals: Candidates, key: str, after_seq: int) -> BoundStatement:
+def candidate_texts(candidates: Candidates, key: str, after_seq: int) -> BoundStatement:
     """Select a page of the candidates of a session: seq, settled, text."""
     return BoundStatement(
-        _candidate_texts(proposals.conditions), {**proposals.values, "the_key": key, "after": after_seq}
+        _candidate_texts(candidates.conditions), {**candidates.values, "the_key": key, "after": after_seq}
     )
 
 
-def select_hits(query: MessageQuery, proposals: Candidates, *, if_few: bool = False) -> BoundStatement:
+def select_hits(query: MessageQuery, candidates: Candidates, *, if_few: bool = False) -> BoundStatement:
     """Select a page of the candidates; optionally only if they are few.
 
     Raises:
@@ -140,7 +140,7 @@ def select_hits(query: MessageQuery, proposals: Candidates, *, if_few: bool = Fa
     if not isinstance(query.order, str) or query.order not in set(Order):
         raise InvalidQuery(type_error(query.order, "order", " or ".join(Order)))
     order = Order(query.order)
-    values: dict[str, Any] = {**proposals.values, "limit": integer(query.limit, "limit"), "most_doubted": 0}
+    values: dict[str, Any] = {**candidates.values, "limit": integer(query.limit, "limit"), "most_doubted": 0}
     if query.key is not None:
         values["key_is"] = identifier(query.key, "key")
     if query.role is not None:
@@ -154,7 +154,7 @@ def select_hits(query: MessageQuery, proposals: Candidates, *, if_few: bool = Fa
             ("after_time", "after_rank", "after_key", "after_seq"), _decode_hit_cursor(query.after), strict=True
         )
     params = tuple(name for name in (*_HIT_PARAMS, "after") if getattr(query, name) is not None)
-    return BoundStatement(_hits(params, order, proposals.conditions, if_few=if_few), values)
+    return BoundStatement(_hits(params, order, candidates.conditions, if_few=if_few), values)
 
 
 def _max_recheck(query: SessionQuery) -> dict[str, int]:
