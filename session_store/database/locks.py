@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -19,22 +19,39 @@ from weakref import WeakKeyDictionary
 from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
-from session_store.database.engines import BUSY_TIMEOUT_SECS
+from session_store.database.access import Access
+from session_store.database.engines import BUSY_TIMEOUT_SECS, needs_exclusive_access
 from session_store.interface.errors import StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
-    from sqlalchemy import Pool
+    from sqlalchemy import Engine, Pool
 
 _TIMEOUT_SECS: Final = 300.0
 _POLL_SECS: Final = 0.01
 _TIMED_OUT: Final = f"other writers of this process held the write lock for more than {BUSY_TIMEOUT_SECS:g} s"
 
 
+def writer_lock(engine: Engine, access: Access, *, begin: bool = False) -> AbstractContextManager[None]:
+    """Return the lock of this process for an access by a thread; ``begin``: the caller's own code runs in the block."""
+    exclusive = needs_exclusive_access(engine, access)
+    if access is Access.READ and not exclusive:
+        return nullcontext()
+    return _hold_by_thread(engine.pool, exclusive=exclusive, begin=begin)
+
+
+def async_writer_lock(engine: Engine, access: Access, *, begin: bool = False) -> AbstractAsyncContextManager[None]:
+    """Return the lock of this process for an access by a task; waiting does not block the event loop."""
+    exclusive = needs_exclusive_access(engine, access)
+    if access is Access.READ and not exclusive:
+        return nullcontext()
+    return _hold_by_task(engine.pool, exclusive=exclusive, begin=begin)
+
+
 @contextmanager
-def writer_lock(pool: Pool, *, exclusive: bool, begin: bool = False) -> Iterator[None]:
-    """Let this thread write, one at a time if ``exclusive``; ``begin``: the caller's own code runs in the block."""
+def _hold_by_thread(pool: Pool, *, exclusive: bool, begin: bool) -> Iterator[None]:
     with _enter(pool, threading.get_ident(), begin=begin):
         if not exclusive:
             yield
@@ -49,8 +66,7 @@ def writer_lock(pool: Pool, *, exclusive: bool, begin: bool = False) -> Iterator
 
 
 @asynccontextmanager
-async def async_writer_lock(pool: Pool, *, exclusive: bool, begin: bool = False) -> AsyncIterator[None]:
-    """Let this task write, like `writer_lock` for threads; waiting does not block the event loop."""
+async def _hold_by_task(pool: Pool, *, exclusive: bool, begin: bool) -> AsyncIterator[None]:
     with _enter(pool, asyncio.current_task(), begin=begin):
         if not exclusive:
             yield

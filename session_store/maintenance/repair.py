@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import URL, Engine
 
-from session_store.database import engines, locks, revisions, schemas, storage
+from session_store.database import locks, revisions, schemas, storage
 from session_store.database.access import Access
 from session_store.database.connections import connect, migration_lock, resolve_engine
 from session_store.database.runner import TransactionRunner
@@ -226,7 +226,7 @@ class _Runner:
         return result
 
     def _run(self, work: Work[R], access: Access) -> R:
-        with locks.writer_lock(self._engine.pool, exclusive=engines.needs_exclusive_access(self._engine, access)):
+        with locks.writer_lock(self._engine, access):
             return self._transactions.run(work, access)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from sqlalchemy import URL
@@ -21,7 +21,6 @@ from session_store.store.operations import AsyncOperations
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Generator
-    from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_scoped_session
@@ -98,7 +97,7 @@ class AsyncSessionStore(AsyncOperations):
 
         The transaction is not retried. After a `Conflict` the caller may run the block again.
         """
-        async with self._lock(Access.WRITE, begin=True):
+        async with locks.async_writer_lock(self.engine.sync_engine, Access.WRITE, begin=True):
             transaction = self._transactions.begin()
             try:
                 joined = await _shielded(greenlet_spawn(transaction.__enter__))
@@ -113,17 +112,11 @@ class AsyncSessionStore(AsyncOperations):
         return AsyncSessionTransaction(ExternalTransaction(sync_connection(db), self._schema), self._repositories)
 
     async def _run(self, work: Work[R], access: Access, key: str | None) -> R:  # noqa: ARG002 - only joined work asks
-        async with self._lock(access):
+        async with locks.async_writer_lock(self.engine.sync_engine, access):
             return await _shielded(greenlet_spawn(self._transactions.run, work, access))
 
     async def _yield_to_writers(self, held_secs: float) -> bool:
         return await greenlet_spawn(self._transactions.yield_to_writers, held_secs)
-
-    def _lock(self, access: Access, *, begin: bool = False) -> AbstractAsyncContextManager[None]:
-        alone = engines.needs_exclusive_access(self.engine.sync_engine, access)
-        if access is Access.READ and not alone:
-            return nullcontext()
-        return locks.async_writer_lock(self.engine.pool, exclusive=alone, begin=begin)
 
 
 class AsyncSessionTransaction(AsyncOperations):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sqlalchemy import URL, Connection, Engine
@@ -17,7 +17,6 @@ from session_store.store.operations import Operations
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from sqlalchemy import orm
@@ -94,7 +93,7 @@ class SessionStore(Operations):
 
         The transaction is not retried. After a `Conflict` the caller may run the block again.
         """
-        with self._lock(Access.WRITE, begin=True), self._transactions.begin() as joined:
+        with locks.writer_lock(self.engine, Access.WRITE, begin=True), self._transactions.begin() as joined:
             yield SessionTransaction(joined, self._repositories)
 
     def joined_to(self, db: orm.Session | orm.scoped_session[Any] | Connection) -> SessionTransaction:
@@ -102,17 +101,11 @@ class SessionStore(Operations):
         return SessionTransaction(ExternalTransaction(sync_connection(db), self._schema), self._repositories)
 
     def _run(self, work: Work[R], access: Access, key: str | None) -> R:  # noqa: ARG002 - only joined work asks
-        with self._lock(access):
+        with locks.writer_lock(self.engine, access):
             return self._transactions.run(work, access)
 
     def _yield_to_writers(self, held_secs: float) -> bool:
         return self._transactions.yield_to_writers(held_secs)
-
-    def _lock(self, access: Access, *, begin: bool = False) -> AbstractContextManager[None]:
-        alone = engines.needs_exclusive_access(self.engine, access)
-        if access is Access.READ and not alone:
-            return nullcontext()
-        return locks.writer_lock(self.engine.pool, exclusive=alone, begin=begin)
 
 
 class SessionTransaction(Operations):
